@@ -1,0 +1,208 @@
+"""One turn of an engine: what it is told, what it asks for.
+
+A call's signalling (`signalling/focus`) and its media (`sfu/conference`) are one pure engine to the runtime:
+`handle(now, wall, EngineInput) -> list[EngineOutput]`. A leg is named by its `TransportId`. The inputs and
+outputs of this file are those that the runtime itself makes and performs; a dialect adds its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sfu.plane import (
+    AddTransport,
+    ConsentLost,
+    InstallSrtp,
+    PairSelected,
+    RemoveRoute,
+    RemoveTrack,
+    RemoveTransport,
+    RequestKeyframe,
+    SendDatagram,
+    SetCredentials,
+    SetRoute,
+    SetTrack,
+    StreamBound,
+    StreamEnded,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sfu.negotiation.parameters import Fingerprint
+    from sfu.plane import PlaneStats, StructArray
+    from sfu.units import Instant, Kind, RouteId, TrackHandle, TransportId, WallTime
+
+
+# --- told by the runtime ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LegConnected:
+    """The DTLS handshake is done and keys are installed."""
+
+    leg: TransportId
+
+
+@dataclass(frozen=True, slots=True)
+class LegFailed:
+    """DTLS failed, the peer closed it, or SCTP aborted. `reason` is from a closed list for counters:
+    `dtls_handshake`, `dtls_timeout`, `dtls_closed`, `fingerprint`, `sctp_aborted`, `consent`.
+    """
+
+    leg: TransportId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DataChannelOpened:
+    """The client opened a data channel; `channel` numbers a leg's channels from 0 in order of opening."""
+
+    leg: TransportId
+    channel: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class DataChannelClosed:
+    """The client closed a channel, or it broke."""
+
+    leg: TransportId
+    channel: int
+
+
+@dataclass(frozen=True, slots=True)
+class DataReceived:
+    """A text message, not yet parsed and within the size limit."""
+
+    leg: TransportId
+    channel: int
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DataRefused:
+    """A message that was no text, too long or too fast; counted and dropped.
+
+    `reason` is from a closed list: `binary`, `not_utf8`, `too_long`, `too_fast`.
+    """
+
+    leg: TransportId
+    channel: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MediaReport:
+    """What the plane counted and the allocator decided, every tick (50 ms)."""
+
+    stats: PlaneStats
+    decisions: StructArray
+    """(routes,) of `sfu.allocation.decision.DECISION_DTYPE`."""
+
+
+RuntimeInput = (
+    LegConnected
+    | LegFailed
+    | DataChannelOpened
+    | DataChannelClosed
+    | DataReceived
+    | DataRefused
+    | MediaReport
+    | PairSelected
+    | ConsentLost
+    | StreamBound
+    | StreamEnded
+)
+
+
+# --- performed by the runtime -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StartDtls:
+    """Await the client's handshake (we are the passive side) against these fingerprints."""
+
+    leg: TransportId
+    fingerprints: tuple[Fingerprint, ...]
+    data_port: int = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class CloseLeg:
+    """End DTLS with close_notify and forget the leg; `RemoveTransport` is implied."""
+
+    leg: TransportId
+
+
+@dataclass(frozen=True, slots=True)
+class SendData:
+    """Send a text message on a leg's channel; dropped and counted when the leg's queue is full."""
+
+    leg: TransportId
+    channel: int
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SetDemand:
+    """A subscriber wants a track in this size: a row for the allocator, replaced by its next `SetDemand`.
+
+    `width` and `height` of 0: no size was said, take the lowest. `full_width` and `full_height` are those
+    of the track's highest encoding, 0 where unknown. `max_height` caps what is given, 0 is no cap.
+    """
+
+    route: RouteId
+    subscriber: TransportId
+    track: TrackHandle
+    kind: Kind
+    width: int = 0
+    height: int = 0
+    full_width: int = 0
+    full_height: int = 0
+    encodings: int = 1
+    max_height: int = 0
+    screen_share: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DropDemand:
+    """The row of a route that is gone."""
+
+    route: RouteId
+
+
+RuntimeOutput = (
+    AddTransport
+    | SetCredentials
+    | InstallSrtp
+    | RemoveTransport
+    | SetTrack
+    | RemoveTrack
+    | SetRoute
+    | RemoveRoute
+    | RequestKeyframe
+    | SendDatagram
+    | StartDtls
+    | CloseLeg
+    | SendData
+    | SetDemand
+    | DropDemand
+)
+
+
+class Engine(Protocol):
+    """What the runtime drives. Outputs that are no `RuntimeOutput` go to the dialect's own performer."""
+
+    def handle(self, now: Instant, wall: WallTime, given: Any) -> Sequence[Any]:  # noqa: ANN401
+        """Take one input of the runtime or of the dialect; return what must happen, in order."""
+        ...
+
+    def handle_timeout(self, now: Instant, wall: WallTime) -> Sequence[Any]:
+        """Do what is due."""
+        ...
+
+    def next_timeout(self) -> Instant | None:
+        """When `handle_timeout` next has something to do; None: never."""
+        ...

@@ -1,0 +1,109 @@
+"""The media server's settings: one tree of frozen values, each with its unit, legal range and effect.
+
+Code is given its own branch. Reading files and the environment is `signalling/config.py`'s.
+`setting(...)` puts range and effect where the example file and the range check can find them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, Final
+
+from sfu.errors import ConfigError
+
+_ANY_PORT: Final = 65_535
+
+
+def setting(default: Any, effect: str, *, low: float | None = None, high: float | None = None) -> Any:  # noqa: ANN401
+    """One setting: its default, what it does, and its legal range (inclusive; None is open)."""
+    metadata = {"effect": effect, "low": low, "high": high}
+    if isinstance(default, (list, tuple)):
+        return field(default_factory=lambda: tuple(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def check_ranges(branch: object, prefix: str = "") -> None:
+    """Check every number of a config tree against its legal range.
+
+    Raises:
+        ConfigError: naming the key, the value and what would be legal.
+    """
+    for item in fields(branch):  # type: ignore[arg-type]  # any of our own dataclasses
+        value = getattr(branch, item.name)
+        key = f"{prefix}{item.name}"
+        if is_dataclass(value):
+            check_ranges(value, f"{key}.")
+            continue
+        low, high = item.metadata.get("low"), item.metadata.get("high")
+        numbers = value if isinstance(value, tuple) else (value,)
+        for number in numbers:
+            if isinstance(number, bool) or not isinstance(number, (int, float)):
+                continue
+            if (low is not None and number < low) or (high is not None and number > high):
+                legal = f"{low if low is not None else '-inf'} to {high if high is not None else 'inf'}"
+                raise ConfigError(f"{key} = {number}: legal is {legal}")
+
+
+@dataclass(frozen=True, slots=True)
+class MediaConfig:
+    """The UDP socket and what is announced of it."""
+
+    host: str = setting("0.0.0.0", 'Address that the UDP socket is bound to; "::" for IPv6 as well.')  # noqa: S104
+    port: int = setting(10_000, "UDP port for all media; 0 takes a free one.", low=0, high=_ANY_PORT)
+    advertised_addresses: tuple[str, ...] = setting(
+        (),
+        "Addresses told to clients, IPv4 or IPv6, best first: the public one behind a 1:1 NAT. "
+        "When empty, the bound address, or for a wildcard every address of this machine. "
+        "When set, no other address of this machine is ever told.",
+    )
+    consent_timeout_s: float = setting(
+        30.0, "A peer silent for this long is gone (RFC 7675).", low=2.0, high=120.0
+    )
+    receive_buffer_bytes: int = setting(4 << 20, "SO_RCVBUF asked for.", low=65_536)
+    packet_cache_bytes: int = setting(
+        256 << 20, "Packets kept for retransmission, over all streams.", low=1 << 20
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsConfig:
+    """How much one remote party may ask for."""
+
+    calls: int = setting(1_000, "Calls at once.", low=1)
+    legs: int = setting(5_000, "Participants at once, over all calls.", low=1)
+    legs_per_call: int = setting(500, "Participants of one call.", low=1)
+    legs_per_user: int = setting(8, "Devices of one user in one call.", low=1)
+    tracks_per_leg: int = setting(16, "Tracks one participant may publish.", low=1, high=100)
+    subscriptions_per_leg: int = setting(200, "Tracks one participant may receive.", low=1)
+    sdp_bytes: int = setting(256 * 1024, "Largest SDP read.", low=8_192)
+    message_bytes: int = setting(262_144, "Largest data-channel message read.", low=8_192)
+    messages_per_s: float = setting(50.0, "Data-channel messages a second and participant.", low=1.0)
+    invites_per_s: float = setting(5.0, "Invites a second and user before the rest is refused.", low=0.1)
+    joins_at_once: int = setting(
+        16, "DTLS handshakes at once; more wait. Higher: a burst delays other signalling.", low=1
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ConferenceConfig:
+    """How a call is run."""
+
+    codecs: tuple[str, ...] = setting(
+        ("VP8", "H264", "opus"), "Codecs accepted from publishers, best first: VP8, H264, VP9, AV1, opus."
+    )
+    announce_delay_ms: int = setting(
+        200, "Changes of tracks are told together after this long.", low=0, high=5_000
+    )
+    speaker_interval_ms: int = setting(300, "Active speakers are judged this often.", low=100, high=5_000)
+    offer_timeout_s: float = setting(5.0, "Our offer is sent again after this long.", low=1.0, high=60.0)
+    offer_tries: int = setting(3, "Our offer is sent this often before the leg ends.", low=1, high=10)
+    max_height: int = setting(0, "Ceiling for every subscriber's video, in lines; 0 is none.", low=0)
+
+
+@dataclass(frozen=True, slots=True)
+class SfuConfig:
+    """The root of the media server's settings."""
+
+    media: MediaConfig = field(default_factory=MediaConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    conference: ConferenceConfig = field(default_factory=ConferenceConfig)

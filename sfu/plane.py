@@ -1,0 +1,434 @@
+"""The data plane's contract: what engine, runtime and every plane share.
+
+The engine *programs* a plane: operations go down as values, and batches of datagrams, events and
+counters come up. Nothing here calls back, and no forwarded packet is ever seen above.
+`sfu/dataplane/DESIGN.md` says how a plane meets this contract; `tests/unit/dataplane/` and
+`tests/integration/test_plane_contract.py` hold every plane to it.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sfu.units import Instant, Kind, Mid, PayloadType, Rid, RouteId, Ssrc, TrackHandle, TransportId
+
+MAX_ENCODINGS: Final = 3
+"""Simulcast encodings of one track. Arrays have this many columns."""
+
+TARGETS_STALE_MS: Final = 500
+"""Where no `set_targets` comes for this long, a plane falls back to the lowest encoding. Lower: one slow
+tick degrades every picture. Higher: a stalled Python keeps overloading links that got worse."""
+
+LOWEST_ONLY: Final = 0
+PAUSED: Final = -1
+"""In a target: send nothing of this route."""
+ALL_TEMPORAL: Final = 7
+"""In a target: every temporal layer."""
+
+
+# --- what goes down ---------------------------------------------------------------------------------------
+
+
+class SrtpProfile(enum.Enum):
+    """SRTP protection profiles (RFC 5764 section 4.1.2, RFC 7714 section 14.2)."""
+
+    AEAD_AES_128_GCM = "SRTP_AEAD_AES_128_GCM"
+    AES128_CM_SHA1_80 = "SRTP_AES128_CM_SHA1_80"
+    AEAD_AES_256_GCM = "SRTP_AEAD_AES_256_GCM"
+
+
+class Codec(enum.StrEnum):
+    """What a plane can say about a payload: where key frames start and what must be rewritten."""
+
+    OPUS = "opus"
+    VP8 = "VP8"
+    VP9 = "VP9"
+    H264 = "H264"
+    AV1 = "AV1"
+
+
+class Extension(enum.StrEnum):
+    """RTP header extensions that a plane understands, by URI (RFC 8285)."""
+
+    MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
+    RID = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
+    REPAIRED_RID = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"
+    TRANSPORT_CC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+    ABS_SEND_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
+    AUDIO_LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
+    VIDEO_ORIENTATION = "urn:3gpp:video-orientation"
+    PLAYOUT_DELAY = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
+    VIDEO_CONTENT_TYPE = "http://www.webrtc.org/experiments/rtp-hdrext/video-content-type"
+    COLOR_SPACE = "http://www.webrtc.org/experiments/rtp-hdrext/color-space"
+    ABS_CAPTURE_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time"
+    VIDEO_LAYERS_ALLOCATION = "http://www.webrtc.org/experiments/rtp-hdrext/video-layers-allocation00"
+    DEPENDENCY_DESCRIPTOR = (
+        "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
+    )
+
+
+GENERATED_EXTENSIONS: Final = frozenset(
+    {Extension.MID, Extension.RID, Extension.REPAIRED_RID, Extension.TRANSPORT_CC, Extension.ABS_SEND_TIME}
+)
+"""Made anew for each leg, never copied from the publisher (design: packet rule 1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadFormat:
+    """One codec configuration and its number on one leg.
+
+    `key` is equal on two legs when the same bitstream may pass from one to the other (codec name plus the
+    parameters that matter, such as an H.264 profile and packetization mode): a route forwards a packet of
+    the publisher's payload type P as the subscriber's payload type with the same key.
+    """
+
+    key: str
+    codec: Codec
+    payload_type: PayloadType
+    clock_rate: int
+    rtx_payload_type: PayloadType | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Our side of ICE for one transport (RFC 8445 section 5.3), and the peer's fragment where known."""
+
+    ufrag: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AddTransport:
+    """Listen for one peer. Nothing is sent before it authenticates itself by ICE."""
+
+    transport: TransportId
+    credentials: Credentials
+
+
+@dataclass(frozen=True, slots=True)
+class SetCredentials:
+    """ICE restart: accept these beside the ones before, until a check with these arrives."""
+
+    transport: TransportId
+    credentials: Credentials
+
+
+@dataclass(frozen=True, slots=True)
+class InstallSrtp:
+    """Keys of a finished DTLS handshake: key followed by salt, for each direction (RFC 5764 section 4.2)."""
+
+    transport: TransportId
+    profile: SrtpProfile
+    receive_key: bytes = field(repr=False)
+    send_key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveTransport:
+    """Forget the peer, its tracks and its routes."""
+
+    transport: TransportId
+
+
+@dataclass(frozen=True, slots=True)
+class EncodingSpec:
+    """One RTP stream of a track, with its RTX stream where the SDP names them (no rid, or Firefox)."""
+
+    rid: Rid
+    ssrc: Ssrc | None = None
+    rtx_ssrc: Ssrc | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetTrack:
+    """Receive a published track, or change how it is received; repeating it is harmless.
+
+    Encodings stand lowest first; an encoding's index is its number in targets and statistics. `extensions`
+    are the ids of the publisher's m-section. A track whose `mid` another track had before replaces it.
+    """
+
+    track: TrackHandle
+    transport: TransportId
+    mid: Mid
+    kind: Kind
+    formats: tuple[PayloadFormat, ...]
+    encodings: tuple[EncodingSpec, ...]
+    extensions: Mapping[Extension, int]
+    cname: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveTrack:
+    """Stop receiving a track; its routes go with it."""
+
+    track: TrackHandle
+
+
+@dataclass(frozen=True, slots=True)
+class SetRoute:
+    """Forward a track to a transport, or change how; repeating it is harmless.
+
+    A new route sends nothing until a target chooses an encoding for it. `ssrc` and `rtx_ssrc` stay the same
+    for the life of a route and are never used twice on one transport (packet rule 3).
+    """
+
+    route: RouteId
+    track: TrackHandle
+    transport: TransportId
+    mid: Mid
+    ssrc: Ssrc
+    rtx_ssrc: Ssrc | None
+    formats: tuple[PayloadFormat, ...]
+    extensions: Mapping[Extension, int]
+    cname: str
+    mixed_extensions: bool = False
+    """The subscriber takes one- and two-byte extension forms in one stream (`a=extmap-allow-mixed`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveRoute:
+    """Stop forwarding; a BYE for its SSRC is sent."""
+
+    route: RouteId
+
+
+@dataclass(frozen=True, slots=True)
+class RequestKeyframe:
+    """Ask the publisher for a key frame of one encoding; the plane merges and spaces requests."""
+
+    track: TrackHandle
+    encoding: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendDatagram:
+    """Send a DTLS datagram on the transport's selected pair; dropped and counted while there is none."""
+
+    transport: TransportId
+    data: bytes = field(repr=False)
+
+
+PlaneOperation = (
+    AddTransport
+    | SetCredentials
+    | InstallSrtp
+    | RemoveTransport
+    | SetTrack
+    | RemoveTrack
+    | SetRoute
+    | RemoveRoute
+    | RequestKeyframe
+    | SendDatagram
+)
+
+TARGET_DTYPE: Final = np.dtype([("route", "<u4"), ("encoding", "<i1"), ("temporal", "<i1")])
+"""One layer choice: encoding index (`PAUSED`: nothing) and highest temporal layer (`ALL_TEMPORAL`)."""
+
+
+# --- what comes up ----------------------------------------------------------------------------------------
+
+
+class DropReason(enum.Enum):
+    """Why a packet ended here. A closed list: each is a metric label."""
+
+    UNKNOWN_PEER = "unknown_peer"
+    UNKNOWN_PROTOCOL = "unknown_protocol"
+    STUN_MALFORMED = "stun_malformed"
+    STUN_UNAUTHENTICATED = "stun_unauthenticated"
+    STUN_ROLE_CONFLICT = "stun_role_conflict"
+    STUN_RATE = "stun_rate"
+    DTLS_QUEUE_FULL = "dtls_queue_full"
+    NO_SELECTED_PAIR = "no_selected_pair"
+    EARLY_QUEUE_FULL = "early_queue_full"
+    RTP_MALFORMED = "rtp_malformed"
+    RTCP_MALFORMED = "rtcp_malformed"
+    SRTP_AUTHENTICATION = "srtp_authentication"
+    SRTP_REPLAY = "srtp_replay"
+    UNKNOWN_SSRC = "unknown_ssrc"
+    UNKNOWN_PAYLOAD_TYPE = "unknown_payload_type"
+    TOO_MANY_SSRCS = "too_many_ssrcs"
+    RTX_MALFORMED = "rtx_malformed"
+    DUPLICATE = "duplicate"
+    TOO_OLD = "too_old"
+    OTHER_LAYER = "other_layer"
+    WAITING_FOR_KEYFRAME = "waiting_for_keyframe"
+    TEMPORAL_LAYER = "temporal_layer"
+    CODEC_NOT_NEGOTIATED = "codec_not_negotiated"
+    TOO_LARGE = "too_large"
+    SEND_BLOCKED = "send_blocked"
+    PADDING_ONLY = "padding_only"
+
+
+@dataclass(frozen=True, slots=True)
+class PairSelected:
+    """The peer nominated a pair; DTLS may start. Comes again when the peer moves (NAT rebinding, restart)."""
+
+    transport: TransportId
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentLost:
+    """No authenticated check for the consent time (RFC 7675: 30 s)."""
+
+    transport: TransportId
+
+
+@dataclass(frozen=True, slots=True)
+class StreamBound:
+    """An SSRC was bound to an encoding: media flows for the first time, or again under another SSRC."""
+
+    track: TrackHandle
+    encoding: int
+    ssrc: Ssrc
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnded:
+    """The publisher said BYE for an encoding's SSRC. Ends the RTP stream, not the track."""
+
+    track: TrackHandle
+    encoding: int
+
+
+PlaneEvent = PairSelected | ConsentLost | StreamBound | StreamEnded
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What came up since the last `drain`, in order of arrival."""
+
+    datagrams: tuple[tuple[TransportId, bytes], ...]
+    """DTLS datagrams, only of transports with a selected or authenticated pair."""
+    events: tuple[PlaneEvent, ...]
+
+
+TRANSPORT_DTYPE: Final = np.dtype(
+    [
+        ("transport", "<u4"),
+        ("packets_received", "<u8"),
+        ("bytes_received", "<u8"),
+        ("packets_sent", "<u8"),
+        ("bytes_sent", "<u8"),
+        ("last_received_at", "<i8"),
+        ("round_trip_time_ms", "<f4"),
+        ("remb_bps", "<f8"),
+    ]
+)
+"""Per transport. `round_trip_time_ms` from receiver reports, NaN before the first; `remb_bps` is what the
+peer last said by REMB, 0 where it never did."""
+
+ENCODING_DTYPE: Final = np.dtype(
+    [
+        ("track", "<u4"),
+        ("encoding", "<u1"),
+        ("ssrc", "<u4"),
+        ("packets_received", "<u8"),
+        ("bytes_received", "<u8"),
+        ("packets_lost", "<i8"),
+        ("jitter_ms", "<f4"),
+        ("nack_count", "<u8"),
+        ("pli_count", "<u8"),
+        ("frames_received", "<u8"),
+        ("key_frames_received", "<u8"),
+        ("last_received_at", "<i8"),
+        ("audio_level", "<u1"),
+        ("voice", "?"),
+    ]
+)
+"""Per encoding that was ever bound. Counters are of the original stream, RTX apart. `audio_level` is the
+loudest since the last `stats()` in -dBov (0 loud, 127 silent; RFC 6464), 127 where none came."""
+
+ROUTE_DTYPE: Final = np.dtype(
+    [
+        ("route", "<u4"),
+        ("track", "<u4"),
+        ("transport", "<u4"),
+        ("encoding", "<i1"),
+        ("temporal", "<i1"),
+        ("target_encoding", "<i1"),
+        ("packets_sent", "<u8"),
+        ("bytes_sent", "<u8"),
+        ("retransmitted_packets_sent", "<u8"),
+        ("nack_count", "<u8"),
+        ("pli_count", "<u8"),
+        ("packets_lost", "<i8"),
+        ("fraction_lost", "<f4"),
+        ("jitter_ms", "<f4"),
+        ("switches", "<u4"),
+        ("last_sent_at", "<i8"),
+    ]
+)
+"""Per route. `encoding` is what flows now (`PAUSED`: nothing yet), `target_encoding` what is wanted;
+`packets_lost`, `fraction_lost` and `jitter_ms` are the subscriber's receiver reports."""
+
+StructArray = NDArray[np.void]
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneStats:
+    """Counters of everything that lives, one row each. Counters only grow while a row lives."""
+
+    now: Instant
+    transports: StructArray
+    """(transports,) of `TRANSPORT_DTYPE`."""
+    encodings: StructArray
+    """(encodings,) of `ENCODING_DTYPE`."""
+    routes: StructArray
+    """(routes,) of `ROUTE_DTYPE`."""
+    drops: Mapping[DropReason, int]
+
+
+class Plane(Protocol):
+    """A data plane. Every method returns at once; none raises for anything a remote party sent.
+
+    An operation naming a transport, track or route that is gone is ignored: removal and use race by nature.
+    """
+
+    @property
+    def name(self) -> str:
+        """`reference` or `native`."""
+        ...
+
+    @property
+    def port(self) -> int:
+        """The UDP port that was bound."""
+        ...
+
+    def apply(self, operations: Sequence[PlaneOperation]) -> None:
+        """Carry out operations in order.
+
+        Raises:
+            LocalError: an operation contradicts an earlier one (an id twice, an unknown profile).
+        """
+        ...
+
+    def set_targets(self, targets: StructArray) -> None:
+        """Layer choices, (n,) of `TARGET_DTYPE`; routes not named keep theirs.
+
+        Each call, an empty one too, says that Python is alive (`TARGETS_STALE_MS`).
+        """
+        ...
+
+    def drain(self) -> Batch:
+        """Everything that came up since the last call."""
+        ...
+
+    def stats(self) -> PlaneStats:
+        """All counters now."""
+        ...
+
+    def fileno(self) -> int:
+        """An eventfd that is readable while `drain` would return something."""
+        ...
+
+    def close(self) -> None:
+        """Stop and release the socket."""
+        ...

@@ -47,8 +47,10 @@ class LegConnected:
 
 @dataclass(frozen=True, slots=True)
 class LegFailed:
-    """DTLS failed, the peer closed it, or SCTP aborted. `reason` is from a closed list for counters:
-    `dtls_handshake`, `dtls_timeout`, `dtls_closed`, `fingerprint`, `sctp_aborted`, `consent`.
+    """DTLS failed, the peer closed it, or SCTP aborted.
+
+    `reason` is from a closed list for counters: `dtls_handshake`, `dtls_timeout`, `dtls_closed`,
+    `fingerprint`, `sctp_aborted`, `consent`.
     """
 
     leg: TransportId

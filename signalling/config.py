@@ -1,0 +1,225 @@
+"""The only reader of files and environment: TOML into one tree of frozen settings, secrets beside it."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+import types
+import typing
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from sfu.config import ConferenceConfig, LimitsConfig, MediaConfig, SfuConfig, check_ranges, setting
+from sfu.errors import ConfigError
+from signalling.focus.settings import CallSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PASSWORD_VARIABLE: Final = "FOCUS_PASSWORD"  # noqa: S105  # the name of a variable
+ACCESS_TOKEN_VARIABLE: Final = "FOCUS_ACCESS_TOKEN"  # noqa: S105  # the name of a variable
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixConfig:
+    """The focus's account."""
+
+    homeserver_url: str = setting("http://127.0.0.1:8008", "Client-server API of the account's homeserver.")
+    user_id: str = setting("", "The account of this focus, such as @focus:example.org.")
+    device_id: str = setting(
+        "FOCUS", "Its device, kept over restarts: clients are told it, and calls name it in their events."
+    )
+    allowed_servers: tuple[str, ...] = setting(
+        (), "Servers whose users may invite this focus into rooms; empty: the account's own server only."
+    )
+    sync_timeout_ms: int = setting(30_000, "How long one sync waits for news.", low=0, high=120_000)
+    request_timeout_s: float = setting(20.0, "Any other request is given up after this.", low=1.0, high=300.0)
+
+
+@dataclass(frozen=True, slots=True)
+class AdminConfig:
+    """The private listener: metrics, health and the admin API. It has no authentication: keep it private."""
+
+    host: str = setting("127.0.0.1", "Address of the private listener.")
+    port: int = setting(9_190, "Its TCP port; 0 takes a free one.", low=0, high=65_535)
+
+
+@dataclass(frozen=True, slots=True)
+class LogConfig:
+    """Logs, on standard error."""
+
+    format: str = setting("json", 'How a line looks: "json" or "console".')
+    level: str = setting("info", 'The least that is logged: "debug", "info", "warning" or "error".')
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The root of all settings."""
+
+    data_dir: str = setting(
+        "focus-data", "Folder for the sync position and the legs to hang up after a crash."
+    )
+    matrix: MatrixConfig = field(default_factory=MatrixConfig)
+    media: MediaConfig = field(default_factory=MediaConfig)
+    calls: CallSettings = field(default_factory=CallSettings)
+    conference: ConferenceConfig = field(default_factory=ConferenceConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    admin: AdminConfig = field(default_factory=AdminConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+
+    @property
+    def sfu(self) -> SfuConfig:
+        """The media server's own tree."""
+        return SfuConfig(media=self.media, limits=self.limits, conference=self.conference)
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What must not stand in a file that people show one another. Its repr shows nothing."""
+
+    password: str | None = field(default=None, repr=False)
+    access_token: str | None = field(default=None, repr=False)
+
+
+def load_config(path: Path) -> Config:
+    """Read a configuration file.
+
+    Raises:
+        ConfigError: no file, no TOML, an unknown key, a wrong type or a value out of range.
+    """
+    try:
+        source = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: there is no such file") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return parse_config(source)
+
+
+def parse_config(source: Mapping[str, Any]) -> Config:
+    """Make settings of parsed TOML; what it leaves out keeps its default.
+
+    Raises:
+        ConfigError: an unknown key, a wrong type or a value out of range, naming the key.
+    """
+    config: Config = _build(Config, source, "")
+    check_ranges(config)
+    _check_choice("log.format", config.log.format, ("json", "console"))
+    _check_choice("log.level", config.log.level, ("debug", "info", "warning", "error"))
+    for codec in config.conference.codecs:
+        _check_choice("conference.codecs", codec, ("VP8", "H264", "VP9", "AV1", "opus"))
+    return config
+
+
+def load_secrets(environment: Mapping[str, str] | None = None) -> Secrets:
+    """Take secrets from the environment: `FOCUS_ACCESS_TOKEN` or `FOCUS_PASSWORD`.
+
+    Either may be given as a file's path in the same name with `_FILE` behind it.
+
+    Raises:
+        ConfigError: a secret's file can't be read.
+    """
+    source = os.environ if environment is None else environment
+    return Secrets(
+        password=_secret(source, PASSWORD_VARIABLE), access_token=_secret(source, ACCESS_TOKEN_VARIABLE)
+    )
+
+
+def example_toml() -> str:
+    """An example file with every setting at its default, its effect and its legal range."""
+    lines = ["# matrix-focus: every setting with its default. Secrets stand in the environment:"]
+    lines += [f"# {ACCESS_TOKEN_VARIABLE}, or {PASSWORD_VARIABLE} (each also as …_FILE).", ""]
+    defaults = Config()
+    branches = []
+    for item in fields(defaults):
+        if is_dataclass(getattr(defaults, item.name)):
+            branches.append(item.name)
+        else:
+            lines += _example_lines(item, getattr(defaults, item.name))
+    for name in branches:
+        branch = getattr(defaults, name)
+        lines += ["", f"# {(type(branch).__doc__ or '').splitlines()[0]}", f"[{name}]"]
+        for item in fields(branch):
+            lines += _example_lines(item, getattr(branch, item.name))
+    return "\n".join(lines) + "\n"
+
+
+def _build(kind: type[Any], source: object, prefix: str) -> Any:  # noqa: ANN401  # any of the config's classes
+    if not isinstance(source, dict):
+        raise ConfigError(f"{prefix.rstrip('.')}: must be a table")
+    known = {item.name: item for item in fields(kind)}
+    hints = typing.get_type_hints(kind)
+    values = {}
+    for key, value in source.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {prefix}{near[0]}?" if near else f"; known are {', '.join(sorted(known))}"
+            raise ConfigError(f"{prefix}{key}: unknown key{hint}")
+        values[key] = _convert(hints[key], value, f"{prefix}{key}")
+    return kind(**values)
+
+
+def _convert(hint: Any, value: object, key: str) -> Any:  # noqa: ANN401  # typed by the hint
+    if is_dataclass(hint):
+        return _build(typing.cast("type[Any]", hint), value, f"{key}.")
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(value, list):
+            raise ConfigError(f"{key} = {value!r}: must be an array")
+        return tuple(_convert(typing.get_args(hint)[0], item, key) for item in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(hint, types.UnionType) or not isinstance(hint, type):
+        raise TypeError(f"{key}: no settings of type {hint}")
+    if type(value) is not hint:
+        raise ConfigError(f"{key} = {value!r}: must be {_TYPE_NAMES.get(hint, hint.__name__)}")
+    return value
+
+
+_TYPE_NAMES: Final = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def _check_choice(key: str, value: str, legal: tuple[str, ...]) -> None:
+    if value not in legal:
+        raise ConfigError(f"{key} = {value!r}: legal are {', '.join(legal)}")
+
+
+def _secret(source: Mapping[str, str], name: str) -> str | None:
+    path = source.get(f"{name}_FILE")
+    if path is None:
+        return source.get(name) or None
+    try:
+        return Path(path).read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{name}_FILE: {error}") from error
+
+
+def _example_lines(item: Any, value: object) -> list[str]:  # noqa: ANN401  # dataclasses.Field of any type
+    assert item.default is not MISSING or item.default_factory is not MISSING  # noqa: S101  # ours: no required ones
+    low, high = item.metadata.get("low"), item.metadata.get("high")
+    bounds = ""
+    if low is not None or high is not None:
+        bounds = f" Legal: {'' if low is None else f'{low} '}to {'any' if high is None else high}."
+    words = f"{item.metadata['effect']}{bounds}"
+    return [*_wrapped(words), f"{item.name} = {_toml_value(value)}"]
+
+
+def _wrapped(words: str) -> list[str]:
+    lines, line = [], "#"
+    for word in words.split():
+        if len(line) + len(word) + 1 > 100:
+            lines.append(line)
+            line = "#"
+        line = f"{line} {word}"
+    return [*lines, line]
+
+
+def _toml_value(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return f"[{', '.join(_toml_value(item) for item in value)}]"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return str(value)

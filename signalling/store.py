@@ -1,0 +1,57 @@
+"""What outlives the process: the sync position, the session, and the legs to hang up at the next start."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS legs (key TEXT PRIMARY KEY, record TEXT NOT NULL);
+"""
+
+
+class Store:
+    """A small SQLite file. Writes are durable when a method returns: a killed focus must know its legs."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = sqlite3.connect(path, isolation_level=None)
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        # WAL with NORMAL survives the process being killed; only a power cut may lose the last writes,
+        # which costs a redial (FULL would put an fsync of some ms into every join).
+        self._connection.execute("PRAGMA synchronous=NORMAL")
+        self._connection.executescript(_SCHEMA)
+
+    def fact(self, name: str) -> str | None:
+        """A remembered fact, such as `since`."""
+        row = self._connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def set_fact(self, name: str, value: str | None) -> None:
+        """Remember a fact; None forgets it."""
+        if value is None:
+            self._connection.execute("DELETE FROM facts WHERE name = ?", (name,))
+        else:
+            self._connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
+    def legs(self) -> Sequence[tuple[str, str]]:
+        """All legs kept: (key, record), oldest first."""
+        rows = self._connection.execute("SELECT key, record FROM legs ORDER BY rowid").fetchall()
+        return [(str(key), str(record)) for key, record in rows]
+
+    def set_leg(self, key: str, record: str) -> None:
+        """Keep a leg."""
+        self._connection.execute("INSERT OR REPLACE INTO legs VALUES (?, ?)", (key, record))
+
+    def forget_leg(self, key: str) -> None:
+        """Forget a leg that has ended."""
+        self._connection.execute("DELETE FROM legs WHERE key = ?", (key,))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS legs (key TEXT PRIMARY KEY, record TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS olm_sessions (
+    device_key TEXT, session_id TEXT, pickle TEXT NOT NULL, used INTEGER NOT NULL,
+    PRIMARY KEY (device_key, session_id)
+);
 """
 
 
@@ -51,6 +55,30 @@ class Store:
     def forget_leg(self, key: str) -> None:
         """Forget a leg that has ended."""
         self._connection.execute("DELETE FROM legs WHERE key = ?", (key,))
+
+    def olm_sessions(self, device_key: str) -> Sequence[tuple[str, str]]:
+        """Sessions with a device: (session id, pickle), the one used last first."""
+        rows = self._connection.execute(
+            "SELECT session_id, pickle FROM olm_sessions WHERE device_key = ? ORDER BY used DESC",
+            (device_key,),
+        ).fetchall()
+        return [(str(session_id), str(pickle)) for session_id, pickle in rows]
+
+    def set_olm_session(self, device_key: str, session_id: str, pickle: str) -> None:
+        """Keep a session that was just used."""
+        self._connection.execute(
+            "INSERT OR REPLACE INTO olm_sessions "
+            "VALUES (?, ?, ?, (SELECT COALESCE(MAX(used), 0) + 1 FROM olm_sessions))",
+            (device_key, session_id, pickle),
+        )
+
+    def trim_olm_sessions(self, device_key: str, keep: int) -> None:
+        """Forget the sessions with a device but for the `keep` used last."""
+        self._connection.execute(
+            "DELETE FROM olm_sessions WHERE device_key = ?1 AND session_id NOT IN "
+            "(SELECT session_id FROM olm_sessions WHERE device_key = ?1 ORDER BY used DESC LIMIT ?2)",
+            (device_key, keep),
+        )
 
     def close(self) -> None:
         """Close the file."""

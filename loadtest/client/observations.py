@@ -1,0 +1,178 @@
+"""What one participant saw and heard of each other one."""
+
+from __future__ import annotations
+
+import statistics
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from sfu.units import NS_PER_MS, Instant
+
+if TYPE_CHECKING:
+    from loadtest.client.scene import Party, Scene
+    from collections.abc import Iterator
+
+FREEZE_MS: Final = 200
+"""A picture that stands for longer than this is a freeze; sound that is gone for longer, a dropout."""
+MAX_DELAYS: Final = 4_096
+
+LAYER_NAMES: Final = ("q", "h", "f")
+
+
+@dataclass(slots=True)
+class TrackObservations:
+    """One kind of media from one other device."""
+
+    frames_decoded: int = 0
+    wrong_frames: int = 0
+    """Somebody else's pictures or tone, or pictures whose checksum is wrong."""
+    first_frame_at: Instant | None = None
+    last_frame_at: Instant | None = None
+    freezes: int = 0
+    freezes_ms: float = 0.0
+    counter_gaps: int = 0
+    """Pictures that did not follow on the one before, where no key frame came between."""
+    id_jumps: int = 0
+    """VP8 picture ids or TL0 indexes that did not follow on without loss."""
+    layers_seen: set[str] = field(default_factory=set)
+    current_layer: str | None = None
+    layer_switches: int = 0
+    is_muted: bool = False
+    mutes_seen: int = 0
+    packets_received: int = 0
+    packets_lost: int = 0
+    packets_repaired: int = 0
+    nacks_sent: int = 0
+    key_frames_asked: int = 0
+    delays_ms: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_DELAYS))
+
+    @property
+    def delay_ms_p50(self) -> float | None:
+        """Half of the frames took no longer than this from the sender's encoder to the picture."""
+        return statistics.median(self.delays_ms) if self.delays_ms else None
+
+    def note_frame(self, now: Instant, *, count: int = 1) -> None:
+        """Right frames were decoded."""
+        self.frames_decoded += count
+        if self.first_frame_at is None:
+            self.first_frame_at = now
+        if self.last_frame_at is not None:
+            pause_ms = (now - self.last_frame_at) / NS_PER_MS
+            if pause_ms > FREEZE_MS and not self.is_muted:
+                self.freezes += 1
+                self.freezes_ms += pause_ms
+        self.last_frame_at = now
+
+    def note_layer(self, layer: str) -> None:
+        """Which layer the newest picture is of."""
+        self.layers_seen.add(layer)
+        self.layer_switches += self.current_layer not in {None, layer}
+        self.current_layer = layer
+
+    def note_pause(self) -> None:
+        """Nothing is expected from here on: what comes next ends no freeze."""
+        self.last_frame_at = None
+
+    def note_mute(self, *, muted: bool) -> None:
+        """What the newest metadata says."""
+        if muted and not self.is_muted:
+            self.mutes_seen += 1
+        if muted != self.is_muted:
+            self.note_pause()
+        self.is_muted = muted
+
+
+@dataclass(slots=True)
+class Observations:
+    """Everything that one participant observed, over all of its legs."""
+
+    tracks: dict[tuple[Party, str], TrackObservations] = field(default_factory=dict)
+    """By sender and kind."""
+    speakers: tuple[Party, ...] = ()
+    speakers_seen: set[Party] = field(default_factory=set)
+    announced: dict[Party, set[str]] = field(default_factory=dict)
+    """Who is there with which kinds, by the newest metadata."""
+    hangups: list[str] = field(default_factory=list)
+    """Reasons of the focus."""
+    rejects: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    """Codes of `org.matrix_focus.error`."""
+    violations: list[str] = field(default_factory=list)
+    """Rules of the protocol that the focus broke."""
+    pings: int = 0
+    offers_answered: int = 0
+    legs: int = 0
+    layers_wanted: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """By track id of ours: the rids that the focus wants."""
+
+    def track(self, sender: Party, kind: str) -> TrackObservations:
+        """The record of one kind of media from one device."""
+        return self.tracks.setdefault((sender, kind), TrackObservations())
+
+    def frames_decoded(self, sender: Party, kind: str) -> int:
+        """How many frames arrived of one kind of media from one device."""
+        found = self.tracks.get((sender, kind))
+        return 0 if found is None else found.frames_decoded
+
+    def wrong_frames(self) -> int:
+        """Wrong frames of all kinds from everybody."""
+        return sum(track.wrong_frames for track in self.tracks.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What is judged of one sender, one receiver and one kind."""
+
+    sender: Party
+    receiver: Party
+    kind: str
+    track: TrackObservations
+    frames_sent: int
+    first_frame_ms: float | None
+
+    def row(self) -> dict[str, object]:
+        """As it stands in the report's JSON."""
+        track = self.track
+        return {
+            "from": self.sender.user_id,
+            "to": self.receiver.user_id,
+            "kind": self.kind,
+            "frames_sent": self.frames_sent,
+            "frames_decoded": track.frames_decoded,
+            "first_frame_ms": _rounded(self.first_frame_ms),
+            "freezes_ms": _rounded(track.freezes_ms),
+            "delay_ms_p50": _rounded(track.delay_ms_p50),
+            "layers_seen": sorted(track.layers_seen, key=LAYER_NAMES.index),
+            "wrong_frames": track.wrong_frames,
+        }
+
+
+def judge_pairs(
+    now: Instant, scene: Scene, members: dict[Party, Observations], kinds: tuple[str, ...]
+) -> Iterator[Pair]:
+    """Every ordered pair of members with every kind, decoded or not.
+
+    Both the frames sent and the wait for the first one count from the later of the two invites.
+    """
+    for sender in sorted(members):
+        for receiver in sorted(members):
+            if sender == receiver:
+                continue
+            invited = [scene.invited_at(party) for party in (sender, receiver)]
+            start = max((at for at in invited if at is not None), default=now)
+            for kind in kinds:
+                track = members[receiver].tracks.get((sender, kind), TrackObservations())
+                first = track.first_frame_at
+                yield Pair(
+                    sender,
+                    receiver,
+                    kind,
+                    track,
+                    frames_sent=scene.sent_between(sender, kind, start, now),
+                    first_frame_ms=None if first is None else (first - start) / NS_PER_MS,
+                )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)

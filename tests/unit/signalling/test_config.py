@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sfu.errors import ConfigError
+from signalling.config import (
+    Config,
+    Secrets,
+    example_toml,
+    load_config,
+    load_secrets,
+    parse_config,
+)
+
+EXAMPLE = Path(__file__).parents[3] / "deploy" / "config.example.toml"
+
+
+def numbers() -> list[tuple[str, str, float | None, float | None]]:
+    found = []
+    config = Config()
+    for branch in dataclasses.fields(config):
+        value = getattr(config, branch.name)
+        if dataclasses.is_dataclass(value):
+            found += [
+                (branch.name, item.name, item.metadata.get("low"), item.metadata.get("high"))
+                for item in dataclasses.fields(value)
+                if isinstance(getattr(value, item.name), (int, float))
+                and not isinstance(getattr(value, item.name), bool)
+            ]
+    return found
+
+
+def test_nothing_said_is_the_defaults() -> None:
+    assert parse_config({}) == Config()
+
+
+def test_the_example_file_is_made_from_the_config_tree() -> None:
+    assert EXAMPLE.read_text(encoding="utf-8") == example_toml(), (
+        "run: .venv/bin/focus config > deploy/config.example.toml"
+    )
+
+
+def test_the_example_says_the_defaults() -> None:
+    assert parse_config(tomllib.loads(example_toml())) == Config()
+
+
+@pytest.mark.parametrize(("branch", "name", "low", "high"), numbers())
+def test_every_bound_is_kept(branch: str, name: str, low: float | None, high: float | None) -> None:
+    if low is not None:
+        parse_config({branch: {name: low}})
+        with pytest.raises(ConfigError, match=rf"{branch}\.{name} = .*legal is"):
+            parse_config({branch: {name: low - 1}})
+    if high is not None:
+        parse_config({branch: {name: high}})
+        with pytest.raises(ConfigError, match=rf"{branch}\.{name} = .*legal is"):
+            parse_config({branch: {name: high + 1}})
+
+
+def test_an_unknown_key_is_refused_with_the_nearest_known_one() -> None:
+    with pytest.raises(ConfigError, match=r"media\.prot: unknown key; did you mean media\.port\?"):
+        parse_config({"media": {"prot": 1}})
+    with pytest.raises(ConfigError, match=r"zzz: unknown key; known are"):
+        parse_config({"zzz": 1})
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"media": 7},
+        {"media": {"port": "10000"}},
+        {"media": {"port": True}},
+        {"media": {"host": 7}},
+        {"media": {"advertised_addresses": "203.0.113.7"}},
+        {"media": {"advertised_addresses": [7]}},
+        {"log": {"format": "xml"}},
+        {"log": {"level": "loud"}},
+        {"conference": {"codecs": ["H265"]}},
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_key(source: dict[str, Any]) -> None:
+    (branch,) = source
+    with pytest.raises(ConfigError, match=branch):
+        parse_config(source)
+
+
+def test_a_whole_number_is_taken_for_a_number() -> None:
+    assert parse_config({"media": {"consent_timeout_s": 10}}).media.consent_timeout_s == 10.0
+
+
+def test_a_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "focus.toml"
+    path.write_text('[matrix]\nuser_id = "@focus:a"\n', encoding="utf-8")
+    assert load_config(path).matrix.user_id == "@focus:a"
+
+
+@pytest.mark.parametrize("text", ["[media", "\x00"])
+def test_a_broken_file_is_a_config_error(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "focus.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"focus\.toml"):
+        load_config(path)
+
+
+def test_a_missing_file_is_a_config_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such file"):
+        load_config(tmp_path / "focus.toml")
+
+
+def test_secrets_come_from_the_environment_or_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "password"
+    path.write_text("hush\n", encoding="utf-8")
+    assert load_secrets({"FOCUS_ACCESS_TOKEN": "syt"}) == Secrets(access_token="syt")
+    assert load_secrets({"FOCUS_PASSWORD_FILE": str(path)}) == Secrets(password="hush")
+    with pytest.raises(ConfigError, match="FOCUS_PASSWORD_FILE"):
+        load_secrets({"FOCUS_PASSWORD_FILE": str(tmp_path / "none")})
+
+
+def test_secrets_are_never_shown() -> None:
+    assert "hush" not in repr(Secrets(password="hush", access_token="hush"))

@@ -180,6 +180,10 @@ class ClientNegotiation:
                 slot.track = None
                 slot.local = replace(slot.local, direction="inactive", ssrcs=(), rtx_ssrcs=())
 
+    def published(self) -> set[str]:
+        """The ids of the tracks that the next offer sends."""
+        return {slot.track.track_id for slot in self._slots if slot.track is not None}
+
     def make_offer(self) -> str:
         """Write an offer of all sections; an answer must come before the next one."""
         if self._pending is not None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 from sfu.units import NS_PER_MS, Instant
 
 if TYPE_CHECKING:
-    from loadtest.client.scene import Party, Scene
     from collections.abc import Iterator
+
+    from loadtest.client.scene import Party, Scene
 
 FREEZE_MS: Final = 200
 """A picture that stands for longer than this is a freeze; sound that is gone for longer, a dropout."""

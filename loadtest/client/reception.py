@@ -73,6 +73,11 @@ class ReceptionLog:
         """Every packet that arrived as itself."""
         return self._received
 
+    @property
+    def packets_lost(self) -> int:
+        """Sequence numbers that never arrived as themselves; a resend does not change that."""
+        return 0 if self._base is None else max(0, self._highest - self._base + 1 - self._received)
+
     def note(self, now: Instant, seq: int, timestamp: int, *, wants_resend: bool) -> bool:
         """Count one packet; False for one that was here before."""
         if self._base is None:

@@ -59,7 +59,6 @@ class SendStream:
 
     def packets(
         self,
-        now: Instant,
         payloads: Sequence[bytes],
         captured_at: Instant,
         *,

@@ -11,7 +11,7 @@ SILENT: Final = 127
 
 @dataclass(frozen=True, slots=True)
 class Loudness:
-    """The loudest packet of an interval: `level` is 0 (loud) to 127 (silent), `voice` the sender's opinion."""
+    """The loudest packet of an interval: `level` 0 (loud) to 127 (silent), `voice` the sender's opinion."""
 
     level: int
     voice: bool

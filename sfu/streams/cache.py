@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
@@ -35,7 +36,13 @@ class CacheBudget(Generic[PacketT]):
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
         self._used_bytes = 0
-        self._entries: dict[tuple[PacketCache[PacketT], int], Cached[PacketT]] = {}
+        # Not a dict: finding its first entry steps over all that were deleted before it.
+        self._entries: OrderedDict[tuple[PacketCache[PacketT], int], Cached[PacketT]] = OrderedDict()
+
+    @property
+    def limit_bytes(self) -> int:
+        """Bytes that all caches together may hold."""
+        return self._limit_bytes
 
     @property
     def used_bytes(self) -> int:
@@ -69,7 +76,7 @@ class PacketCache(Generic[PacketT]):
         self._budget = budget
         self._max_bytes = max_bytes
         self._used_bytes = 0
-        self._packets: dict[int, Cached[PacketT]] = {}
+        self._packets: OrderedDict[int, Cached[PacketT]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._packets)
@@ -83,6 +90,8 @@ class PacketCache(Generic[PacketT]):
         """Keep a packet; the oldest go. `now` never runs backwards over the caches of one budget."""
         if seq in self._packets:
             self.remove(seq)
+        if size_bytes > min(self._max_bytes, self._budget.limit_bytes):
+            return
         while self._packets and self._used_bytes + size_bytes > self._max_bytes:
             self.remove(next(iter(self._packets)))
         cached = Cached(packet, size_bytes, now)

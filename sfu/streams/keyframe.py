@@ -55,4 +55,6 @@ class KeyframeThrottle:
     def _due_at(self, ssrc: Ssrc) -> Instant:
         wanted_at = self._wanted[ssrc]
         last_sent_at = self._last_sent_at.get(ssrc)
-        return wanted_at if last_sent_at is None else max(wanted_at, after_s(last_sent_at, self._min_interval_s))
+        return (
+            wanted_at if last_sent_at is None else max(wanted_at, after_s(last_sent_at, self._min_interval_s))
+        )

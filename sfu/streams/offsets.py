@@ -21,26 +21,23 @@ class OffsetMap:
     put where it belongs, and one that was dropped never comes back under the number of another.
 
     Args:
-        first: what the first forwarded number becomes; None keeps it as it is.
+        first: what the first number becomes; None keeps it as it is.
     """
 
     def __init__(self, first: int | None = None) -> None:
         self._next_out = first
         self._highest: int | None = None
+        self._offset = 0
         self._starts: list[int] = []
         self._offsets: list[int | None] = []
 
     @property
     def next_out(self) -> int | None:
         """The number after the highest given out; None before the first, where that is not fixed."""
-        if self._highest is None:
-            return self._next_out
-        offset = self._offsets[-1]
-        assert offset is not None
-        return self._highest + 1 + offset
+        return self._next_out if self._highest is None else self._highest + 1 + self._offset
 
     def rebase(self) -> None:
-        """What comes next continues the outgoing numbers, whatever its own number; nothing before it passes."""
+        """What comes next continues the outgoing numbers whatever its own; nothing before it passes."""
         self._next_out = self.next_out
         self._highest = None
         self._starts.clear()
@@ -52,40 +49,39 @@ class OffsetMap:
         Returns:
             None where `number` was dropped, or is from before the last rebase or the oldest range known.
         """
-        if self._highest is not None and number <= self._highest:
-            index = bisect_right(self._starts, number) - 1
-            offset = self._offsets[index] if index >= 0 else None
-            return None if offset is None else number + offset
-        self._advance(number)
-        offset = self._offsets[-1]
-        assert offset is not None
-        return number + offset
+        if self._highest is None or number > self._highest:
+            self._advance(number)
+            return number + self._offset
+        index = bisect_right(self._starts, number) - 1
+        offset = self._offsets[index] if index >= 0 else None
+        return None if offset is None else number + offset
 
     def drop(self, number: int) -> None:
         """Leave `number` out: what follows closes up. What has been passed already can't be left out."""
         if self._highest is not None and number <= self._highest:
             return
-        if self._highest is None and self._next_out is None:
+        if self.next_out is None:
             return
         self._advance(number)
-        offset = self._offsets[-1]
-        assert offset is not None
-        if len(self._offsets) > 1 and self._offsets[-2] is None and self._starts[-1] == number:
-            self._starts[-1] = number + 1
-            self._offsets[-1] = offset - 1
-            return
-        if self._starts[-1] == number:
-            self._offsets[-1] = None
-        else:
+        self._offset -= 1
+        if self._starts[-1] != number:
             self._append(number, None)
-        self._append(number + 1, offset - 1)
+        elif self._offsets[-2:-1] == [None]:
+            # The run of dropped numbers grows by one.
+            self._starts[-1] = number + 1
+            self._offsets[-1] = self._offset
+            return
+        else:
+            self._offsets[-1] = None
+        self._append(number + 1, self._offset)
 
     def _advance(self, number: int) -> None:
         """Move on to a number above the highest."""
         if self._highest is not None and number - self._highest - 1 > MAX_GAP:
             self.rebase()
         if self._highest is None:
-            self._append(number, 0 if self._next_out is None else self._next_out - number)
+            self._offset = 0 if self._next_out is None else self._next_out - number
+            self._append(number, self._offset)
         self._highest = number
 
     def _append(self, start: int, offset: int | None) -> None:

@@ -1,0 +1,402 @@
+"""One leg: one call id, from the invite to the hangup, as the protocol's client side (sections 4 to 8)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import secrets
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+
+from loadtest.client.negotiation import ClientNegotiation, LegNumbers
+from loadtest.client.receiver import ntp_of
+from loadtest.client.rtp_session import FrameArrived, KeyFrameWanted, RtpSession, SessionEvent, SoundArrived
+from loadtest.client.sdp import SdpError
+from loadtest.client.signalling import MatrixRefusedError
+from loadtest.client.subscriber import Subscriber
+from loadtest.client.transport import LegTransport, TransportFailedError
+from sfu.errors import ParseError
+from sfu.units import Instant
+from signalling.events import data_channel, to_device
+from signalling.events.to_device import FOCUS_SESSION_ID, Envelope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loadtest.client.observations import Observations
+    from loadtest.client.publisher import Publisher
+    from loadtest.client.scene import Party, Scene
+    from loadtest.client.signalling import MatrixClient
+    from signalling.events.room_state import FocusDevice
+
+LAYERS: Final = "org.matrix_focus.layers"
+ANSWER_PATIENCE_S: Final = 60.0
+"""Then the invite is given up (protocol: section 9)."""
+CONNECT_PATIENCE_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class RuleBreaks:
+    """Rules that a hostile participant breaks; as it stands, none."""
+
+    device_id: str | None = None
+    """Claimed in every message instead of the own device."""
+    party_id: str | None = None
+    session_id: str | None = None
+    dest_session_id: str | None = None
+    conf_id: str | None = None
+    """Dialled instead of the room's call."""
+    member_event: bool = True
+    member_device_id: str | None = None
+    member_session_id: str | None = None
+    member_lifetime_ms: int = 3_600_000
+    sequence_numbers: bool = True
+    select_answer: bool = True
+    answer_pings: bool = True
+    answer_offers: bool = True
+    obey_layers: bool = True
+    lifetime_ms: int = to_device.DEFAULT_LIFETIME_MS
+    mangle_sdp: Callable[[str], str] | None = None
+    """Is given each description of ours on its way out."""
+
+
+class LegEndedError(Exception):
+    """A leg is over: rejected, hung up, timed out or its connection is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class LegTerms:
+    """What a leg needs to know of its participant."""
+
+    party: Party
+    session_id: str
+    conf_id: str
+    focus: FocusDevice
+    numbers: LegNumbers
+    addresses: tuple[str, ...]
+    breaks: RuleBreaks
+
+
+@dataclass(slots=True)
+class Leg:
+    """One connection to the focus; `run` does everything until it ends."""
+
+    terms: LegTerms
+    client: MatrixClient
+    publisher: Publisher
+    scene: Scene
+    seen: Observations
+    wishes: Subscriber
+    call_id: str = field(default_factory=lambda: f"{int(time.time() * 1_000)}{secrets.token_hex(8)}")
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+    """Either of the two."""
+    end_reason: str | None = None
+    _seq: int = 0
+    _answer: asyncio.Queue[to_device.Answer] = field(default_factory=asyncio.Queue)
+    _transport: LegTransport = field(init=False)
+    _negotiation: ClientNegotiation = field(init=False)
+    session: RtpSession = field(init=False)
+    _is_dirty: bool = False
+
+    def __post_init__(self) -> None:
+        self._transport = LegTransport(self.terms.addresses, self._take_media)
+        self.session = RtpSession(secrets.token_hex(8), random.Random(secrets.randbits(64)))  # noqa: S311  # SSRCs of a test
+        self._resends: list[bytes] = []
+
+    # --- life --------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Dial, connect, and serve the data channel until the leg ends; `end_reason` says why."""
+        parting = ""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._watch())
+                await self._live()
+        except* TimeoutError:
+            parting = "invite_timeout"
+            self._over("no answer, or no connection")
+        except* (TransportFailedError, SdpError) as errors:
+            parting = "ice_failed"
+            self._over(str(errors.exceptions[0]))
+        except* (LegEndedError, MatrixRefusedError, aiohttp.ClientError) as errors:
+            self._over(str(errors.exceptions[0]))
+        finally:
+            self._over("cancelled")
+            await self._transport.close()
+        if parting:
+            await self.send(to_device.Hangup(self._envelope(), parting))
+
+    async def hang_up(self, reason: str = "user_hangup") -> None:
+        """Tell the focus, and end."""
+        await self.send(to_device.Hangup(self._envelope(), reason))
+        self._end(reason)
+
+    def vanish(self) -> None:
+        """End without a word, sockets and all."""
+        self._transport.drop()
+        self._end("vanished")
+
+    def abandon(self) -> None:
+        """End this side; the focus learns of it by the next invite."""
+        self._end("replaced")
+
+    # --- to-device ---------------------------------------------------------------------------------------
+
+    async def send(self, message: to_device.ToDeviceMessage) -> None:
+        """Send one to-device message of this leg."""
+        focus = self.terms.focus
+        await self.client.send_to_device(message.type, focus.user_id, focus.device_id, message.content())
+
+    async def take(self, message: to_device.ToDeviceMessage) -> None:
+        """Take a to-device message that carries this leg's ids."""
+        envelope = message.envelope
+        if envelope.dest_session_id != self.terms.session_id:
+            self.seen.violations.append(f"{message.type} for session {envelope.dest_session_id}")
+        match message:
+            case to_device.Answer():
+                self._answer.put_nowait(message)
+            case to_device.Reject():
+                self.seen.rejects.append(message.reason)
+                self._end(f"rejected: {message.reason}")
+            case to_device.Hangup():
+                self.seen.hangups.append(message.reason)
+                self._end(f"hung up: {message.reason}")
+            case to_device.Candidates():
+                for candidate in message.candidates:
+                    await self._transport.add_candidate(candidate.candidate)
+            case to_device.Negotiate():
+                metadata = message.metadata
+                self._take_description(
+                    data_channel.Negotiate(message.description_type, message.sdp, metadata)
+                )
+            case to_device.MetadataChanged():
+                self.wishes.announce(message.metadata)
+            case _:
+                self.seen.violations.append(f"{message.type} from a focus")
+
+    def say(self, message: data_channel.DataMessage) -> None:
+        """Send one message on the data channel."""
+        self._transport.send_message(data_channel.serialise_message(message))
+
+    def say_raw(self, message: str | bytes) -> None:
+        """Send anything on the data channel."""
+        self._transport.send_message(message)
+
+    # --- media -------------------------------------------------------------------------------------------
+
+    async def tick(self, now: Instant, wall_s: float) -> None:
+        """Send what is due: media, RTCP, and wishes that waited."""
+        if not self.ready.is_set() or self.ended.is_set():
+            return
+        packets = self._resends + self.publisher.media(now, wall_s, self.session)
+        self._resends = []
+        reports, events = self.session.poll(now, ntp_of(wall_s))
+        self._perform(now, wall_s, events)
+        await self._transport.send_media(packets, is_rtcp=False)
+        await self._transport.send_media(reports, is_rtcp=True)
+        if reports:
+            for section in self._negotiation.receiving():
+                track = self.session.track(section.mid)
+                if track is not None:
+                    self.wishes.count(section.mid, track)
+        subscription = self.wishes.poll(now)
+        if subscription is not None:
+            self.say(subscription)
+
+    def republish(self) -> None:
+        """Offer the tracks that are published now; after the offer that waits, if one does."""
+        if not self.ready.is_set():
+            return
+        if self._negotiation.is_offering:
+            self._is_dirty = True
+            return
+        self._sync_tracks()
+        offer = self._mangled(self._negotiation.make_offer())
+        self.say(data_channel.Negotiate("offer", offer, self.publisher.metadata()))
+
+    def tell_metadata(self) -> None:
+        """Tell the focus of mutes."""
+        if self.ready.is_set():
+            self.say(data_channel.MetadataChanged(self.publisher.metadata()))
+
+    # --- helpers: dialling -------------------------------------------------------------------------------
+
+    async def _dial(self) -> None:
+        self.wishes.begin_leg()
+        description = await self._transport.gather()
+        self._negotiation = ClientNegotiation(
+            description, self.terms.numbers, secrets.randbelow(2**62), secrets.token_hex(8)
+        )
+        self._negotiation.violations = self.seen.violations
+        for track in self.publisher.tracks():
+            self._negotiation.publish(track)
+        self._negotiation.open_channel()
+        self.seen.legs += 1
+        offer = self._mangled(self._negotiation.make_offer())
+        invite = to_device.Invite(
+            self._envelope(),
+            offer,
+            self.terms.breaks.lifetime_ms,
+            self.publisher.metadata(),
+            invitee=self.terms.focus.user_id,
+        )
+        self.scene.note_invite(self.terms.party, _now())
+        await self.send(invite)
+        ours = [to_device.Candidate(text, "0", 0) for text in self._transport.candidates()]
+        ours.append(to_device.Candidate(""))
+        await self.send(to_device.Candidates(self._envelope(), tuple(ours)))
+
+    async def _live(self) -> None:
+        await self._dial()
+        async with asyncio.timeout(ANSWER_PATIENCE_S):
+            answer = await self._answer.get()
+        self.wishes.announce(answer.metadata or ())
+        description = self._negotiation.accept_answer(answer.sdp)
+        if description is None:
+            raise LegEndedError("an answer without an offer")
+        self._agree()
+        if self.terms.breaks.select_answer:
+            await self.send(to_device.SelectAnswer(self._envelope(), answer.envelope.party_id))
+        async with asyncio.timeout(CONNECT_PATIENCE_S):
+            await self._transport.connect(description.transport)
+            await self._transport.opened.wait()
+        self.ready.set()
+        self.settled.set()
+        self.wishes.connected(_now())
+        while True:
+            message = await self._transport.messages.get()
+            if isinstance(message, bytes):
+                self.seen.violations.append("a binary frame on the data channel")
+                continue
+            self._take_message(message)
+
+    async def _watch(self) -> None:
+        await self._transport.closed.wait()
+        raise LegEndedError(self.end_reason or "connection closed")
+
+    def _end(self, reason: str) -> None:
+        self._over(reason)
+        self._transport.closed.set()
+
+    def _over(self, reason: str) -> None:
+        self.end_reason = self.end_reason or reason
+        self.ended.set()
+        self.settled.set()
+
+    def _envelope(self) -> Envelope:
+        terms, breaks = self.terms, self.terms.breaks
+        device_id = breaks.device_id or terms.party.device_id
+        envelope = Envelope(
+            call_id=self.call_id,
+            party_id=breaks.party_id or device_id,
+            conf_id=breaks.conf_id or terms.conf_id,
+            device_id=device_id,
+            sender_session_id=breaks.session_id or terms.session_id,
+            dest_session_id=breaks.dest_session_id or FOCUS_SESSION_ID,
+            seq=self._seq,
+        )
+        self._seq += 1
+        return envelope if breaks.sequence_numbers else replace(envelope, seq=None)
+
+    # --- helpers: the data channel -----------------------------------------------------------------------
+
+    def _take_message(self, text: str) -> None:
+        try:
+            message = data_channel.parse_message(text)
+        except ParseError as error:
+            self.seen.violations.append(f"data channel: {error}")
+            return
+        match message:
+            case data_channel.Ping():
+                self.seen.pings += 1
+                if self.terms.breaks.answer_pings:
+                    self.say(data_channel.Pong())
+            case data_channel.MetadataChanged():
+                self.wishes.announce(message.metadata)
+            case data_channel.Negotiate():
+                self._take_description(message)
+            case data_channel.Speakers():
+                self.wishes.hear_speakers(message)
+            case data_channel.Error():
+                self.seen.errors.append(message.code)
+            case _:
+                if message.type == LAYERS and self.terms.breaks.obey_layers:
+                    self._obey_layers(json.loads(text))
+
+    def _take_description(self, message: data_channel.Negotiate) -> None:
+        if message.metadata is not None:
+            self.wishes.announce(message.metadata)  # before the description (protocol: section 6.2)
+        try:
+            if message.description_type == "answer":
+                self._negotiation.accept_answer(message.sdp)
+            elif self.terms.breaks.answer_offers:
+                answer = self._negotiation.answer_offer(message.sdp)
+                if answer is None:
+                    return
+                self.seen.offers_answered += 1
+                metadata = self.publisher.metadata()
+                self.say(data_channel.Negotiate("answer", self._mangled(answer), metadata))
+        except SdpError as error:
+            self.seen.violations.append(f"{message.description_type}: {error}")
+            return
+        self._agree()
+        if self._is_dirty and not self._negotiation.is_offering:
+            self._is_dirty = False
+            self.republish()
+
+    def _agree(self) -> None:
+        receiving = self._negotiation.receiving()
+        self.session.agree(self._negotiation.sending(), receiving)
+        self.wishes.receive(receiving)
+
+    def _sync_tracks(self) -> None:
+        wanted = {track.track_id: track for track in self.publisher.tracks()}
+        have = self._negotiation.published()
+        for track_id in have - wanted.keys():
+            self._negotiation.unpublish(track_id)
+        for track_id in wanted.keys() - have:
+            self._negotiation.publish(wanted[track_id])
+
+    def _obey_layers(self, frame: dict[str, object]) -> None:
+        content = frame.get("content")
+        tracks = content.get("tracks") if isinstance(content, dict) else None
+        for track in tracks if isinstance(tracks, list) else []:
+            rids = tuple(str(rid) for rid in track.get("active", []))
+            self.seen.layers_wanted[str(track.get("track_id"))] = rids
+            self.publisher.want_layers(str(track.get("track_id")), rids)
+
+    def _mangled(self, text: str) -> str:
+        mangle = self.terms.breaks.mangle_sdp
+        return text if mangle is None else mangle(text)
+
+    # --- helpers: media ----------------------------------------------------------------------------------
+
+    def _take_media(self, data: bytes, is_rtcp: bool) -> None:  # the transport's callback
+        now, wall_s = _now(), time.time()
+        if is_rtcp:
+            resent, events = self.session.receive_rtcp(now, data)
+            self._resends += resent
+        else:
+            events = self.session.receive_rtp(now, data)
+        self._perform(now, wall_s, events)
+
+    def _perform(self, now: Instant, wall_s: float, events: list[SessionEvent]) -> None:
+        for event in events:
+            match event:
+                case FrameArrived():
+                    if not self.wishes.see(now, wall_s, event.mid, event.frame):
+                        self.session.need_key_frame(event.mid)
+                case SoundArrived():
+                    self.wishes.hear(now, wall_s, event.mid, event.packet)
+                case KeyFrameWanted():
+                    self.publisher.want_key_frame(event.track_id, event.rid)
+
+
+def _now() -> Instant:
+    return Instant(time.monotonic_ns())

@@ -1,0 +1,302 @@
+"""One synthetic participant: joins a call of a room, sends and receives media, and can be told to do things."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from loadtest.client.leg import Leg, LegTerms, RuleBreaks
+from loadtest.client.negotiation import LIKE_CHROMIUM, LegNumbers
+from loadtest.client.observations import Observations
+from loadtest.client.publisher import Capture, Publisher
+from loadtest.client.room import Room
+from loadtest.client.scene import Party, Scene
+from loadtest.client.signalling import Account, MatrixClient
+from loadtest.client.subscriber import Subscriber
+from loadtest.media.audio import FRAME_MS
+from sfu.errors import ParseError
+from sfu.units import NS_PER_S, Instant, Kind
+from signalling.events.room_state import FocusDevice
+from signalling.events.to_device import parse_to_device
+
+if TYPE_CHECKING:
+    from signalling.events.data_channel import DataMessage
+
+MEMBER_REFRESH_S: Final = 45 * 60.0
+"""The member event says one hour; rewritten this often (protocol: section 2.2)."""
+MAX_REDIALS: Final = 3
+"""Dials in a row without a connection, before a participant falls silent (protocol: section 6.5)."""
+
+
+class JoinFailedError(Exception):
+    """The leg ended before it was connected; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantConfig:
+    """Who takes part, where, and how."""
+
+    account: Account
+    room_id: str
+    sender: int
+    """The number in its pictures; its tone. Unique in a run."""
+    focus: FocusDevice | None = None
+    """None: what other members use, else what the homeserver announces."""
+    conf_id: str | None = None
+    """None: the room's live call, else a new one."""
+    capture: Capture = field(default_factory=Capture)
+    numbers: LegNumbers = LIKE_CHROMIUM
+    addresses: tuple[str, ...] = ("127.0.0.1",)
+    wanted_height: int = 360
+    subscribe_delay_s: float = 0.0
+    invites_focus: bool = True
+    redial_after_s: float | None = None
+    """Dial again this long after the focus ended a leg; None: never."""
+    breaks: RuleBreaks = field(default_factory=RuleBreaks)
+
+
+class Participant:
+    """Use as `async with Participant(config, scene) as alice: await alice.join()`."""
+
+    def __init__(self, config: ParticipantConfig, scene: Scene | None = None) -> None:
+        self.config = config
+        self.party = Party(config.account.user_id, config.account.device_id)
+        self.scene = scene if scene is not None else Scene()
+        self.observations = Observations()
+        self.session_id = secrets.token_hex(5)
+        self._client = MatrixClient(config.account)
+        self._room = Room(self._client, config.room_id)
+        self._publisher = Publisher(self.scene, self.party, config.sender, config.capture)
+        self._subscriber = Subscriber(
+            self.scene, self.party, self.observations, config.wanted_height, config.subscribe_delay_s
+        )
+        self._stack = contextlib.AsyncExitStack()
+        self._group: asyncio.TaskGroup | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._leg: Leg | None = None
+        self._conf_id: str | None = None
+        self._focus: FocusDevice | None = None
+        self._is_leaving = False
+        self._failed_dials = 0
+        self.scene.enter(self.party, config.sender)
+
+    async def __aenter__(self) -> Self:
+        await self._stack.enter_async_context(self._client)
+        self._group = await self._stack.enter_async_context(asyncio.TaskGroup())
+        self._stack.callback(self._cancel_tasks)
+        self._spawn(self._sync())
+        self._spawn(self._play())
+        return self
+
+    async def __aexit__(self, *error: object) -> bool | None:  # passed on
+        return await self._stack.__aexit__(*error)
+
+    # --- what tests and scenarios do ---------------------------------------------------------------------
+
+    @property
+    def conf_id(self) -> str | None:
+        """The call taken part in."""
+        return self._conf_id
+
+    @property
+    def leg(self) -> Leg | None:
+        """The newest leg."""
+        return self._leg
+
+    async def join(self) -> None:
+        """Enter the call and connect.
+
+        Raises:
+            JoinFailedError: the focus said no, or there was no connection.
+        """
+        config = self.config
+        await self._publisher.prepare()
+        await self._room.join()
+        self._conf_id = config.conf_id or await self._room.find_call() or await self._room.start_call()
+        self._focus = config.focus or await self._room.find_focus(self._conf_id)
+        if self._focus is None:
+            raise JoinFailedError("no focus is configured, in use or announced")
+        if config.invites_focus:
+            await self._room.invite_focus(self._focus.user_id)
+        async with asyncio.TaskGroup() as group:
+            # The invite may overtake the member event, as browsers' does (protocol: section 2.2).
+            group.create_task(self._tell_member())
+            leg = self._dial()
+        await self._connected(leg)
+
+    async def redial(self) -> None:
+        """Dial again with a new call id; the focus replaces the leg.
+
+        Raises:
+            JoinFailedError: as `join`.
+        """
+        if self._leg is not None:
+            self._leg.abandon()
+        await self._connected(self._dial())
+
+    async def restart(self) -> None:
+        """Dial again as after a reload of the page: with a new session.
+
+        Raises:
+            JoinFailedError: as `join`.
+        """
+        self.session_id = secrets.token_hex(5)
+        if self._leg is not None:
+            self._leg.abandon()
+        await self._tell_member()
+        await self._connected(self._dial())
+
+    async def leave(self) -> None:
+        """Leave the call: the member event first, then the hangup."""
+        self._is_leaving = True
+        if self._conf_id is not None and self.config.breaks.member_event:
+            await self._room.clear_member(self.party.user_id)
+        if self._leg is not None:
+            await self._leg.hang_up()
+
+    def vanish(self) -> None:
+        """Be gone without a word, as after a power cut."""
+        self._is_leaving = True
+        if self._leg is not None:
+            self._leg.vanish()
+
+    async def subscribe_size(self, height: int) -> None:
+        """Want all video at this height; 0 hides it."""
+        self._subscriber.want(height)
+
+    async def subscribe_track(self, party: Party, kind: str, height: int) -> None:
+        """Want one track at a height of its own; 0 ends it."""
+        self._subscriber.want_track(party, kind, height)
+
+    async def start_share(self) -> None:
+        """Share the screen."""
+        await self._publisher.open_screen()
+        self._republish()
+        await self._tell_member()
+
+    async def stop_share(self) -> None:
+        """End the screen share."""
+        self._publisher.close_screen()
+        self._republish()
+        await self._tell_member()
+
+    async def set_muted(self, kind: Kind, *, muted: bool) -> None:
+        """Mute or unmute the microphone or the camera."""
+        self._publisher.mute(kind, muted=muted)
+        if self._leg is not None:
+            self._leg.tell_metadata()
+
+    async def send_raw(self, event_type: str, content: dict[str, Any]) -> None:
+        """Send the focus any to-device message."""
+        if self._focus is not None:
+            focus = self._focus
+            await self._client.send_to_device(event_type, focus.user_id, focus.device_id, content)
+
+    def say(self, message: DataMessage) -> None:
+        """Send a message on the data channel."""
+        if self._leg is not None:
+            self._leg.say(message)
+
+    def say_raw(self, message: str | bytes) -> None:
+        """Send anything on the data channel."""
+        if self._leg is not None:
+            self._leg.say_raw(message)
+
+    @property
+    def room(self) -> Room:
+        """The room, for tests that change its state."""
+        return self._room
+
+    # --- helpers -----------------------------------------------------------------------------------------
+
+    def _dial(self) -> Leg:
+        if self._conf_id is None or self._focus is None:
+            raise JoinFailedError("nothing to dial before join")
+        terms = LegTerms(
+            party=self.party,
+            session_id=self.session_id,
+            conf_id=self._conf_id,
+            focus=self._focus,
+            numbers=self.config.numbers,
+            addresses=self.config.addresses,
+            breaks=self.config.breaks,
+        )
+        leg = Leg(terms, self._client, self._publisher, self.scene, self.observations, self._subscriber)
+        self._leg = leg
+        self._spawn(self._run(leg))
+        return leg
+
+    async def _run(self, leg: Leg) -> None:
+        await leg.run()
+        was_connected = leg.ready.is_set()
+        pause_s = self.config.redial_after_s
+        if self._is_leaving or pause_s is None or leg is not self._leg:
+            return
+        self._failed_dials = 0 if was_connected else self._failed_dials + 1
+        if self._failed_dials < MAX_REDIALS:
+            await asyncio.sleep(pause_s)
+            if not self._is_leaving and leg is self._leg:
+                self._dial()
+
+    async def _connected(self, leg: Leg) -> None:
+        await leg.settled.wait()
+        if not leg.ready.is_set():
+            raise JoinFailedError(leg.end_reason or "ended")
+
+    async def _tell_member(self) -> None:
+        breaks = self.config.breaks
+        if self._conf_id is None or self._focus is None or not breaks.member_event:
+            return
+        await self._room.put_member(
+            Party(self.party.user_id, breaks.member_device_id or self.party.device_id),
+            session_id=breaks.member_session_id or self.session_id,
+            conf_id=self._conf_id,
+            focus=self._focus,
+            lifetime_ms=breaks.member_lifetime_ms,
+            purposes=tuple(stream.purpose for stream in self._publisher.metadata()),
+        )
+
+    def _republish(self) -> None:
+        if self._leg is not None:
+            self._leg.republish()
+
+    async def _sync(self) -> None:
+        async for event in self._client.sync():
+            try:
+                message = parse_to_device(event.type, event.content)
+            except ParseError as error:
+                self.observations.violations.append(f"{event.type}: {error}")
+                continue
+            leg = self._leg
+            if message is not None and leg is not None and message.envelope.call_id == leg.call_id:
+                await leg.take(message)
+
+    async def _play(self) -> None:
+        """One step of media every 20 ms, and the member event every 45 minutes."""
+        refresh_at = time.monotonic() + MEMBER_REFRESH_S
+        step_ns = FRAME_MS * NS_PER_S // 1_000
+        # Participants of one process take their steps at different moments.
+        due = time.monotonic_ns() + secrets.randbelow(step_ns)
+        while True:
+            await asyncio.sleep(max(0.0, (due - time.monotonic_ns()) / NS_PER_S))
+            due = max(due + step_ns, time.monotonic_ns() - 5 * step_ns)
+            leg = self._leg
+            if leg is not None:
+                await leg.tick(Instant(time.monotonic_ns()), time.time())
+            if time.monotonic() > refresh_at and not self._is_leaving:
+                refresh_at = time.monotonic() + MEMBER_REFRESH_S
+                await self._tell_member()
+
+    def _spawn(self, work: Any) -> None:  # noqa: ANN401  # any coroutine
+        if self._group is None:
+            raise RuntimeError("not entered")
+        self._tasks = [task for task in self._tasks if not task.done()]
+        self._tasks.append(self._group.create_task(work))
+
+    def _cancel_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()

@@ -1,0 +1,27 @@
+"""Wire numbers that wrap, as plain growing numbers."""
+
+from __future__ import annotations
+
+
+class Unwrapper:
+    """Turns n-bit wire numbers into integers that go on after a wrap.
+
+    The first number starts one whole turn up, so that numbers reordered before it are never negative.
+    """
+
+    def __init__(self, bits: int) -> None:
+        self._turn = 1 << bits
+        self._last: int | None = None
+
+    def unwrap(self, number: int) -> int:
+        """The full number nearest to the highest so far (ties go down: as old as can be)."""
+        if self._last is None:
+            self._last = self._turn + number
+            return self._last
+        half = self._turn >> 1
+        step = (number - self._last) % self._turn
+        full = self._last + (step if step < half else step - self._turn)
+        if full < 0:
+            full += self._turn
+        self._last = max(self._last, full)
+        return full

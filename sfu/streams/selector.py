@@ -1,0 +1,212 @@
+"""Which encoding of a track flows to one subscriber now, and up to which temporal layer."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+from sfu.plane import ALL_TEMPORAL, PAUSED, DropReason
+from sfu.units import Kind
+
+MAX_FRAMES: Final = 64
+"""Frames whose temporal decision is remembered for their late packets: two seconds at 30 frames a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """Nothing flows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Switching:
+    """`target` waits for its key frame; `current` flows until then, None where nothing does."""
+
+    target: int
+    current: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarding:
+    """`encoding` flows, and is what is wanted."""
+
+    encoding: int
+
+
+SelectorState = Paused | Switching | Forwarding
+
+
+@dataclass(frozen=True, slots=True)
+class PacketFacts:
+    """What choosing needs to know of one packet."""
+
+    encoding: int
+    seq: int
+    """Of the publisher, unwrapped."""
+    ts: int
+    """Of the publisher, unwrapped: the packets of one frame share it."""
+    starts_key_frame: bool = False
+    """The first packet of a key frame. Always False for audio."""
+    temporal: int | None = None
+    """Temporal layer (VP8 TID); None where the payload does not tell."""
+    layer_sync: bool = False
+    """The frame depends on the base layer only (VP8 Y bit, RFC 7741 section 4.2)."""
+
+
+class EncodingSelector:
+    """The choice of one route. An encoding starts at the start of one of its key frames and nowhere else.
+
+    There is no time limit on waiting: where the current encoding has dried up and others flow, what reaches
+    the subscriber still begins with a key frame of the target. Asking for it is the caller's.
+
+    Args:
+        kind: audio has no key frames and switches at once.
+    """
+
+    def __init__(self, kind: Kind) -> None:
+        self._kind = kind
+        self._state: SelectorState = Paused()
+        self._target_temporal = ALL_TEMPORAL
+        self._temporal = _TemporalFilter()
+        self._since: int | None = None
+        self._last: int | None = None
+        self._switches = 0
+
+    @property
+    def state(self) -> SelectorState:
+        """What flows and what is wanted."""
+        return self._state
+
+    @property
+    def current(self) -> int | None:
+        """The encoding that flows now; None for none."""
+        match self._state:
+            case Forwarding(encoding):
+                return encoding
+            case Switching(_, current):
+                return current
+            case Paused():
+                return None
+            case _:
+                assert_never(self._state)
+
+    @property
+    def target(self) -> int:
+        """The encoding that is wanted, or `PAUSED`."""
+        match self._state:
+            case Forwarding(target) | Switching(target, _):
+                return target
+            case Paused():
+                return PAUSED
+            case _:
+                assert_never(self._state)
+
+    @property
+    def temporal(self) -> int:
+        """The highest temporal layer that flows now."""
+        return self._temporal.limit
+
+    @property
+    def switches(self) -> int:
+        """How often one encoding followed another."""
+        return self._switches
+
+    def set_target(self, encoding: int, temporal: int = ALL_TEMPORAL) -> None:
+        """Want another encoding (`PAUSED`: nothing, at once) up to a temporal layer."""
+        self._target_temporal = temporal
+        current = self.current
+        if encoding == PAUSED:
+            self._state = Paused()
+        elif encoding == current or self._kind is Kind.AUDIO:
+            self._state = Forwarding(encoding)
+        else:
+            self._state = Switching(encoding, current)
+
+    def source_changed(self, encoding: int) -> None:
+        """An encoding comes from another SSRC now: a new encoder, to be joined at a key frame."""
+        if self._kind is Kind.VIDEO and self.current == encoding:
+            self._state = Switching(self.target, None)
+
+    def decide(self, facts: PacketFacts, *, ready: bool = True) -> DropReason | None:
+        """Decide on one packet; call once for each, in order of arrival.
+
+        Args:
+            facts: of the packet.
+            ready: the packet's timestamp can be mapped (`TimestampMapper.ready`); a switch waits for it.
+
+        Returns:
+            None to forward it.
+        """
+        match self._state:
+            case Paused():
+                return DropReason.OTHER_LAYER
+            case Switching(target, _) if target == facts.encoding and facts.starts_key_frame and ready:
+                self._state = Forwarding(target)
+                self._since = facts.seq
+                self._temporal.reset(self._target_temporal)
+                return self._forward(facts)
+            case Switching(target, current):
+                if facts.encoding == current:
+                    return self._forward(facts)
+                waiting = facts.encoding == target
+                return DropReason.WAITING_FOR_KEYFRAME if waiting else DropReason.OTHER_LAYER
+            case Forwarding(encoding):
+                return self._forward(facts) if facts.encoding == encoding else DropReason.OTHER_LAYER
+            case _:
+                assert_never(self._state)
+
+    def _forward(self, facts: PacketFacts) -> DropReason | None:
+        """A packet of the encoding that flows."""
+        if self._since is not None and facts.seq < self._since:
+            # From before the key frame that it was joined at, and late.
+            return DropReason.WAITING_FOR_KEYFRAME
+        if not self._temporal.passes(facts, self._target_temporal):
+            return DropReason.TEMPORAL_LAYER
+        if self._last != facts.encoding:
+            self._switches += self._last is not None
+            self._last = facts.encoding
+        return None
+
+
+class _TemporalFilter:
+    """Drops frames above a temporal layer; goes down at the next frame, up where a decoder can follow.
+
+    A frame passes or is dropped as a whole, its late packets included.
+    """
+
+    def __init__(self) -> None:
+        self._limit = ALL_TEMPORAL
+        self._limits: OrderedDict[int, int] = OrderedDict()
+        self._newest: int | None = None
+
+    @property
+    def limit(self) -> int:
+        return self._limit
+
+    def reset(self, limit: int) -> None:
+        """A key frame starts: every layer up to `limit` can be decoded from here."""
+        self._limit = limit
+        self._limits.clear()
+        self._newest = None
+
+    def passes(self, facts: PacketFacts, target: int) -> bool:
+        if facts.temporal is None:
+            return True
+        limit = self._limits.get(facts.ts)
+        if limit is None:
+            limit = self._of_new_frame(facts, facts.temporal, target)
+            self._limits[facts.ts] = limit
+            if len(self._limits) > MAX_FRAMES:
+                self._limits.popitem(last=False)
+        return facts.temporal <= limit
+
+    def _of_new_frame(self, facts: PacketFacts, temporal: int, target: int) -> int:
+        if self._newest is not None and facts.ts < self._newest:
+            return self._limit
+        self._newest = facts.ts
+        if facts.starts_key_frame or target < self._limit:
+            self._limit = target
+        elif temporal == self._limit + 1 and temporal <= target and facts.layer_sync:
+            # One layer at a time: a frame of layer 2 may also need those of layer 1 that were left out.
+            self._limit = temporal
+        return self._limit

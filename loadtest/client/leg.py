@@ -7,7 +7,7 @@ import json
 import random
 import secrets
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -17,7 +17,6 @@ from loadtest.client.receiver import ntp_of
 from loadtest.client.rtp_session import FrameArrived, KeyFrameWanted, RtpSession, SessionEvent, SoundArrived
 from loadtest.client.sdp import SdpError
 from loadtest.client.signalling import MatrixRefusedError
-from loadtest.client.subscriber import Subscriber
 from loadtest.client.transport import LegTransport, TransportFailedError
 from sfu.errors import ParseError
 from sfu.units import Instant
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from loadtest.client.publisher import Publisher
     from loadtest.client.scene import Party, Scene
     from loadtest.client.signalling import MatrixClient
+    from loadtest.client.subscriber import Subscriber
     from signalling.events.room_state import FocusDevice
 
 LAYERS: Final = "org.matrix_focus.layers"
@@ -81,33 +81,48 @@ class LegTerms:
     breaks: RuleBreaks
 
 
-@dataclass(slots=True)
 class Leg:
-    """One connection to the focus; `run` does everything until it ends."""
+    """One connection to the focus; `run` does everything until it ends.
 
-    terms: LegTerms
-    client: MatrixClient
-    publisher: Publisher
-    scene: Scene
-    seen: Observations
-    wishes: Subscriber
-    call_id: str = field(default_factory=lambda: f"{int(time.time() * 1_000)}{secrets.token_hex(8)}")
-    ready: asyncio.Event = field(default_factory=asyncio.Event)
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-    settled: asyncio.Event = field(default_factory=asyncio.Event)
-    """Either of the two."""
-    end_reason: str | None = None
-    _seq: int = 0
-    _answer: asyncio.Queue[to_device.Answer] = field(default_factory=asyncio.Queue)
-    _transport: LegTransport = field(init=False)
-    _negotiation: ClientNegotiation = field(init=False)
-    session: RtpSession = field(init=False)
-    _is_dirty: bool = False
+    Args:
+        terms: who dials whom, and how.
+        client: sends the to-device messages.
+        publisher: what is sent, over this leg and the next ones.
+        subscriber: what is wanted, and where it goes.
+        scene: is told of the invite.
+        seen: is told what the focus does.
+    """
 
-    def __post_init__(self) -> None:
-        self._transport = LegTransport(self.terms.addresses, self._take_media)
+    def __init__(
+        self,
+        terms: LegTerms,
+        client: MatrixClient,
+        publisher: Publisher,
+        subscriber: Subscriber,
+        scene: Scene,
+        seen: Observations,
+    ) -> None:
+        self.terms = terms
+        self.call_id = f"{int(time.time() * 1_000)}{secrets.token_hex(8)}"
         self.session = RtpSession(secrets.token_hex(8), random.Random(secrets.randbits(64)))  # noqa: S311  # SSRCs of a test
+        self.ready = asyncio.Event()
+        """Connected, data channel and all."""
+        self.ended = asyncio.Event()
+        self.settled = asyncio.Event()
+        """Either of the two."""
+        self.end_reason: str | None = None
+        self._client = client
+        self._publisher = publisher
+        self._subscriber = subscriber
+        self._scene = scene
+        self._seen = seen
+        self._transport = LegTransport(terms.addresses, self._take_media)
+        self._negotiation = ClientNegotiation(terms.numbers, secrets.token_hex(8), seen.violations)
+        self._answer: asyncio.Queue[to_device.Answer] = asyncio.Queue()
         self._resends: list[bytes] = []
+        self._seq = 0
+        self._is_dirty = False
+        """Tracks changed while an offer of ours was waiting."""
 
     # --- life --------------------------------------------------------------------------------------------
 
@@ -151,21 +166,21 @@ class Leg:
     async def send(self, message: to_device.ToDeviceMessage) -> None:
         """Send one to-device message of this leg."""
         focus = self.terms.focus
-        await self.client.send_to_device(message.type, focus.user_id, focus.device_id, message.content())
+        await self._client.send_to_device(message.type, focus.user_id, focus.device_id, message.content())
 
     async def take(self, message: to_device.ToDeviceMessage) -> None:
         """Take a to-device message that carries this leg's ids."""
         envelope = message.envelope
         if envelope.dest_session_id != self.terms.session_id:
-            self.seen.violations.append(f"{message.type} for session {envelope.dest_session_id}")
+            self._seen.violations.append(f"{message.type} for session {envelope.dest_session_id}")
         match message:
             case to_device.Answer():
                 self._answer.put_nowait(message)
             case to_device.Reject():
-                self.seen.rejects.append(message.reason)
+                self._seen.rejects.append(message.reason)
                 self._end(f"rejected: {message.reason}")
             case to_device.Hangup():
-                self.seen.hangups.append(message.reason)
+                self._seen.hangups.append(message.reason)
                 self._end(f"hung up: {message.reason}")
             case to_device.Candidates():
                 for candidate in message.candidates:
@@ -176,9 +191,9 @@ class Leg:
                     data_channel.Negotiate(message.description_type, message.sdp, metadata)
                 )
             case to_device.MetadataChanged():
-                self.wishes.announce(message.metadata)
+                self._subscriber.announce(message.metadata)
             case _:
-                self.seen.violations.append(f"{message.type} from a focus")
+                self._seen.violations.append(f"{message.type} from a focus")
 
     def say(self, message: data_channel.DataMessage) -> None:
         """Send one message on the data channel."""
@@ -194,7 +209,7 @@ class Leg:
         """Send what is due: media, RTCP, and wishes that waited."""
         if not self.ready.is_set() or self.ended.is_set():
             return
-        packets = self._resends + self.publisher.media(now, wall_s, self.session)
+        packets = self._resends + self._publisher.media(now, wall_s, self.session)
         self._resends = []
         reports, events = self.session.poll(now, ntp_of(wall_s))
         self._perform(now, wall_s, events)
@@ -204,8 +219,8 @@ class Leg:
             for section in self._negotiation.receiving():
                 track = self.session.track(section.mid)
                 if track is not None:
-                    self.wishes.count(section.mid, track)
-        subscription = self.wishes.poll(now)
+                    self._subscriber.count(section.mid, track)
+        subscription = self._subscriber.poll(now)
         if subscription is not None:
             self.say(subscription)
 
@@ -218,35 +233,32 @@ class Leg:
             return
         self._sync_tracks()
         offer = self._mangled(self._negotiation.make_offer())
-        self.say(data_channel.Negotiate("offer", offer, self.publisher.metadata()))
+        self.say(data_channel.Negotiate("offer", offer, self._publisher.metadata()))
 
     def tell_metadata(self) -> None:
         """Tell the focus of mutes."""
         if self.ready.is_set():
-            self.say(data_channel.MetadataChanged(self.publisher.metadata()))
+            self.say(data_channel.MetadataChanged(self._publisher.metadata()))
 
     # --- helpers: dialling -------------------------------------------------------------------------------
 
     async def _dial(self) -> None:
-        self.wishes.begin_leg()
+        self._subscriber.begin_leg()
         description = await self._transport.gather()
-        self._negotiation = ClientNegotiation(
-            description, self.terms.numbers, secrets.randbelow(2**62), secrets.token_hex(8)
-        )
-        self._negotiation.violations = self.seen.violations
-        for track in self.publisher.tracks():
+        self._negotiation.begin(description, session_id=secrets.randbelow(2**62))
+        for track in self._publisher.tracks():
             self._negotiation.publish(track)
         self._negotiation.open_channel()
-        self.seen.legs += 1
+        self._seen.legs += 1
         offer = self._mangled(self._negotiation.make_offer())
         invite = to_device.Invite(
             self._envelope(),
             offer,
             self.terms.breaks.lifetime_ms,
-            self.publisher.metadata(),
+            self._publisher.metadata(),
             invitee=self.terms.focus.user_id,
         )
-        self.scene.note_invite(self.terms.party, _now())
+        self._scene.note_invite(self.terms.party, _now())
         await self.send(invite)
         ours = [to_device.Candidate(text, "0", 0) for text in self._transport.candidates()]
         ours.append(to_device.Candidate(""))
@@ -256,7 +268,7 @@ class Leg:
         await self._dial()
         async with asyncio.timeout(ANSWER_PATIENCE_S):
             answer = await self._answer.get()
-        self.wishes.announce(answer.metadata or ())
+        self._subscriber.announce(answer.metadata or ())
         description = self._negotiation.accept_answer(answer.sdp)
         if description is None:
             raise LegEndedError("an answer without an offer")
@@ -268,11 +280,11 @@ class Leg:
             await self._transport.opened.wait()
         self.ready.set()
         self.settled.set()
-        self.wishes.connected(_now())
+        self._subscriber.connected(_now())
         while True:
             message = await self._transport.messages.get()
             if isinstance(message, bytes):
-                self.seen.violations.append("a binary frame on the data channel")
+                self._seen.violations.append("a binary frame on the data channel")
                 continue
             self._take_message(message)
 
@@ -310,28 +322,28 @@ class Leg:
         try:
             message = data_channel.parse_message(text)
         except ParseError as error:
-            self.seen.violations.append(f"data channel: {error}")
+            self._seen.violations.append(f"data channel: {error}")
             return
         match message:
             case data_channel.Ping():
-                self.seen.pings += 1
+                self._seen.pings += 1
                 if self.terms.breaks.answer_pings:
                     self.say(data_channel.Pong())
             case data_channel.MetadataChanged():
-                self.wishes.announce(message.metadata)
+                self._subscriber.announce(message.metadata)
             case data_channel.Negotiate():
                 self._take_description(message)
             case data_channel.Speakers():
-                self.wishes.hear_speakers(message)
+                self._subscriber.hear_speakers(message)
             case data_channel.Error():
-                self.seen.errors.append(message.code)
+                self._seen.errors.append(message.code)
             case _:
                 if message.type == LAYERS and self.terms.breaks.obey_layers:
                     self._obey_layers(json.loads(text))
 
     def _take_description(self, message: data_channel.Negotiate) -> None:
         if message.metadata is not None:
-            self.wishes.announce(message.metadata)  # before the description (protocol: section 6.2)
+            self._subscriber.announce(message.metadata)  # before the description (protocol: section 6.2)
         try:
             if message.description_type == "answer":
                 self._negotiation.accept_answer(message.sdp)
@@ -339,11 +351,11 @@ class Leg:
                 answer = self._negotiation.answer_offer(message.sdp)
                 if answer is None:
                     return
-                self.seen.offers_answered += 1
-                metadata = self.publisher.metadata()
+                self._seen.offers_answered += 1
+                metadata = self._publisher.metadata()
                 self.say(data_channel.Negotiate("answer", self._mangled(answer), metadata))
         except SdpError as error:
-            self.seen.violations.append(f"{message.description_type}: {error}")
+            self._seen.violations.append(f"{message.description_type}: {error}")
             return
         self._agree()
         if self._is_dirty and not self._negotiation.is_offering:
@@ -353,10 +365,10 @@ class Leg:
     def _agree(self) -> None:
         receiving = self._negotiation.receiving()
         self.session.agree(self._negotiation.sending(), receiving)
-        self.wishes.receive(receiving)
+        self._subscriber.receive(receiving)
 
     def _sync_tracks(self) -> None:
-        wanted = {track.track_id: track for track in self.publisher.tracks()}
+        wanted = {track.track_id: track for track in self._publisher.tracks()}
         have = self._negotiation.published()
         for track_id in have - wanted.keys():
             self._negotiation.unpublish(track_id)
@@ -368,8 +380,8 @@ class Leg:
         tracks = content.get("tracks") if isinstance(content, dict) else None
         for track in tracks if isinstance(tracks, list) else []:
             rids = tuple(str(rid) for rid in track.get("active", []))
-            self.seen.layers_wanted[str(track.get("track_id"))] = rids
-            self.publisher.want_layers(str(track.get("track_id")), rids)
+            self._seen.layers_wanted[str(track.get("track_id"))] = rids
+            self._publisher.want_layers(str(track.get("track_id")), rids)
 
     def _mangled(self, text: str) -> str:
         mangle = self.terms.breaks.mangle_sdp
@@ -390,12 +402,12 @@ class Leg:
         for event in events:
             match event:
                 case FrameArrived():
-                    if not self.wishes.see(now, wall_s, event.mid, event.frame):
+                    if not self._subscriber.see(now, wall_s, event.mid, event.frame):
                         self.session.need_key_frame(event.mid)
                 case SoundArrived():
-                    self.wishes.hear(now, wall_s, event.mid, event.packet)
+                    self._subscriber.hear(now, wall_s, event.mid, event.packet)
                 case KeyFrameWanted():
-                    self.publisher.want_key_frame(event.track_id, event.rid)
+                    self._publisher.want_key_frame(event.track_id, event.rid)
 
 
 def _now() -> Instant:

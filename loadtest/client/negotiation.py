@@ -5,7 +5,7 @@ Pure: text in, text out. Rules that the focus breaks are kept in `violations`, f
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from loadtest.client import sdp
@@ -128,20 +128,31 @@ class _Slot:
     is_ours: bool = True
 
 
-@dataclass(slots=True)
 class ClientNegotiation:
-    """The m-sections of one leg, as this client sees them."""
+    """The m-sections of one leg, as this client sees them.
 
-    transport: sdp.Transport
-    numbers: LegNumbers
-    session_id: int
-    cname: str
-    violations: list[str] = field(default_factory=list)
-    offers_ignored: int = 0
-    _slots: list[_Slot] = field(default_factory=list)
-    _pending: tuple[Section, ...] | None = None
-    """Our offer that no answer has come for yet."""
-    _version: int = 0
+    Args:
+        numbers: payload types and extension ids of this client.
+        cname: of its streams.
+        violations: gets a line for each rule that the focus breaks.
+    """
+
+    def __init__(self, numbers: LegNumbers, cname: str, violations: list[str]) -> None:
+        self.offers_ignored = 0
+        """Offers of the focus that met one of ours (glare)."""
+        self._numbers = numbers
+        self._cname = cname
+        self._violations = violations
+        self._transport: sdp.Transport | None = None
+        self._session_id = 0
+        self._slots: list[_Slot] = []
+        self._pending: tuple[Section, ...] | None = None
+        self._version = 0
+
+    def begin(self, transport: sdp.Transport, *, session_id: int) -> None:
+        """Take over the connection that all descriptions speak of."""
+        self._transport = transport
+        self._session_id = session_id
 
     @property
     def is_offering(self) -> bool:
@@ -164,13 +175,13 @@ class ClientNegotiation:
         slot.local = replace(
             slot.local,
             direction=track.direction,
-            formats=self.numbers.formats(track.kind),
-            extensions=self.numbers.ids(track.kind),
+            formats=self._numbers.formats(track.kind),
+            extensions=self._numbers.ids(track.kind),
             msid=(track.stream_id, track.track_id),
             send_rids=track.rids,
             ssrcs=media,
             rtx_ssrcs=rtx,
-            cname=self.cname,
+            cname=self._cname,
         )
 
     def unpublish(self, track_id: str) -> None:
@@ -198,7 +209,7 @@ class ClientNegotiation:
             SdpError: it cannot be read or does not fit our offer.
         """
         if self._pending is None:
-            self.violations.append("an answer without an offer")
+            self._violations.append("an answer without an offer")
             return None
         answer = sdp.parse(text)
         offered = [section.mid for section in self._pending]
@@ -248,7 +259,7 @@ class ClientNegotiation:
         if offered.kind == sdp.APPLICATION:
             return replace(slot.local, is_rejected=False)
         formats = tuple(f for f in offered.formats if f.codec.lower() in {"opus", "vp8", "rtx"})
-        known = {uri for _, uri in self.numbers.ids(offered.kind)}
+        known = {uri for _, uri in self._numbers.ids(offered.kind)}
         sends = slot.track is not None and offered.receives
         receives = offered.sends
         direction = {(True, True): "sendrecv", (True, False): "sendonly", (False, True): "recvonly"}
@@ -302,16 +313,16 @@ class ClientNegotiation:
     def _check_numbers(self, slot: _Slot, section: Section) -> None:
         """Chromium refuses reassigned extension ids; renumbered payload types end reception (7.5)."""
         for number, uri in section.extensions:
-            if self.numbers.extensions.get(uri, number) != number:
-                self.violations.append(f"mid {section.mid}: {uri} moved to {number}")
+            if self._numbers.extensions.get(uri, number) != number:
+                self._violations.append(f"mid {section.mid}: {uri} moved to {number}")
         ours = {f.payload_type: f.codec.lower() for f in slot.local.formats}
         for form in section.formats:
             if ours.get(form.payload_type, form.codec.lower()) != form.codec.lower():
-                self.violations.append(f"mid {section.mid}: {form.payload_type} became {form.codec}")
+                self._violations.append(f"mid {section.mid}: {form.payload_type} became {form.codec}")
         if section.kind != slot.local.kind:
-            self.violations.append(f"mid {section.mid}: {slot.local.kind} became {section.kind}")
+            self._violations.append(f"mid {section.mid}: {slot.local.kind} became {section.kind}")
         if slot.track is not None and slot.track.rids and section.receives and not section.receive_rids:
-            self.violations.append(f"mid {section.mid}: rids {slot.track.rids} not taken")
+            self._violations.append(f"mid {section.mid}: rids {slot.track.rids} not taken")
 
     @staticmethod
     def _is_free_for(slot: _Slot, track: LocalTrack) -> bool:
@@ -323,6 +334,8 @@ class ClientNegotiation:
         return next(str(n) for n in range(len(taken) + 1) if str(n) not in taken)
 
     def _write(self, sections: tuple[Section, ...], setup: str) -> str:
+        if self._transport is None:
+            raise RuntimeError("begin comes first")
         self._version += 1
-        description = Description(replace(self.transport, setup=setup), sections)
-        return sdp.serialise(description, session_id=self.session_id, version=self._version)
+        description = Description(replace(self._transport, setup=setup), sections)
+        return sdp.serialise(description, session_id=self._session_id, version=self._version)

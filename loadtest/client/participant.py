@@ -1,4 +1,4 @@
-"""One synthetic participant: joins a call of a room, sends and receives media, and can be told to do things."""
+"""One synthetic participant: joins a call, sends and receives media, and does what it is told."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ from loadtest.client.subscriber import Subscriber
 from loadtest.media.audio import FRAME_MS
 from sfu.errors import ParseError
 from sfu.units import NS_PER_S, Instant, Kind
-from signalling.events.room_state import FocusDevice
 from signalling.events.to_device import parse_to_device
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from signalling.events.data_channel import DataMessage
+    from signalling.events.room_state import FocusDevice
 
 MEMBER_REFRESH_S: Final = 45 * 60.0
 """The member event says one hour; rewritten this often (protocol: section 2.2)."""
@@ -92,8 +94,10 @@ class Participant:
         self._spawn(self._play())
         return self
 
-    async def __aexit__(self, *error: object) -> bool | None:  # passed on
-        return await self._stack.__aexit__(*error)
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return await self._stack.__aexit__(kind, error, trace)
 
     # --- what tests and scenarios do ---------------------------------------------------------------------
 
@@ -225,22 +229,24 @@ class Participant:
             addresses=self.config.addresses,
             breaks=self.config.breaks,
         )
-        leg = Leg(terms, self._client, self._publisher, self.scene, self.observations, self._subscriber)
+        leg = Leg(terms, self._client, self._publisher, self._subscriber, self.scene, self.observations)
         self._leg = leg
         self._spawn(self._run(leg))
         return leg
 
     async def _run(self, leg: Leg) -> None:
         await leg.run()
-        was_connected = leg.ready.is_set()
         pause_s = self.config.redial_after_s
-        if self._is_leaving or pause_s is None or leg is not self._leg:
+        if pause_s is None or not self._may_redial(leg):
             return
-        self._failed_dials = 0 if was_connected else self._failed_dials + 1
+        self._failed_dials = 0 if leg.ready.is_set() else self._failed_dials + 1
         if self._failed_dials < MAX_REDIALS:
             await asyncio.sleep(pause_s)
-            if not self._is_leaving and leg is self._leg:
+            if self._may_redial(leg):
                 self._dial()
+
+    def _may_redial(self, leg: Leg) -> bool:
+        return leg is self._leg and not self._is_leaving
 
     async def _connected(self, leg: Leg) -> None:
         await leg.settled.wait()

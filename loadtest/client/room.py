@@ -87,7 +87,7 @@ class Room:
         with contextlib.suppress(MatrixRefusedError):  # somebody else was faster, or we may not
             await self._client.invite(self.room_id, user_id)
         async with asyncio.timeout(FOCUS_PATIENCE_S):
-            while not await self._is_joined(user_id):
+            while not await self._is_joined(user_id):  # noqa: ASYNC110  # the homeserver is asked, not an event
                 await asyncio.sleep(_POLL_S)
 
     async def put_member(

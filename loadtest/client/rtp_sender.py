@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from loadtest.client import sdp
 from sfu.rtp.packet import RtpPacket
 from sfu.rtp.rtcp import SenderReport
-from sfu.units import NS_PER_S, Instant, Ssrc, after_ms
+from sfu.units import NS_PER_S, Instant, PayloadType, Ssrc, after_ms
 
 if TYPE_CHECKING:
     import random
@@ -70,7 +70,7 @@ class SendStream:
         for index, payload in enumerate(payloads):
             packet = RtpPacket(
                 marker=marker and index == len(payloads) - 1,
-                payload_type=self.section.payload_type,
+                payload_type=PayloadType(self.section.payload_type),
                 sequence_number=self._sequence_number,
                 timestamp=self.timestamp(captured_at),
                 ssrc=self.ssrc,
@@ -104,7 +104,7 @@ class SendStream:
             made.append(
                 replace(
                     cached.packet,
-                    payload_type=self.section.rtx_payload_type,
+                    payload_type=PayloadType(self.section.rtx_payload_type),
                     sequence_number=self._rtx_sequence_number,
                     ssrc=self.rtx_ssrc,
                     extensions=self._extensions(

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from loadtest.client import sdp
-from loadtest.client.reception import nack_runs
+from loadtest.client.reception import SequenceUnwrapper, nack_runs
 from loadtest.client.rtp_receiver import AudioPacket, ReceiveTrack
 from loadtest.client.rtp_sender import SendStream
 from loadtest.media.assembly import WholeFrame
 from sfu.errors import ParseError
 from sfu.rtp import rtcp
 from sfu.rtp.packet import RtpPacket
+from sfu.rtp.twcc import TransportFeedback, split_arrivals
 from sfu.units import NS_PER_S, Instant, Ssrc, after_ms
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class RtpSession:
         self._transport_cc_id: int | None = None
         """One number on the whole transport: sections may not disagree (RFC 8843 section 9.1)."""
         self._arrivals: list[tuple[int, Instant]] = []
+        self._transport_unwrapper = SequenceUnwrapper()
         self._feedback_count = 0
         self._feedback_at: Instant | None = None
         self._report_at: Instant | None = None
@@ -105,13 +107,13 @@ class RtpSession:
             n for section in receiving for n, uri in section.extensions.items() if uri == sdp.TRANSPORT_CC
         ]
         self._transport_cc_id = next((number for number in ids if number is not None), None)
-        for section in sending:
-            for rid in section.rids or ("",):
-                stream = self._senders.get((section.mid, rid))
+        for ours in sending:
+            for rid in ours.rids or ("",):
+                stream = self._senders.get((ours.mid, rid))
                 if stream is None:
-                    self._senders[section.mid, rid] = SendStream(section, rid, self._rng)
+                    self._senders[ours.mid, rid] = SendStream(ours, rid, self._rng)
                 else:
-                    stream.section = section
+                    stream.section = ours
         wanted = {section.mid: section for section in receiving}
         for mid in [mid for mid in self._tracks if mid not in wanted]:
             del self._tracks[mid]
@@ -196,7 +198,7 @@ class RtpSession:
                 compounds.append([rtcp.Pli(self._own_ssrc, Ssrc(track.ssrc))])
         if self._arrivals and (self._feedback_at is None or now >= self._feedback_at):
             self._feedback_at = after_ms(now, FEEDBACK_INTERVAL_MS)
-            compounds.append([self._feedback()])
+            compounds += [[feedback] for feedback in self._feedback()]
         return [rtcp.serialise_compound(compound) for compound in compounds], events
 
     def bye(self) -> bytes:
@@ -260,7 +262,7 @@ class RtpSession:
                     self.stats.plis_received += 1
                     for entry in packet.entries:
                         events += self._key_frame(entry.ssrc)
-                case rtcp.TransportFeedback():
+                case TransportFeedback():
                     self.stats.feedback_received += 1
                 case rtcp.Remb():
                     self.stats.remb_received += 1
@@ -289,7 +291,8 @@ class RtpSession:
         """For feedback: packets of no section too, such as probes."""
         for number, value in packet.extensions:
             if number == self._transport_cc_id and len(value) == 2:
-                self._arrivals.append((int.from_bytes(value, "big"), now))
+                number_seen = self._transport_unwrapper.unwrap(int.from_bytes(value, "big"))
+                self._arrivals.append((number_seen, now))
         if len(self._arrivals) > MAX_UNACKNOWLEDGED:
             del self._arrivals[: MAX_UNACKNOWLEDGED // 2]
 
@@ -367,9 +370,12 @@ class RtpSession:
     def _sdes(self, ssrc: Ssrc) -> rtcp.Sdes:
         return rtcp.Sdes(((ssrc, self._cname),))
 
-    def _feedback(self) -> rtcp.TransportFeedback:
-        arrivals, self._arrivals = self._arrivals, []
+    def _feedback(self) -> list[TransportFeedback]:
+        arrivals, self._arrivals = sorted(self._arrivals), []
         media = next((track.ssrc for track in self._tracks.values() if track.ssrc is not None), 0)
-        feedback = rtcp.TransportFeedback(self._own_ssrc, Ssrc(media), self._feedback_count, tuple(arrivals))
-        self._feedback_count = (self._feedback_count + 1) % 2**8
-        return feedback
+        made = []
+        for run in split_arrivals(arrivals):
+            told = tuple((number % 2**16, arrived_at) for number, arrived_at in run)
+            made.append(TransportFeedback(self._own_ssrc, Ssrc(media), self._feedback_count, told))
+            self._feedback_count = (self._feedback_count + 1) % 2**8
+        return made

@@ -12,6 +12,8 @@ from urllib.parse import quote
 
 import aiohttp
 
+from signalling.events.room_state import FocusDevice
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
@@ -126,6 +128,15 @@ class MatrixClient:
             StateEvent(e["type"], e["state_key"], e["sender"], e["content"], int(e["origin_server_ts"]))
             for e in events
         ]
+
+    async def announced_focus(self, key: str) -> FocusDevice | None:
+        """The first focus of the homeserver's .well-known, under this key (protocol: section 3.3)."""
+        try:
+            answer = await self._request("GET", "/.well-known/matrix/client", None)
+            focus = answer[key][0]
+            return FocusDevice(str(focus["user_id"]), str(focus["device_id"]))
+        except (MatrixRefusedError, KeyError, IndexError, TypeError):
+            return None
 
     async def send_to_device(
         self, event_type: str, user_id: str, device_id: str, content: JsonObject

@@ -1,7 +1,8 @@
 """Rewriting one route's packets so that its subscriber sees one RTP stream, whatever it is made of.
 
-All three rewriters know a packet's origin by a `source`: the SSRC it came from, so that an encoding that
-starts anew under another SSRC is a switch like any other.
+A packet's origin is its `source`, the SSRC it came from: an encoding that starts anew under another SSRC is
+a switch like any other. Of each packet of the current source the rewriters are told whether it is forwarded
+or dropped, in order of arrival. Those of other sources, and all while a route is paused, they never see.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from sfu.rtp.vp8 import PICTURE_ID_MODULO, rewrite_vp8
 from sfu.streams.clock import TICK_BITS, StreamClock
 from sfu.streams.offsets import OffsetMap
 from sfu.units import NS_PER_S, after_s
 
 if TYPE_CHECKING:
+    from sfu.rtp.vp8 import Vp8Descriptor
     from sfu.units import Instant, Ssrc
 
 MAX_REPORT_WAIT_S: Final = 1.0
@@ -26,7 +29,6 @@ MAX_DEVIATION_S: Final = 2.0
 _CATCH_UP: Final = 2
 """After a switch to an encoding that lags, its clock runs slower by this factor until it has caught up."""
 
-PICTURE_ID_BITS: Final = 15
 _TL0PICIDX_BITS: Final = 8
 _KEYIDX_BITS: Final = 5
 
@@ -65,6 +67,10 @@ class SequenceRewriter:
         if out is not None:
             self._next_seq = max(self._next_seq, out + 1)
         return out
+
+    def pause(self) -> None:
+        """Nothing is forwarded for a while: what comes next is joined like another source."""
+        self._source = None
 
     def drop(self, source: Ssrc, seq: int) -> None:
         """A packet was left out on purpose. Of another source than the current it leaves no trace anyway."""
@@ -174,19 +180,6 @@ def _rounded(fixed: int) -> int:
     return (fixed + (1 << (TICK_BITS - 1))) >> TICK_BITS
 
 
-@dataclass(frozen=True, slots=True)
-class Vp8Picture:
-    """What a VP8 descriptor says of its picture (RFC 7741 section 4.2). None: the field is not there."""
-
-    picture_id: int | None = None
-    tl0picidx: int | None = None
-    """8 bits."""
-    keyidx: int | None = None
-    """5 bits."""
-    picture_id_bits: int = PICTURE_ID_BITS
-    """7 or 15 as received; always 15 as sent."""
-
-
 class _Cyclic:
     """A counter of few bits, kept going over switches by an offset."""
 
@@ -199,9 +192,10 @@ class _Cyclic:
         """The next value comes from elsewhere, and continues the last."""
         self._offset = None
 
-    def forward(self, value: int | None) -> int | None:
+    def forward(self, value: int | None) -> int:
+        """The outgoing value; 0 stands for a field that is not there."""
         if value is None:
-            return None
+            return 0
         if self._offset is None:
             self._offset = 0 if self._highest_out is None else self._highest_out + 1 - value
         out = (value + self._offset) % self._modulus
@@ -219,14 +213,14 @@ class Vp8Rewriter:
 
     def __init__(self) -> None:
         self._pictures = OffsetMap()
-        self._tl0picidx = _Cyclic(_TL0PICIDX_BITS)
-        self._keyidx = _Cyclic(_KEYIDX_BITS)
+        self._tl0_pic_idx = _Cyclic(_TL0PICIDX_BITS)
+        self._key_idx = _Cyclic(_KEYIDX_BITS)
         self._source: Ssrc | None = None
         self._newest_seq = 0
         self._newest_picture: int | None = None
 
-    def forward(self, source: Ssrc, seq: int, picture: Vp8Picture) -> Vp8Picture | None:
-        """What the descriptor of a forwarded packet must say; fields that are not there stay away.
+    def rewrite(self, source: Ssrc, seq: int, payload: bytes, descriptor: Vp8Descriptor) -> bytes | None:
+        """The payload of a forwarded packet with outgoing numbers in its descriptor, where it has them.
 
         Returns:
             None where the picture was left out, or is too old to know: no packet of it may be sent.
@@ -235,43 +229,48 @@ class Vp8Rewriter:
             self._source = source
             self._newest_seq = seq
             self._restart()
-        number = self._number(seq, picture)
-        picture_id: int | None = None
-        if number is not None:
-            out = self._pictures.forward(number)
-            if out is None:
-                return None
-            picture_id = out % (1 << PICTURE_ID_BITS)
-        return Vp8Picture(
-            picture_id, self._tl0picidx.forward(picture.tl0picidx), self._keyidx.forward(picture.keyidx)
+        number = self._number(seq, descriptor)
+        picture_id = 0 if number is None else self._pictures.forward(number)
+        if picture_id is None:
+            return None
+        return rewrite_vp8(
+            payload,
+            descriptor,
+            picture_id % PICTURE_ID_MODULO,
+            self._tl0_pic_idx.forward(descriptor.tl0_pic_idx),
+            self._key_idx.forward(descriptor.key_idx),
         )
 
-    def drop(self, source: Ssrc, seq: int, picture: Vp8Picture) -> None:
+    def pause(self) -> None:
+        """Nothing is forwarded for a while: what comes next is joined like another source."""
+        self._source = None
+
+    def drop(self, source: Ssrc, seq: int, descriptor: Vp8Descriptor) -> None:
         """A packet of a picture is left out, and with it the whole picture."""
         if source == self._source:
-            number = self._number(seq, picture)
+            number = self._number(seq, descriptor)
             if number is not None:
                 self._pictures.drop(number)
 
     def _restart(self) -> None:
         self._newest_picture = None
         self._pictures.rebase()
-        self._tl0picidx.switch()
-        self._keyidx.switch()
+        self._tl0_pic_idx.switch()
+        self._key_idx.switch()
 
-    def _number(self, seq: int, picture: Vp8Picture) -> int | None:
+    def _number(self, seq: int, descriptor: Vp8Descriptor) -> int | None:
         """The picture's unwrapped id among those of its source."""
         newest_seq, self._newest_seq = self._newest_seq, max(self._newest_seq, seq)
-        if picture.picture_id is None:
+        if descriptor.picture_id is None:
             return None
         if self._newest_picture is not None:
-            modulus = 1 << picture.picture_id_bits
+            modulus = 1 << descriptor.picture_id_bits
             half = modulus // 2
-            ahead = (picture.picture_id - self._newest_picture + half) % modulus - half
+            ahead = (descriptor.picture_id - self._newest_picture + half) % modulus - half
             if ahead >= 0 or seq < newest_seq:
                 number = self._newest_picture + ahead
                 self._newest_picture = max(self._newest_picture, number)
                 return number
             self._restart()
-        self._newest_picture = picture.picture_id
-        return picture.picture_id
+        self._newest_picture = descriptor.picture_id
+        return descriptor.picture_id

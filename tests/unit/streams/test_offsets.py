@@ -46,9 +46,7 @@ def test_what_is_late_fills_exactly_its_own_gap(start: int, fates: list[str]) ->
     assert sorted(sent) == list(range(100, 100 + 1 + sum(fate != "drop" for fate in fates)))
 
 
-@given(
-    start=st.sampled_from(WRAPS), keep=st.lists(st.booleans(), max_size=60), tail=st.integers(0, 60)
-)
+@given(start=st.sampled_from(WRAPS), keep=st.lists(st.booleans(), max_size=60), tail=st.integers(0, 60))
 def test_what_was_dropped_never_comes_back(start: int, keep: list[bool], tail: int) -> None:
     numbers = OffsetMap(0)
     for number, kept in enumerate(keep, start):

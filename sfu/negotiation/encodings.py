@@ -1,0 +1,92 @@
+"""The RTP streams of a published section: simulcast by rid (RFC 8851, 8853), or named by SSRC."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sfu.plane import MAX_ENCODINGS, EncodingSpec
+from sfu.units import NO_RID, Rid, Ssrc
+
+if TYPE_CHECKING:
+    from sfu.negotiation.sdp import MediaSection
+
+MAX_RID_LENGTH: Final = 16
+MAX_SSRC_LINES: Final = 64
+
+_NAME_ORDERS: Final = (("q", "h", "f"), ("l", "m", "h"), ("low", "mid", "high"), ("low", "medium", "high"))
+
+
+def send_rids(section: MediaSection) -> tuple[Rid, ...]:
+    """The rids that a client sends, in its order; alternatives and pause marks left out. At most three."""
+    declared = set()
+    for value in section.values("rid"):
+        words = value.split()
+        if len(words) >= 2 and words[1] == "send" and words[0].isalnum() and len(words[0]) <= MAX_RID_LENGTH:
+            declared.add(words[0])
+    simulcast = (section.value("simulcast") or "").split()
+    listed = next((simulcast[at + 1] for at in range(len(simulcast) - 1) if simulcast[at] == "send"), "")
+    rids: dict[str, None] = {}
+    for alternatives in listed.split(";"):
+        rid = alternatives.split(",")[0].lstrip("~")
+        if rid in declared:
+            rids[rid] = None
+    return tuple(Rid(rid) for rid in rids)[:MAX_ENCODINGS]
+
+
+def lowest_first(rids: tuple[Rid, ...]) -> tuple[Rid, ...]:
+    """Rids from the lowest encoding to the highest.
+
+    By name where they are names that say it, by number where they are numbers; else the reverse of their
+    order, since clients list the most important one first (the first survives a small capture).
+    """
+    for names in _NAME_ORDERS:
+        if set(rids) <= set(names):
+            return tuple(sorted(rids, key=names.index))
+    if all(rid.isdecimal() for rid in rids):
+        return tuple(sorted(rids, key=int))
+    return tuple(reversed(rids))
+
+
+def encodings_of(section: MediaSection) -> tuple[EncodingSpec, ...]:
+    """The encodings of a published section, lowest first.
+
+    With rids SSRCs are learnt from packets: browsers that do list SSRCs don't say which rid is whose.
+    """
+    rids = send_rids(section)
+    if rids:
+        return tuple(EncodingSpec(rid) for rid in lowest_first(rids))
+    groups = [value.split() for value in section.values("ssrc-group")[:MAX_SSRC_LINES]]
+    repairs = {
+        int(group[1]): int(group[2])
+        for group in groups
+        if len(group) == 3 and group[0] == "FID" and _is_ssrc(group[1]) and _is_ssrc(group[2])
+    }
+    ssrcs = [
+        int(number)
+        for value in section.values("ssrc")[:MAX_SSRC_LINES]
+        if _is_ssrc(number := value.partition(" ")[0])
+    ]
+    first = next((ssrc for ssrc in ssrcs if ssrc not in repairs.values()), None)
+    if first is None:
+        return (EncodingSpec(NO_RID),)
+    repair = repairs.get(first)
+    return (EncodingSpec(NO_RID, Ssrc(first), None if repair is None else Ssrc(repair)),)
+
+
+def cname_of(section: MediaSection) -> str:
+    """The CNAME that the section's SSRC lines tell; empty where they don't."""
+    for value in section.values("ssrc")[:MAX_SSRC_LINES]:
+        _, _, attribute = value.partition(" ")
+        if attribute.startswith("cname:"):
+            return attribute[len("cname:") :][:255]
+    return ""
+
+
+def all_ssrcs(section: MediaSection) -> frozenset[int]:
+    """Every SSRC that the section names."""
+    words = [value.partition(" ")[0] for value in section.values("ssrc")[:MAX_SSRC_LINES]]
+    return frozenset(int(word) for word in words if _is_ssrc(word))
+
+
+def _is_ssrc(word: str) -> bool:
+    return word.isdecimal() and word.isascii() and len(word) <= 10 and 0 < int(word) < 2**32

@@ -1,0 +1,101 @@
+"""The table of m-sections of one leg, in their order. Values: an offer that fails leaves no trace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sfu.negotiation.codecs import NegotiatedCodec
+    from sfu.negotiation.extensions import NegotiatedExtension
+    from sfu.negotiation.parameters import ReceiveSection, SendTrack
+    from sfu.units import Kind, Mid, Rid, Ssrc
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """A track of ours on a section, and its SSRCs, which are never used for another track."""
+
+    track: SendTrack
+    ssrc: Ssrc
+    rtx_ssrc: Ssrc | None
+
+
+@dataclass(frozen=True, slots=True)
+class MediaSlot:
+    """An audio or video section."""
+
+    mid: Mid
+    kind: Kind
+    is_ours: bool
+    """We opened it. The client may publish on it all the same (protocol: section 7.4)."""
+    codecs: tuple[NegotiatedCodec, ...]
+    """Of what flows on it, under the client's numbers."""
+    extensions: tuple[NegotiatedExtension, ...]
+    rids: tuple[Rid, ...] = ()
+    """Of the client, in its order: they stand in every later description of ours too."""
+    receive: ReceiveSection | None = None
+    send: Sending | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DataSlot:
+    """The section of the data channel, in the wording of the client."""
+
+    mid: Mid
+    protocol: str
+    formats: tuple[str, ...]
+    is_legacy: bool
+    """`a=sctpmap` instead of `a=sctp-port`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedSlot:
+    """A section that is dead until either side recycles it with a new mid."""
+
+    mid: Mid
+    kind: str
+    protocol: str
+    formats: tuple[str, ...]
+
+
+Slot = MediaSlot | DataSlot | RejectedSlot
+Slots = tuple[Slot, ...]
+
+
+def media_slots(slots: Slots) -> tuple[MediaSlot, ...]:
+    """The audio and video sections."""
+    return tuple(slot for slot in slots if isinstance(slot, MediaSlot))
+
+
+def sent_keys(slots: Slots) -> frozenset[int]:
+    """Keys of the tracks that have a section."""
+    return frozenset(slot.send.track.key for slot in media_slots(slots) if slot.send is not None)
+
+
+def without_tracks(slots: Slots, keep: frozenset[int]) -> Slots:
+    """The table with only these keys' tracks still on their sections."""
+    return tuple(
+        replace(slot, send=None)
+        if isinstance(slot, MediaSlot) and slot.send is not None and slot.send.track.key not in keep
+        else slot
+        for slot in slots
+    )
+
+
+def free_index(slots: Slots, kind: Kind) -> int | None:
+    """A section of ours of this kind that carries nothing, else a rejected one; None where there is none."""
+    for index, slot in enumerate(slots):
+        match slot:
+            case MediaSlot() if (
+                slot.is_ours and slot.kind is kind and slot.send is None and slot.receive is None
+            ):
+                return index
+            case _:
+                continue
+    return next((index for index, slot in enumerate(slots) if isinstance(slot, RejectedSlot)), None)
+
+
+def replaced(slots: Slots, index: int, slot: Slot) -> Slots:
+    """The table with one slot changed, or appended where `index` is its length."""
+    return (*slots[:index], slot, *slots[index + 1 :])

@@ -1,0 +1,138 @@
+"""Our descriptions as text: lean, since a long call has a hundred sections (64 KiB at most)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sfu.negotiation.slots import DataSlot, MediaSlot, RejectedSlot, Slots
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sfu.negotiation.parameters import Candidate, Fingerprint
+    from sfu.plane import Credentials
+
+MAX_MESSAGE_BYTES: Final = 262_144
+"""Largest data-channel message that we take (RFC 8841 section 6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalDescription:
+    """Our side of the transport, the same in every section."""
+
+    credentials: Credentials
+    fingerprint: Fingerprint
+    candidates: tuple[Candidate, ...]
+
+
+def write_description(
+    slots: Slots,
+    local: LocalDescription,
+    *,
+    session_id: int,
+    version: int,
+    setup: str,
+    mixed_extensions: bool,
+) -> str:
+    """An offer or an answer for the table as it stands.
+
+    The transport stands at the session level and the candidates in the tagged section only: a bundle has one
+    transport (RFC 8843 section 7.1.3), and repeating it would be half of a long description.
+    """
+    live = [slot.mid for slot in slots if not isinstance(slot, RejectedSlot)]
+    lines = [
+        "v=0",
+        f"o=- {session_id} {version} IN IP4 127.0.0.1",
+        "s=-",
+        "c=IN IP4 0.0.0.0",
+        "t=0 0",
+        f"a=group:BUNDLE {' '.join(live)}".rstrip(),
+        "a=msid-semantic: WMS *",
+        "a=ice-lite",
+        "a=ice-options:trickle",
+        f"a=ice-ufrag:{local.credentials.ufrag}",
+        f"a=ice-pwd:{local.credentials.password}",
+        f"a=fingerprint:{local.fingerprint.algorithm} {local.fingerprint.value}",
+        f"a=setup:{setup}",
+    ]
+    if mixed_extensions:
+        lines.append("a=extmap-allow-mixed")
+    for slot in slots:
+        match slot:
+            case RejectedSlot():
+                lines += _rejected_lines(slot)
+                continue
+            case DataSlot():
+                lines += _data_lines(slot)
+            case MediaSlot():
+                lines += _media_lines(slot)
+        if slot.mid == live[0]:
+            lines += _candidate_lines(local.candidates)
+    return "".join(f"{line}\r\n" for line in lines)
+
+
+def _media_lines(slot: MediaSlot) -> Iterator[str]:
+    numbers = []
+    for codec in slot.codecs:
+        numbers.append(str(codec.format.payload_type))
+        if codec.format.rtx_payload_type is not None:
+            numbers.append(str(codec.format.rtx_payload_type))
+    yield f"m={slot.kind} 9 UDP/TLS/RTP/SAVPF {' '.join(numbers)}"
+    yield f"a=mid:{slot.mid}"
+    yield f"a={_direction(slot)}"
+    if slot.send is not None:
+        track = slot.send.track
+        yield f"a=msid:{track.stream_id or '-'} {track.track_id}"
+    yield "a=rtcp-mux"
+    yield "a=rtcp-rsize"
+    for codec in slot.codecs:
+        yield from codec.lines
+    for extension in slot.extensions:
+        yield extension.line
+    if slot.send is not None:
+        ssrc, repair = slot.send.ssrc, slot.send.rtx_ssrc
+        if repair is not None:
+            yield f"a=ssrc-group:FID {ssrc} {repair}"
+        yield f"a=ssrc:{ssrc} cname:{slot.send.track.cname}"
+        if repair is not None:
+            yield f"a=ssrc:{repair} cname:{slot.send.track.cname}"
+    if slot.rids:
+        yield from (f"a=rid:{rid} recv" for rid in slot.rids)
+        yield f"a=simulcast:recv {';'.join(slot.rids)}"
+
+
+def _direction(slot: MediaSlot) -> str:
+    match slot.send is not None, slot.receive is not None:
+        case True, True:
+            return "sendrecv"
+        case True, False:
+            return "sendonly"
+        case False, True:
+            return "recvonly"
+        case _:
+            return "inactive"
+
+
+def _data_lines(slot: DataSlot) -> Iterator[str]:
+    yield f"m=application 9 {slot.protocol} {' '.join(slot.formats)}"
+    yield f"a=mid:{slot.mid}"
+    if slot.is_legacy:
+        yield f"a=sctpmap:{slot.formats[0]} webrtc-datachannel 65535"
+    else:
+        yield "a=sctp-port:5000"
+    yield f"a=max-message-size:{MAX_MESSAGE_BYTES}"
+
+
+def _rejected_lines(slot: RejectedSlot) -> Iterator[str]:
+    yield f"m={slot.kind} 0 {slot.protocol} {' '.join(slot.formats)}"
+    yield f"a=mid:{slot.mid}"
+    yield "a=inactive"
+
+
+def _candidate_lines(candidates: tuple[Candidate, ...]) -> Iterator[str]:
+    for number, candidate in enumerate(candidates, 1):
+        yield (
+            f"a=candidate:{number} 1 udp {candidate.priority} {candidate.address} {candidate.port} typ host"
+        )
+    yield "a=end-of-candidates"

@@ -151,7 +151,7 @@ def _parse_one_byte(data: bytes, position: int, end: int) -> ExtensionElements:
         position += 1
         if head == 0:  # padding
             continue
-        if head >> 4 == 15:  # RFC 8285 section 4.2: stop reading here
+        if head >> 4 in (0, 15):  # RFC 8285 section 4.2: only what stands before counts
             break
         length = (head & 15) + 1
         if position + length > end:

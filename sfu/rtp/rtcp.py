@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar, assert_never
 
 from sfu.errors import ParseError
 from sfu.rtp.twcc import TWCC_FORMAT, TransportFeedback, parse_feedback, serialise_feedback
@@ -21,7 +21,8 @@ TRANSPORT_LAYER: Final = 205
 PAYLOAD_SPECIFIC: Final = 206
 
 MAX_BLOCKS: Final = 31
-"""Report blocks, SDES chunks or BYE sources of one packet: five bits count them."""
+"""Report blocks, SDES chunks or BYE sources of one packet: five bits count them. More go into another one."""
+MAX_REMB_SSRCS: Final = 255
 MAX_PACKETS: Final = 64
 """Packets of one compound."""
 CNAME_ITEM: Final = 1
@@ -135,6 +136,8 @@ class RawRtcp:
 RtcpPacket = (
     SenderReport | ReceiverReport | Sdes | Bye | Nack | Pli | Fir | Remb | TransportFeedback | RawRtcp
 )
+
+_T = TypeVar("_T")
 
 _SENDER_INFO: Final = struct.Struct("!LQLLL")
 _BLOCK: Final = struct.Struct("!LLLLLL")
@@ -287,9 +290,9 @@ def _parse_fir(sender: Ssrc, _: Ssrc, body: bytes) -> Fir:
     )
 
 
-def _parse_application_layer(sender: Ssrc, media: Ssrc, body: bytes) -> RtcpPacket:
+def _parse_application_layer(sender: Ssrc, _: Ssrc, body: bytes) -> RtcpPacket:
     if body[8:12] != _REMB_ID:
-        return RawRtcp(PAYLOAD_SPECIFIC, 15, _TWO_SSRCS.pack(sender, media) + body[8:])
+        return RawRtcp(PAYLOAD_SPECIFIC, 15, body)
     if len(body) < 16 or len(body) < 16 + 4 * body[12]:
         raise ParseError("remb", f"{len(body)} bytes")
     exponent = body[13] >> 2
@@ -323,19 +326,18 @@ def _serialise_packet(packet: RtcpPacket) -> bytes:
                 packet.packet_count & 0xFFFFFFFF,
                 packet.octet_count & 0xFFFFFFFF,
             )
-            return _framed(SENDER_REPORT, len(packet.reports), info + _blocks(packet.reports))
+            blocks, more = packet.reports[:MAX_BLOCKS], packet.reports[MAX_BLOCKS:]
+            framed = _framed(SENDER_REPORT, len(blocks), info + _blocks(blocks))
+            return framed + (_receiver_reports(packet.ssrc, more) if more else b"")
         case ReceiverReport():
-            body = packet.ssrc.to_bytes(4, "big") + _blocks(packet.reports)
-            return _framed(RECEIVER_REPORT, len(packet.reports), body)
+            return _receiver_reports(packet.ssrc, packet.reports)
         case Sdes():
-            chunks = b"".join(_sdes_chunk(ssrc, cname) for ssrc, cname in packet.cnames)
-            return _framed(SDES, len(packet.cnames), chunks)
+            return b"".join(
+                _framed(SDES, len(cnames), b"".join(_sdes_chunk(ssrc, cname) for ssrc, cname in cnames))
+                for cnames in _portions(packet.cnames)
+            )
         case Bye():
-            body = b"".join(ssrc.to_bytes(4, "big") for ssrc in packet.ssrcs)
-            if packet.reason:
-                reason = packet.reason.encode()[:255]
-                body += bytes((len(reason),)) + reason
-            return _framed(BYE, len(packet.ssrcs), body + bytes(-len(body) % 4))
+            return b"".join(_bye(ssrcs, packet.reason) for ssrcs in _portions(packet.ssrcs))
         case Nack():
             head = _TWO_SSRCS.pack(packet.sender_ssrc, packet.media_ssrc)
             return _framed(TRANSPORT_LAYER, 1, head + _nack_items(packet.sequence_numbers))
@@ -350,10 +352,36 @@ def _serialise_packet(packet: RtcpPacket) -> bytes:
             return _framed(TRANSPORT_LAYER, TWCC_FORMAT, serialise_feedback(packet))
         case RawRtcp():
             return _framed(packet.packet_type, packet.count, packet.body)
+        case _:  # pragma: no cover
+            assert_never(packet)
 
 
 def _framed(packet_type: int, count: int, body: bytes) -> bytes:
-    return struct.pack("!BBH", 0x80 | count, packet_type, len(body) // 4) + body
+    first = 0x80 | count
+    if padding := -len(body) % 4:
+        first |= 32
+        body += bytes(padding - 1) + bytes((padding,))
+    return struct.pack("!BBH", first, packet_type, len(body) // 4) + body
+
+
+def _portions(items: tuple[_T, ...]) -> list[tuple[_T, ...]]:
+    """As many as one packet's count can tell; one portion at least."""
+    return [items[at : at + MAX_BLOCKS] for at in range(0, len(items), MAX_BLOCKS)] or [()]
+
+
+def _receiver_reports(ssrc: Ssrc, reports: tuple[ReportBlock, ...]) -> bytes:
+    head = ssrc.to_bytes(4, "big")
+    return b"".join(
+        _framed(RECEIVER_REPORT, len(blocks), head + _blocks(blocks)) for blocks in _portions(reports)
+    )
+
+
+def _bye(ssrcs: tuple[Ssrc, ...], reason: str) -> bytes:
+    body = b"".join(ssrc.to_bytes(4, "big") for ssrc in ssrcs)
+    if reason:
+        text = reason.encode()[:255]
+        body += bytes((len(text),)) + text
+    return _framed(BYE, len(ssrcs), body + bytes(-len(body) % 4))
 
 
 def _blocks(reports: tuple[ReportBlock, ...]) -> bytes:
@@ -391,7 +419,6 @@ def _remb_body(packet: Remb) -> bytes:
     exponent = max(0, packet.bitrate_bps.bit_length() - 18)
     mantissa = packet.bitrate_bps >> exponent
     head = _TWO_SSRCS.pack(packet.sender_ssrc, 0) + _REMB_ID
-    head += bytes((len(packet.ssrcs), exponent << 2 | mantissa >> 16)) + (mantissa & 0xFFFF).to_bytes(
-        2, "big"
-    )
-    return head + b"".join(ssrc.to_bytes(4, "big") for ssrc in packet.ssrcs)
+    ssrcs = packet.ssrcs[:MAX_REMB_SSRCS]
+    head += bytes((len(ssrcs), exponent << 2 | mantissa >> 16)) + (mantissa & 0xFFFF).to_bytes(2, "big")
+    return head + b"".join(ssrc.to_bytes(4, "big") for ssrc in ssrcs)

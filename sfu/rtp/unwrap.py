@@ -21,7 +21,5 @@ class Unwrapper:
         half = self._turn >> 1
         step = (number - self._last) % self._turn
         full = self._last + (step if step < half else step - self._turn)
-        if full < 0:
-            full += self._turn
         self._last = max(self._last, full)
         return full

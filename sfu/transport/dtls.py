@@ -1,4 +1,4 @@
-"""DTLS of one leg (RFC 5763, RFC 5764): aiortc's, with our hand on what it sends and what becomes of the keys.
+"""DTLS of one leg (RFC 5763, RFC 5764): aiortc's, with our hand on what it sends and where the keys go.
 
 Four things of `RTCDtlsTransport` are replaced; the private names are those that have stood since aiortc 1.9:
 
@@ -6,10 +6,11 @@ Four things of `RTCDtlsTransport` are replaced; the private names are those that
   becomes datagrams of whole records, none above 1,200 B.
 - `_recv_next`: aiortc reads one record of a datagram and leaves the others until the next one comes.
 - `_setup_srtp`: the keys go to the plane, and no SRTP session is made here.
-- `_validate_peer_identity`: a certificate that is not the announced one is told apart from a failed handshake.
+- `_validate_peer_identity`: a certificate that is not the announced one is told from a failed handshake.
 
 The retransmission timers are OpenSSL's (1 s, doubled each time, RFC 6347 section 4.2.4.1); `_recv_next` runs
-them until the handshake is done. Afterwards a server has none: it repeats its last flight when the client does.
+them until the handshake is done. Afterwards a server has none: it repeats its last flight when the client
+does.
 """
 
 from __future__ import annotations
@@ -118,12 +119,14 @@ class DtlsTransport(RTCDtlsTransport):
             raise HandshakeError("dtls_timeout") from error
         except SSL.Error as error:
             raise HandshakeError("dtls_handshake") from error
+        except ConnectionError as error:
+            raise HandshakeError("dtls_closed") from error
         if self._keys is None or self._state is not State.CONNECTED:
             raise HandshakeError("dtls_closed" if self._ice.state == "closed" else self._failure)
         return self._keys
 
     async def ended(self) -> None:
-        """Wait until the peer's close_notify, a fatal alert or the end of the leg. Cancelling it ends the pump."""
+        """Wait for the peer's close_notify, a fatal alert or the end of the leg; cancelling ends the pump."""
         if self._task is not None:
             await self._task
 

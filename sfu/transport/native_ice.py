@@ -1,4 +1,4 @@
-"""What aiortc's DTLS takes for its ICE transport: the plane does ICE, this is a mailbox for one leg's datagrams."""
+"""What aiortc's DTLS takes for its ICE transport: ICE is the plane's, this is one leg's mailbox."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class NativeIce:
     """
 
     role: Final = "controlled"
-    """The plane's ICE is a lite agent (RFC 8445 section 6.1.1). The DTLS role does not follow from it here."""
+    """The plane's ICE is a lite agent (RFC 8445 section 6.1.1). The DTLS role does not follow from it."""
 
     def __init__(self, send: Callable[[bytes], None]) -> None:
         self._send_datagram = send

@@ -1,0 +1,115 @@
+"""What every subscriber of the process wants, as rows of one array."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+import numpy as np
+
+from sfu.plane import MAX_ENCODINGS
+from sfu.units import Kind, RouteId
+
+if TYPE_CHECKING:
+    from sfu.plane import StructArray
+    from sfu.units import TrackHandle, TransportId
+
+MAX_PIXELS: Final = 65_535
+"""Sizes beyond are taken for this."""
+
+DEMAND_DTYPE: Final = np.dtype(
+    [
+        ("route", "<u4"),
+        ("subscriber", "<u4"),
+        ("track", "<u4"),
+        ("is_audio", "?"),
+        ("is_screen", "?"),
+        ("encodings", "<i1"),
+        ("width", "<u2"),
+        ("height", "<u2"),
+        ("full_width", "<u2"),
+        ("full_height", "<u2"),
+        ("max_height", "<u2"),
+    ]
+)
+"""One wish that is being fulfilled; the fields are those of `Demand`. Sizes in pixels, 0: none."""
+
+_FIRST_ROWS: Final = 64
+
+
+class Demand(Protocol):
+    """A subscriber wants a track in this size (`sfu.conference.turn.SetDemand` is one)."""
+
+    @property
+    def route(self) -> RouteId: ...
+    @property
+    def subscriber(self) -> TransportId: ...
+    @property
+    def track(self) -> TrackHandle: ...
+    @property
+    def kind(self) -> Kind: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def full_width(self) -> int: ...
+    @property
+    def full_height(self) -> int: ...
+    @property
+    def encodings(self) -> int: ...
+    @property
+    def max_height(self) -> int: ...
+    @property
+    def screen_share(self) -> bool: ...
+
+
+class DemandTable:
+    """Rows by route, dense: a dropped row's place is taken by the last. Each change costs O(1), amortised."""
+
+    def __init__(self) -> None:
+        self._rows = np.zeros(_FIRST_ROWS, DEMAND_DTYPE)
+        self._index: dict[RouteId, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    @property
+    def rows(self) -> StructArray:
+        """(n,) of `DEMAND_DTYPE`, in no order. A view: valid until the next change."""
+        return self._rows[: len(self._index)]
+
+    def set(self, demand: Demand) -> None:
+        """Add a row, or replace the one of the same route."""
+        index = self._index.get(demand.route)
+        if index is None:
+            index = len(self._index)
+            if index == len(self._rows):
+                self._rows = np.concatenate([self._rows, np.zeros(index, DEMAND_DTYPE)])
+            self._index[demand.route] = index
+        self._rows[index] = (
+            demand.route,
+            demand.subscriber,
+            demand.track,
+            demand.kind is Kind.AUDIO,
+            demand.screen_share,
+            min(max(demand.encodings, 1), MAX_ENCODINGS),
+            _pixels(demand.width),
+            _pixels(demand.height),
+            _pixels(demand.full_width),
+            _pixels(demand.full_height),
+            _pixels(demand.max_height),
+        )
+
+    def drop(self, route: RouteId) -> None:
+        """Forget a row; a route that has none is ignored."""
+        index = self._index.pop(route, None)
+        if index is None:
+            return
+        last = len(self._index)
+        if index != last:
+            self._rows[index] = self._rows[last]
+            self._index[RouteId(int(self._rows[index]["route"]))] = index
+
+
+def _pixels(size: int) -> int:
+    return min(max(size, 0), MAX_PIXELS)

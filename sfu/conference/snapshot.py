@@ -1,0 +1,223 @@
+"""What is going on in a call, for people: members, tracks, layers, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sfu.allocation.decision import Cause
+from sfu.plane import PAUSED
+from sfu.units import NS_PER_S, Instant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sfu.conference.leg import Leg
+    from sfu.conference.publications import Publication
+    from sfu.conference.subscriptions import Subscription
+    from sfu.conference.turn import MediaReport
+    from sfu.conference.values import Source, Speaker
+    from sfu.conference.view import Board
+    from sfu.plane import StructArray
+    from sfu.units import ConferenceId, Kind, Mid, Rid, RouteId, TrackHandle, TransportId
+
+Row = Any
+"""A row of a struct array: numpy types it no further."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodingSnapshot:
+    """One encoding of a published track."""
+
+    rid: Rid
+    is_bound: bool
+    bitrate_bps: float
+    """Since about a second; 0 before that is known."""
+    packets_received: int
+    packets_lost: int
+    last_received_at: Instant | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrackSnapshot:
+    """One published track; ids are those announced, None while it is not."""
+
+    track: TrackHandle
+    mid: Mid
+    kind: Kind
+    source: Source | None
+    stream_id: str | None
+    track_id: str | None
+    width: int
+    height: int
+    encodings: tuple[EncodingSnapshot, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionSnapshot:
+    """One wish and what came of it. Encodings are indices, None: none."""
+
+    stream_id: str
+    track_id: str
+    owner: TransportId | None
+    route: RouteId | None
+    width: int
+    height: int
+    wanted_encoding: int | None
+    chosen_encoding: int | None
+    current_encoding: int | None
+    cause: str
+    """`Cause.label`, or `not_published`, `negotiating`, `refused` where nothing was to be decided."""
+    packets_sent: int
+    packets_lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class LegSnapshot:
+    """One participant."""
+
+    leg: TransportId
+    is_admitted: bool
+    channel_is_ready: bool
+    tracks: tuple[TrackSnapshot, ...]
+    subscriptions: tuple[SubscriptionSnapshot, ...]
+    round_trip_time_ms: float | None
+    bytes_received: int
+    bytes_sent: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConferenceSnapshot:
+    """One call."""
+
+    conference: ConferenceId
+    legs: tuple[LegSnapshot, ...]
+    speakers: tuple[Speaker, ...]
+
+
+def snapshot_of(
+    conference: ConferenceId,
+    legs: Iterable[Leg],
+    board: Board,
+    speakers: tuple[Speaker, ...],
+    reports: Sequence[MediaReport],
+) -> ConferenceSnapshot:
+    """Everything of a call, with the counters of the last report; rates are against the first."""
+    counters = _Counters(reports)
+    return ConferenceSnapshot(
+        conference=conference,
+        legs=tuple(_leg_snapshot(leg, board, counters) for leg in legs),
+        speakers=speakers,
+    )
+
+
+class _Counters:
+    """Reports by what they count."""
+
+    def __init__(self, reports: Sequence[MediaReport]) -> None:
+        self.transports: dict[int, Row] = {}
+        self.encodings: dict[tuple[int, int], Row] = {}
+        self.routes: dict[int, Row] = {}
+        self.decisions: dict[int, Row] = {}
+        self._earlier_bytes: dict[tuple[int, int], int] = {}
+        self._elapsed_s = 0.0
+        if not reports:
+            return
+        earliest, newest = reports[0], reports[-1]
+        self.transports = {int(row["transport"]): row for row in newest.stats.transports}
+        self.encodings = _by_encoding(newest.stats.encodings)
+        self.routes = {int(row["route"]): row for row in newest.stats.routes}
+        self.decisions = {int(row["route"]): row for row in newest.decisions}
+        self._elapsed_s = (newest.stats.now - earliest.stats.now) / NS_PER_S
+        self._earlier_bytes = {
+            key: int(row["bytes_received"]) for key, row in _by_encoding(earliest.stats.encodings).items()
+        }
+
+    def bitrate_bps(self, key: tuple[int, int]) -> float:
+        if key not in self._earlier_bytes or self._elapsed_s <= 0:
+            return 0.0
+        received = int(self.encodings[key]["bytes_received"]) - self._earlier_bytes[key]
+        return max(received, 0) * 8 / self._elapsed_s
+
+
+def _by_encoding(rows: StructArray) -> dict[tuple[int, int], Row]:
+    return {(int(row["track"]), int(row["encoding"])): row for row in rows}
+
+
+def _leg_snapshot(leg: Leg, board: Board, counters: _Counters) -> LegSnapshot:
+    row = counters.transports.get(leg.transport)
+    round_trip_time_ms = None if row is None else float(row["round_trip_time_ms"])
+    return LegSnapshot(
+        leg=leg.transport,
+        is_admitted=leg.is_admitted,
+        channel_is_ready=leg.channel_is_ready,
+        tracks=tuple(_track_snapshot(one, leg.transport, board, counters) for one in leg.publications),
+        subscriptions=tuple(_subscription_snapshot(one, board, counters) for one in leg.subscriptions),
+        # NaN, before the first receiver report, is no number that JSON knows.
+        round_trip_time_ms=round_trip_time_ms if round_trip_time_ms == round_trip_time_ms else None,  # noqa: PLR0124  # only NaN differs from itself
+        bytes_received=0 if row is None else int(row["bytes_received"]),
+        bytes_sent=0 if row is None else int(row["bytes_sent"]),
+    )
+
+
+def _track_snapshot(one: Publication, owner: TransportId, board: Board, counters: _Counters) -> TrackSnapshot:
+    announced = board.announced(owner).get((one.section.mid, one.section.track_id))
+    return TrackSnapshot(
+        track=one.track,
+        mid=one.section.mid,
+        kind=one.section.kind,
+        source=None if one.stream is None else one.stream.source,
+        stream_id=None if announced is None else announced.stream_id,
+        track_id=None if announced is None else announced.track_id,
+        width=one.width,
+        height=one.height,
+        encodings=tuple(
+            _encoding_snapshot(one, number, counters) for number in range(len(one.section.encodings))
+        ),
+    )
+
+
+def _encoding_snapshot(one: Publication, number: int, counters: _Counters) -> EncodingSnapshot:
+    key = (int(one.track), number)
+    row = counters.encodings.get(key)
+    return EncodingSnapshot(
+        rid=one.section.encodings[number].rid,
+        is_bound=number in one.bound,
+        bitrate_bps=0.0 if row is None else counters.bitrate_bps(key),
+        packets_received=0 if row is None else int(row["packets_received"]),
+        packets_lost=0 if row is None else int(row["packets_lost"]),
+        last_received_at=None if row is None else Instant(int(row["last_received_at"])),
+    )
+
+
+def _subscription_snapshot(one: Subscription, board: Board, counters: _Counters) -> SubscriptionSnapshot:
+    wish, forwarding = one.wish, one.forwarding
+    route = None if forwarding is None or forwarding.route is None else forwarding.route.route
+    decision = None if route is None else counters.decisions.get(route)
+    sent = None if route is None else counters.routes.get(route)
+    return SubscriptionSnapshot(
+        stream_id=wish.stream_id,
+        track_id=wish.track_id,
+        owner=None if forwarding is None else forwarding.announced.owner,
+        route=route,
+        width=wish.width,
+        height=wish.height,
+        wanted_encoding=None if decision is None else _encoding(decision["wanted_encoding"]),
+        chosen_encoding=None if decision is None else _encoding(decision["chosen_encoding"]),
+        current_encoding=None if sent is None else _encoding(sent["encoding"]),
+        cause=_cause(one, decision),
+        packets_sent=0 if sent is None else int(sent["packets_sent"]),
+        packets_lost=0 if sent is None else int(sent["packets_lost"]),
+    )
+
+
+def _cause(one: Subscription, decision: Row | None) -> str:
+    if one.forwarding is None:
+        return "not_published"
+    if one.forwarding.refusal is not None:
+        return one.forwarding.refusal
+    return "negotiating" if decision is None else Cause(int(decision["cause"])).label
+
+
+def _encoding(index: Row) -> int | None:
+    return None if index == PAUSED else int(index)

@@ -1,0 +1,51 @@
+"""Datagrams: where they come from and go to, and what their first bytes say they are (RFC 7983)."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Final
+
+Address = tuple[str, int]
+"""Host and port of a peer. IPv4 is never written as an IPv4-mapped IPv6 address."""
+
+MAX_DATAGRAM_BYTES: Final = 1_500
+"""Longest datagram that is read. Nobody's packets are longer where every link is Ethernet or narrower."""
+
+MAX_PACKET_BYTES: Final = 1_400
+"""Longest RTP or RTCP packet that is sent, encrypted (packet rule 1). Lower: key frames of peers that fill
+their packets do not pass. Higher: tunnels and PPPoE would cut them."""
+
+_RTCP_TYPES: Final = range(192, 224)
+
+
+class WireProtocol(enum.Enum):
+    """What shares the one port."""
+
+    STUN = enum.auto()
+    DTLS = enum.auto()
+    RTP = enum.auto()
+    RTCP = enum.auto()
+    UNKNOWN = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Transmit:
+    """A datagram to send."""
+
+    address: Address
+    data: bytes = field(repr=False)
+
+
+def protocol_of(data: bytes) -> WireProtocol:
+    """Tell protocols apart by the first byte, RTP from RTCP by the second (RFC 5761 section 4)."""
+    if not data:
+        return WireProtocol.UNKNOWN
+    first = data[0]
+    if first < 4:
+        return WireProtocol.STUN
+    if 20 <= first < 64:
+        return WireProtocol.DTLS
+    if 128 <= first < 192:
+        return WireProtocol.RTCP if len(data) > 1 and data[1] in _RTCP_TYPES else WireProtocol.RTP
+    return WireProtocol.UNKNOWN

@@ -1,0 +1,213 @@
+"""Every Prometheus metric of this server, in one registry that is passed on: never the library's global one.
+
+Label sets are small and closed: never a member, a track or an SSRC. Pure packages keep counters in values,
+shells publish them here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from sfu.errors import LocalError
+from sfu.plane import MAX_ENCODINGS, PAUSED
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from sfu.plane import PlaneStats, StructArray
+
+_FAST_S: Final = (0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 1.0)
+_JOIN_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+
+
+class Metrics:
+    """All metrics; each attribute is one."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(name, text, labels, registry=registry)
+
+        def histogram(name: str, text: str, *labels: str, buckets: Sequence[float]) -> Histogram:
+            return Histogram(name, text, labels, buckets=buckets, registry=registry)
+
+        self.plane_info = gauge("focus_plane_info", "1 for the data plane that runs.", "plane")
+        self.calls = gauge("focus_calls", "Calls at the moment.")
+        self.legs = gauge("focus_legs", "Transports of participants at the moment.")
+        self.tracks = gauge("focus_tracks", "Published tracks at the moment.", "kind")
+        self.subscriptions = gauge(
+            "focus_subscriptions", "Subscriptions by the encoding chosen (0 is the lowest).", "kind", "layer"
+        )
+        self.allocation_causes = gauge(
+            "focus_allocation_causes", "Subscriptions by why they get what they get.", "cause"
+        )
+
+        self.joins = counter("focus_joins", "Steps of joining that were taken or failed.", "step", "outcome")
+        self.join_step_seconds = histogram(
+            "focus_join_step_seconds", "Time that a step of joining took.", "step", buckets=_JOIN_S
+        )
+        self.leg_failures = counter("focus_leg_failures", "Legs whose transport ended by itself.", "reason")
+        self.leaves = counter("focus_leaves", "Legs that ended.", "reason")
+
+        self.signalling_messages = counter(
+            "focus_signalling_messages", "Signalling messages.", "direction", "type", "outcome"
+        )
+        self.invites_refused = counter("focus_invites_refused", "Invites that were rejected.", "reason")
+        self.messages = counter("focus_messages", "Data-channel messages.", "direction")
+        self.messages_refused = counter(
+            "focus_messages_refused", "Data-channel messages not read, or not sent, and why.", "reason"
+        )
+        self.sctp_faults = counter("focus_sctp_faults", "SCTP packets that broke a rule.", "reason")
+        self.datagrams_dropped = counter(
+            "focus_dtls_datagrams_dropped", "DTLS datagrams dropped above the plane.", "reason"
+        )
+
+        self.packets = counter("focus_rtp_packets", "RTP packets.", "direction")
+        self.bytes = counter("focus_rtp_bytes", "Bytes of RTP packets.", "direction")
+        self.retransmitted = counter("focus_rtp_packets_retransmitted", "RTP packets sent again on request.")
+        self.lost = counter("focus_rtp_packets_lost", "RTP packets lost, as receivers counted.", "direction")
+        self.datagrams = counter("focus_udp_datagrams", "Datagrams of authenticated peers.", "direction")
+        self.datagram_bytes = counter("focus_udp_bytes", "Bytes of these datagrams.", "direction")
+        self.dropped = counter("focus_packets_dropped", "Packets that ended here, and why.", "reason")
+        self.nacks = counter("focus_nacks", "Packets asked for again.", "direction")
+        self.plis = counter("focus_plis", "Key-frame requests.", "direction")
+        self.frames = counter("focus_frames_received", "Video frames received.", "type")
+        self.layer_switches = counter("focus_layer_switches", "Switches between encodings that were made.")
+
+        self.tick_seconds = histogram("focus_tick_seconds", "Time that a control tick took.", buckets=_FAST_S)
+        self.tick_lateness_seconds = histogram(
+            "focus_tick_lateness_seconds", "How late a control tick began.", buckets=_FAST_S
+        )
+        self.ticks_skipped = counter("focus_ticks_skipped", "Control ticks left out, being too late.")
+        self.turn_seconds = histogram("focus_turn_seconds", "Time that an engine turn took.", buckets=_FAST_S)
+        self.event_loop_lag_seconds = histogram(
+            "focus_event_loop_lag_seconds", "How late the event loop woke a sleeper.", buckets=_FAST_S
+        )
+        self.failures = counter("focus_internal_failures", "Our own mistakes that were contained.", "where")
+
+        self._encodings = _Deltas("track", "encoding")
+        self._routes = _Deltas("route")
+        self._transports = _Deltas("transport")
+        self._drops: dict[str, int] = {}
+
+    def count(self, name: str, labels: Mapping[str, str], amount: float = 1) -> None:
+        """Add to a counter by the name of its attribute; for shells that perform an engine's counts.
+
+        Raises:
+            LocalError: there is no such counter, or it has other labels.
+        """
+        metric = getattr(self, name, None)
+        if not isinstance(metric, Counter):
+            raise LocalError(f"no counter {name!r}")
+        try:
+            (metric.labels(**labels) if labels else metric).inc(amount)
+        except ValueError as error:
+            raise LocalError(f"counter {name!r} has other labels than {sorted(labels)}") from error
+
+    def publish(self, stats: PlaneStats) -> None:
+        """Add what the plane counted since the last call; rows may come and go in between.
+
+        What a row counted between the last call and its end is not seen.
+        """
+        received = self._encodings.advance(
+            stats.encodings,
+            "packets_received",
+            "bytes_received",
+            "packets_lost",
+            "nack_count",
+            "pli_count",
+            "frames_received",
+            "key_frames_received",
+        )
+        self.packets.labels("received").inc(received["packets_received"])
+        self.bytes.labels("received").inc(received["bytes_received"])
+        self.lost.labels("received").inc(received["packets_lost"])
+        self.nacks.labels("sent").inc(received["nack_count"])
+        self.plis.labels("sent").inc(received["pli_count"])
+        self.frames.labels("key").inc(received["key_frames_received"])
+        self.frames.labels("delta").inc(max(0, received["frames_received"] - received["key_frames_received"]))
+
+        sent = self._routes.advance(
+            stats.routes,
+            "packets_sent",
+            "bytes_sent",
+            "retransmitted_packets_sent",
+            "packets_lost",
+            "nack_count",
+            "pli_count",
+            "switches",
+        )
+        self.packets.labels("forwarded").inc(sent["packets_sent"])
+        self.bytes.labels("forwarded").inc(sent["bytes_sent"])
+        self.retransmitted.inc(sent["retransmitted_packets_sent"])
+        self.lost.labels("forwarded").inc(sent["packets_lost"])
+        self.nacks.labels("received").inc(sent["nack_count"])
+        self.plis.labels("received").inc(sent["pli_count"])
+        self.layer_switches.inc(sent["switches"])
+
+        wire = self._transports.advance(
+            stats.transports, "packets_received", "bytes_received", "packets_sent", "bytes_sent"
+        )
+        self.datagrams.labels("received").inc(wire["packets_received"])
+        self.datagrams.labels("sent").inc(wire["packets_sent"])
+        self.datagram_bytes.labels("received").inc(wire["bytes_received"])
+        self.datagram_bytes.labels("sent").inc(wire["bytes_sent"])
+
+        for reason, total in stats.drops.items():
+            before = self._drops.get(reason.value, 0)
+            self.dropped.labels(reason.value).inc(max(0, total - before))
+            self._drops[reason.value] = total
+
+    def publish_decisions(self, decisions: StructArray, causes: Mapping[int, str]) -> None:
+        """Set the gauges of subscriptions.
+
+        Args:
+            decisions: (n,) of `sfu.allocation.decision.DECISION_DTYPE`.
+            causes: every value of its `cause` and its label.
+        """
+        for kind, is_audio in (("audio", True), ("video", False)):
+            chosen = decisions["chosen_encoding"][decisions["is_audio"] == is_audio]
+            self.subscriptions.labels(kind, "paused").set(int(np.count_nonzero(chosen == PAUSED)))
+            for layer in range(1 if is_audio else MAX_ENCODINGS):
+                self.subscriptions.labels(kind, str(layer)).set(int(np.count_nonzero(chosen == layer)))
+        for value, label in causes.items():
+            self.allocation_causes.labels(label).set(int(np.count_nonzero(decisions["cause"] == value)))
+
+
+class _Deltas:
+    """How much the counters of rows grew from one table to the next, rows known by their keys."""
+
+    def __init__(self, *keys: str) -> None:
+        self._key_columns = keys
+        self._keys: NDArray[np.uint64] = np.zeros(0, np.uint64)
+        self._values: NDArray[np.int64] = np.zeros((0, 0), np.int64)
+
+    def advance(self, rows: StructArray, *columns: str) -> dict[str, int]:
+        """The growth of each column over all rows; new rows count from 0, vanished ones no more."""
+        keys = self._keys_of(rows)
+        order = np.argsort(keys)
+        keys = keys[order]
+        values = np.stack([rows[column][order].astype(np.int64) for column in columns], axis=1)
+        before = np.zeros_like(values)
+        if len(self._keys):
+            at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+            known = self._keys[at] == keys
+            before[known] = self._values[at[known]]
+        growth = np.maximum(values - before, 0).sum(axis=0)
+        self._keys, self._values = keys, values
+        return dict(zip(columns, growth.tolist(), strict=True))
+
+    def _keys_of(self, rows: Any) -> NDArray[np.uint64]:  # noqa: ANN401  # a structured array by column name
+        keys = np.zeros(len(rows), np.uint64)
+        for column in self._key_columns:
+            keys = (keys << np.uint64(8)) | rows[column].astype(np.uint64)
+        return keys

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sfu.allocation.rates import RETURN_AFTER_S, STALLED_AFTER_S, EncodingRates, Measured
+from sfu.units import Instant, after_ms, after_s
+from tests.unit.allocation.arrays import NOW, stats_of
+
+
+def of(rates: EncodingRates, track: int = 1) -> Measured:
+    return rates.of(np.array([track], np.uint32))
+
+
+def live(rates: EncodingRates) -> list[bool]:
+    return of(rates).live[0].tolist()  # type: ignore[no-any-return]  # numpy
+
+
+def test_before_any_counter_nothing_is_known() -> None:
+    measured = of(EncodingRates())
+    assert not measured.live.any()
+    assert not measured.flowing.any()
+    assert np.isnan(measured.rates_bps).all()
+
+
+def test_an_encoding_is_live_as_soon_as_it_is_seen() -> None:
+    rates = EncodingRates()
+    rates.update(stats_of(NOW, {(1, 1): 100}))
+    assert live(rates) == [False, True, False]
+    assert np.isnan(of(rates).rates_bps).all()
+
+
+def test_a_rate_is_known_from_the_second_reading_and_follows() -> None:
+    rates, now, received = EncodingRates(), NOW, 0
+    for rate_bps, seconds in ((800_000, 5), (80_000, 10)):
+        for _ in range(seconds * 20):
+            now = after_ms(now, 50)
+            received += rate_bps // 8 // 20
+            rates.update(stats_of(now, {(1, 0): received, (1, 2): 7}))
+        assert of(rates).rates_bps[0, 0] == pytest.approx(rate_bps, rel=0.02)
+    assert of(rates).rates_bps[0, 2] == 0
+    assert np.isnan(of(rates).rates_bps[0, 1])
+
+
+def test_a_key_frame_does_not_look_like_a_rate() -> None:
+    rates = EncodingRates()
+    rates.update(stats_of(NOW, {(1, 0): 0}))
+    rates.update(stats_of(after_ms(NOW, 1_000), {(1, 0): 25_000}))
+    rates.update(stats_of(after_ms(NOW, 1_050), {(1, 0): 45_000}))
+    assert of(rates).rates_bps[0, 0] < 400_000
+
+
+def test_readings_that_are_too_close_are_not_divided_by_their_distance() -> None:
+    rates = EncodingRates()
+    rates.update(stats_of(NOW, {(1, 0): 0}))
+    rates.update(stats_of(after_ms(NOW, 100), {(1, 0): 1_000}))
+    rates.update(stats_of(after_ms(NOW, 101), {(1, 0): 2_000, (1, 1): 5}))
+    assert of(rates).rates_bps[0, 0] == pytest.approx(80_000)
+    rates.update(stats_of(after_ms(NOW, 200), {(1, 0): 2_000, (1, 1): 5}))
+    assert of(rates).rates_bps[0, 0] == pytest.approx(80_000)
+
+
+def test_counters_that_fall_are_no_negative_rate() -> None:
+    rates = EncodingRates()
+    rates.update(stats_of(NOW, {(1, 0): 5_000}))
+    rates.update(stats_of(after_ms(NOW, 1_000), {(1, 0): 10}))
+    assert of(rates).rates_bps[0, 0] == 0
+
+
+def test_an_encoding_without_packets_for_two_seconds_flows_no_more() -> None:
+    rates = EncodingRates()
+    last_at = {(1, 0): NOW}
+    rates.update(stats_of(NOW, {(1, 0): 0}))
+    rates.update(stats_of(after_s(NOW, STALLED_AFTER_S), {(1, 0): 0}, last_at))
+    assert live(rates) == [True, False, False]
+    rates.update(stats_of(after_s(NOW, STALLED_AFTER_S + 0.05), {(1, 0): 0}, last_at))
+    assert live(rates) == [False, False, False]
+
+
+def test_one_that_comes_back_flows_at_once_and_is_live_after_a_while() -> None:
+    rates = EncodingRates()
+    rates.update(stats_of(NOW, {(1, 0): 0}))
+    rates.update(stats_of(after_s(NOW, 10), {(1, 0): 0}, {(1, 0): NOW}))
+    back = after_s(NOW, 20)
+    for seconds, expected in ((0.0, False), (RETURN_AFTER_S - 0.1, False), (RETURN_AFTER_S, True)):
+        rates.update(stats_of(after_s(back, seconds), {(1, 0): 0}))
+        assert of(rates).flowing[0].tolist() == [True, False, False]
+        assert live(rates) == [expected, False, False]
+
+
+def test_encodings_that_are_gone_are_forgotten_and_come_anew() -> None:
+    rates = EncodingRates()
+    rates.update(stats_of(NOW, {(1, 0): 0, (2, 0): 0}))
+    rates.update(stats_of(after_s(NOW, 1), {(2, 0): 1_000}))
+    assert live(rates) == [False, False, False]
+    rates.update(stats_of(after_s(NOW, 2), {}))
+    assert np.isnan(of(rates, 2).rates_bps).all()
+    rates.update(stats_of(after_s(NOW, 3), {(1, 0): 10**9}))
+    assert live(rates) == [True, False, False]
+    assert np.isnan(of(rates).rates_bps).all()
+
+
+def test_the_order_of_rows_does_not_matter() -> None:
+    forward, backward = EncodingRates(), EncodingRates()
+    for seconds in range(3):
+        rows = {(track, encoding): seconds * 100 * track for track in (3, 1, 2) for encoding in (2, 0)}
+        now = Instant(after_s(NOW, seconds))
+        forward.update(stats_of(now, rows))
+        backward.update(stats_of(now, dict(reversed(rows.items()))))
+    tracks = np.array([1, 2, 3, 4], np.uint32)
+    assert np.array_equal(forward.of(tracks).rates_bps, backward.of(tracks).rates_bps, equal_nan=True)
+    assert np.array_equal(forward.of(tracks).live, backward.of(tracks).live)

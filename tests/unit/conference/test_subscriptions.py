@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from sfu.conference.ids import IdSource
+from sfu.conference.subscriptions import Subscriptions
+from sfu.conference.values import Source, Wish
+from sfu.conference.view import AnnouncedTrack, TrackIds
+from sfu.negotiation.parameters import LegParameters, SendSection
+from sfu.plane import RemoveRoute, SetRoute
+from sfu.units import Kind, Mid, Ssrc, TrackHandle, TransportId
+
+LIMIT = 5
+
+
+def subscriptions() -> Subscriptions:
+    return Subscriptions(TransportId(1), IdSource(), limit=LIMIT, max_height=0)
+
+
+def announced(stream_id: str, track_id: str = "T", track: int = 1, owner: int = 2) -> AnnouncedTrack:
+    return AnnouncedTrack(
+        owner=TransportId(owner),
+        track=TrackHandle(track),
+        kind=Kind.VIDEO,
+        stream_id=stream_id,
+        track_id=track_id,
+        source=Source.CAMERA,
+        width=0,
+        height=0,
+        audio_muted=False,
+        video_muted=False,
+        encodings=1,
+        codec_keys=("VP8",),
+        cname="focus-1",
+    )
+
+
+def sent(found: Subscriptions) -> list[TrackIds]:
+    tracks = found.send_tracks(LegParameters(), is_stable=True)
+    return [(one.stream_id, one.track_id) for one in tracks]
+
+
+def test_wishes_for_tracks_that_never_come_do_not_grow_and_the_oldest_goes() -> None:
+    found = subscriptions()
+    assert found.wish(Wish(f"S{number}", "T") for number in range(1_000)) == 0
+    assert [stream_id for stream_id, _ in found.wished] == [f"S{number}" for number in range(995, 1_000)]
+
+
+def test_a_wish_that_is_being_fulfilled_makes_room_for_none() -> None:
+    found = subscriptions()
+    ids = [(f"S{number}", "T") for number in range(LIMIT)]
+    tracks = {one: announced(one[0], track=number) for number, one in enumerate(ids)}
+    found.wish(Wish(*one) for one in ids)
+    found.reconcile(ids, tracks.get)
+    assert found.wish([Wish("new", "T"), Wish("newer", "T")]) == 2
+    assert sent(found) == ids
+
+
+def test_a_track_that_gets_other_ids_ends_under_the_old_ones_in_any_order() -> None:
+    old, new = ("S1", "T"), ("S2", "T")
+    for order in ([old, new], [new, old]):
+        found = subscriptions()
+        found.wish([Wish(*old), Wish(*new)])
+        found.reconcile([old, new], {old: announced("S1")}.get)
+        found.reconcile(order, {new: announced("S2")}.get)
+        assert sent(found) == [new]
+        found.drop_track(TrackHandle(1))
+        assert sent(found) == []
+
+
+def test_ids_that_nobody_wished_for_are_ignored() -> None:
+    found = subscriptions()
+    assert found.reconcile([("S", "T")], {("S", "T"): announced("S")}.get) == []
+    assert found.drop_track(TrackHandle(1)) == []
+    assert found.refuse(5, "codec") is None
+
+
+def test_a_refusal_of_one_key_is_not_the_others() -> None:
+    found = subscriptions()
+    ids = [("S1", "T"), ("S2", "T")]
+    found.wish(Wish(*one) for one in ids)
+    found.reconcile(ids, {one: announced(one[0], track=n) for n, one in enumerate(ids)}.get)
+    keys = [one.key for one in found.send_tracks(LegParameters(), is_stable=True)]
+    assert found.refuse(keys[1], "codec") == ids[1]
+    assert [one.forwarding.refusal for one in found if one.forwarding is not None] == [None, "codec"]
+
+
+def test_a_section_that_comes_back_with_another_ssrc_is_another_route() -> None:
+    found = subscriptions()
+    found.wish([Wish("S", "T")])
+    found.reconcile([("S", "T")], {("S", "T"): announced("S")}.get)
+    key = found.send_tracks(LegParameters(), is_stable=True)[0].key
+
+    def agree(ssrc: int) -> list[SetRoute | RemoveRoute]:
+        section = SendSection(Mid("s0"), Kind.VIDEO, key, (), {}, Ssrc(ssrc), None, "focus-1")
+        outputs = found.agree(LegParameters(send=(section,)))
+        return [one for one in outputs if isinstance(one, SetRoute | RemoveRoute)]
+
+    first = agree(1)
+    assert agree(1) == []
+    removed, second = agree(2)
+    assert isinstance(removed, RemoveRoute)
+    assert isinstance(second, SetRoute)
+    assert [removed.route] == [one.route for one in first]
+    assert second.route != removed.route

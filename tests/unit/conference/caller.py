@@ -214,7 +214,7 @@ class Call:
             ),
             config or ConferenceConfig(),
             limits or LimitsConfig(),
-            random.Random(7),  # noqa: S311  # a test must repeat itself
+            random.Random(7),  # a test must repeat itself
         )
         self.callers: dict[TransportId, Caller] = {}
         self.answers_offers = True

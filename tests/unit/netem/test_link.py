@@ -19,7 +19,7 @@ SIZE = 1_250
 
 
 def link_of(profile: LinkProfile, seed: int = 1) -> Link[int]:
-    return Link(profile, random.Random(seed))  # noqa: S311  # repeatable chance is what a test needs
+    return Link(profile, random.Random(seed))
 
 
 def at_ms(offset_ms: float) -> Instant:
@@ -51,7 +51,7 @@ def sent_spaced(profile: LinkProfile, count: int, *, seed: int = 1) -> list[tupl
 
 
 def test_a_perfect_link_shows_no_effect() -> None:
-    rng = random.Random(1)  # noqa: S311  # repeatable chance is what a test needs
+    rng = random.Random(1)
     before = rng.getstate()
     link: Link[int] = Link(PERFECT, rng)
     for number in range(100):

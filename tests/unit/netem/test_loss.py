@@ -11,7 +11,7 @@ COUNT = 20_000
 
 
 def losses(loss: Loss, seed: int = 1) -> list[bool]:
-    process = LossProcess(loss, random.Random(seed))  # noqa: S311  # repeatable chance is what a test needs
+    process = LossProcess(loss, random.Random(seed))
     return [process.loses_next() for _ in range(COUNT)]
 
 
@@ -21,7 +21,7 @@ def mean_burst(lost: list[bool]) -> float:
 
 
 def test_no_loss_loses_nothing_and_draws_nothing() -> None:
-    rng = random.Random(1)  # noqa: S311  # repeatable chance is what a test needs
+    rng = random.Random(1)
     before = rng.getstate()
     process = LossProcess(NO_LOSS, rng)
     assert not any(process.loses_next() for _ in range(100))

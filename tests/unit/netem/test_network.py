@@ -27,7 +27,7 @@ def at_ms(offset_ms: float) -> Instant:
 
 def network_of(**lines: tuple[LinkProfile, LinkProfile]) -> Network:
     """Server, Anna and Bert, each perfect or with the given uplink and downlink."""
-    network = Network(random.Random(1))  # noqa: S311  # repeatable chance is what a test needs
+    network = Network(random.Random(1))
     for name, address in (("server", SERVER), ("anna", ANNA), ("bert", BERT)):
         uplink, downlink = lines.get(name, (PERFECT, PERFECT))
         network.attach(address, uplink=uplink, downlink=downlink)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from random import Random
 
@@ -166,13 +167,13 @@ def test_whatever_happens_the_subscriber_sees_one_sound_stream(
         assert seqs == list(range(FIRST_SEQ, FIRST_SEQ + len(seqs)))
 
     frames: dict[tuple[int, int], Sent] = {}
-    for packet in sorted(sent, key=lambda packet: packet.seq):
-        key = (packet.origin.encoding, packet.origin.frame)
-        first = frames.setdefault(key, packet)
-        assert (packet.ts, packet.picture_id, packet.tl0) == (first.ts, first.picture_id, first.tl0)
+    for one in sorted(sent, key=lambda one: one.seq):
+        key = (one.origin.encoding, one.origin.frame)
+        first = frames.setdefault(key, one)
+        assert (one.ts, one.picture_id, one.tl0) == (first.ts, first.picture_id, first.tl0)
     shown = list(frames.values())
     # Time only goes forward, and picture ids with it.
-    for before, after in zip(shown, shown[1:], strict=False):
+    for before, after in itertools.pairwise(shown):
         assert after.ts > before.ts
         assert 0 < (after.picture_id - before.picture_id) % PICTURE_IDS < PICTURE_IDS // 2
 

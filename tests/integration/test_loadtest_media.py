@@ -42,7 +42,7 @@ class End:
     def __post_init__(self) -> None:
         self.scene.enter(self.party, self.sender)
         self.transport = LegTransport(("127.0.0.1",), self.take)
-        self.session = RtpSession(self.party.user_id, random.Random(self.sender))  # noqa: S311  # repeatable
+        self.session = RtpSession(self.party.user_id, random.Random(self.sender))
         capture = Capture(camera=VideoFormat(width=320, height=180))
         self.publisher = Publisher(self.scene, self.party, self.sender, capture)
         self.subscriber = Subscriber(self.scene, self.party, self.seen, 180, 0.0)

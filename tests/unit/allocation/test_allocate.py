@@ -220,7 +220,7 @@ def test_the_order_of_rows_decides_nothing(
     demands: list[SetDemand], flowing: dict[tuple[int, int], float], budgets: dict[int, float], seed: int
 ) -> None:
     shuffled = list(demands)
-    random.Random(seed).shuffle(shuffled)  # noqa: S311  # a test must repeat itself
+    random.Random(seed).shuffle(shuffled)  # a test must repeat itself
     rates, limits = rates_of(flowing), budgets_of(budgets)
     one = np.sort(allocate(table_of(demands), rates, limits), order="route")
     other = np.sort(allocate(table_of(shuffled), rates, limits), order="route")

@@ -89,7 +89,7 @@ class Clients:
     """Clients that do as the dice say."""
 
     def __init__(self, seed: int) -> None:
-        self.dice = random.Random(seed)  # noqa: S311  # a test must repeat itself
+        self.dice = random.Random(seed)  # a test must repeat itself
         self.call = Call()
         self.plane = Plane()
         self.admitted: set[TransportId] = set()

@@ -33,7 +33,7 @@ STEP_MS = 20
 
 
 def dice(seed: int) -> random.Random:
-    return random.Random(seed)  # noqa: S311  # repeatable chance is what a test needs
+    return random.Random(seed)
 
 
 def section(

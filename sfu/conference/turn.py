@@ -47,10 +47,10 @@ class LegConnected:
 
 @dataclass(frozen=True, slots=True)
 class LegFailed:
-    """DTLS failed, the peer closed it, or SCTP aborted.
+    """DTLS failed, the peer closed it, or SCTP aborted. Final: the leg is closed after this turn.
 
     `reason` is from a closed list for counters: `dtls_handshake`, `dtls_timeout`, `dtls_closed`,
-    `fingerprint`, `sctp_aborted`, `consent`.
+    `fingerprint`, `sctp_aborted`, `consent`, `internal` (a mistake of ours in a turn about it).
     """
 
     leg: TransportId

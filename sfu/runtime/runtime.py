@@ -1,0 +1,218 @@
+"""What wakes: inputs become engine turns, outputs become effects, one turn at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from sfu.conference.turn import (
+    DataChannelClosed,
+    DataChannelOpened,
+    DataReceived,
+    DataRefused,
+    LegConnected,
+    LegFailed,
+)
+from sfu.plane import ConsentLost, PairSelected
+from sfu.runtime.clocks import monotonic_clock, wall_clock
+from sfu.runtime.drain import PlaneDrain
+from sfu.runtime.failures import Failures
+from sfu.runtime.inbox import Inbox
+from sfu.runtime.lag import watch_lag
+from sfu.runtime.legs import Legs
+from sfu.runtime.performer import Performer, leg_of
+from sfu.runtime.tick import Ticker
+from sfu.units import NS_PER_S, Instant, after_ms, after_s
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sfu.conference.turn import Engine, RuntimeInput
+    from sfu.config import SfuConfig
+    from sfu.metrics import Metrics
+    from sfu.plane import Batch, Plane
+    from sfu.transport.certificate import Certificate
+    from sfu.units import TransportId, WallTime
+
+TIMER_GAP_MS: Final = 5
+"""Between two `handle_timeout`. Lower: an engine whose timer does not move on takes the whole processor.
+Higher: what is due one after the other drags on."""
+
+TIMER_HOLD_S: Final = 1.0
+"""After a `handle_timeout` that failed: it would most likely fail again at once."""
+
+_ABOUT_A_LEG: Final = (
+    LegConnected
+    | LegFailed
+    | DataChannelOpened
+    | DataChannelClosed
+    | DataReceived
+    | DataRefused
+    | PairSelected
+    | ConsentLost
+)
+
+
+class Runtime:
+    """Drives one engine over one plane.
+
+    An exception in a turn about a leg is logged and counted and ends that leg by
+    `LegFailed(leg, "internal")`; in any other turn it is logged and counted. A `LegFailed` is final: once the
+    engine has been told, the leg is closed, whether it asked for that or not. Nothing is told of a leg that
+    has been closed.
+
+    Args:
+        engine: decides.
+        plane: forwards. The caller closes it, after `run`.
+        certificate: ours, for every leg.
+        config: of the media server.
+        metrics: where everything is counted.
+        perform: takes the outputs of the dialect, in their order among the others.
+        clock: monotonic now, as the plane counts.
+        wall_clock: now, as Matrix counts.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        plane: Plane,
+        certificate: Certificate,
+        config: SfuConfig,
+        metrics: Metrics,
+        perform: Callable[[Any], None],
+        *,
+        clock: Callable[[], Instant] = monotonic_clock,
+        wall_clock: Callable[[], WallTime] = wall_clock,
+    ) -> None:
+        self._engine = engine
+        self._plane = plane
+        self._metrics = metrics
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._inbox = Inbox()
+        self._failures = Failures(metrics, clock)
+        self._drain = PlaneDrain(plane, self._take_batch, self._failures)
+        self._ticker = Ticker(plane, metrics, self._failures, clock=clock, report=self._inbox.put_report)
+        self._legs = Legs(
+            certificate,
+            config.limits,
+            clock=clock,
+            emit=self._emit,
+            apply=plane.apply,
+            metrics=metrics,
+            failures=self._failures,
+        )
+        self._performer = Performer(plane, self._legs, self._ticker, perform, metrics, self._failures)
+        self._timers_from = Instant(0)
+
+    def submit(self, given: Any) -> bool:  # noqa: ANN401  # inputs of whatever dialect
+        """Queue an input of the dialect for its turn.
+
+        Returns:
+            False where too many wait (`inbox.MAX_WAITING`): it is dropped and counted. Whoever can wait
+            awaits `ready` first and loses nothing.
+        """
+        taken = self._inbox.offer(given)
+        if not taken:
+            self._metrics.inputs_refused.inc()
+        return taken
+
+    async def ready(self) -> None:
+        """Wait until `submit` takes inputs; at once while not too many wait."""
+        await self._inbox.room()
+
+    async def run(self) -> None:
+        """Run until cancelled; then every client is told, and every task has ended."""
+        self._metrics.plane_info.labels(self._plane.name).set(1)
+        async with self._legs.living():
+            try:
+                async with asyncio.TaskGroup() as group:
+                    self._drain.open()
+                    group.create_task(self._turns())
+                    group.create_task(self._ticker.run())
+                    group.create_task(watch_lag(self._clock, self._metrics))
+            finally:
+                self._drain.close()
+
+    # --- inputs -------------------------------------------------------------------------------------------
+
+    def _emit(self, given: RuntimeInput) -> None:
+        if isinstance(given, LegFailed):
+            self._metrics.leg_failures.labels(given.reason).inc()
+        self._inbox.put(given)
+
+    def _take_batch(self, batch: Batch) -> None:
+        for transport, data in batch.datagrams:
+            self._legs.feed(transport, data)
+        for event in batch.events:
+            if isinstance(event, ConsentLost):
+                self._metrics.leg_failures.labels("consent").inc()
+            self._inbox.put(event)
+        if self._inbox.is_full:
+            self._drain.close()
+
+    # --- turns --------------------------------------------------------------------------------------------
+
+    async def _turns(self) -> None:
+        while True:
+            due_at = self._due_at()
+            if due_at is not None and due_at <= self._clock():
+                self._timers_from = after_ms(self._clock(), TIMER_GAP_MS)
+                self._turn(None)
+            elif len(self._inbox):
+                self._turn(self._inbox.take())
+            else:
+                await self._arrival_before(due_at)
+            if not self._inbox.is_full:
+                self._drain.open()
+            await asyncio.sleep(0)
+
+    def _due_at(self) -> Instant | None:
+        try:
+            due_at = self._engine.next_timeout()
+        except Exception as error:  # noqa: BLE001  # a supervisor
+            self._failures.note("turn", error, given="next_timeout")
+            return after_s(self._clock(), TIMER_HOLD_S)
+        return None if due_at is None else max(due_at, self._timers_from)
+
+    async def _arrival_before(self, instant: Instant | None) -> None:
+        delay_s = None if instant is None else max(0.001, (instant - self._clock()) / NS_PER_S)
+        try:
+            async with asyncio.timeout(delay_s):
+                await self._inbox.arrival()
+        except TimeoutError:
+            return
+
+    def _turn(self, given: Any) -> None:  # noqa: ANN401
+        leg = leg_of(given)
+        if isinstance(given, _ABOUT_A_LEG) and leg is not None and leg not in self._legs:
+            return
+        broken = self._handle(given)
+        while broken:
+            ending = broken.pop()
+            if ending in self._legs:
+                self._metrics.leg_failures.labels("internal").inc()
+                broken += self._handle(LegFailed(ending, "internal"))
+
+    def _handle(self, given: Any) -> list[TransportId]:  # noqa: ANN401
+        """One turn of the engine, of its timers when `given` is None; return the legs that must end of it."""
+        leg = leg_of(given)
+        began_at = self._clock()
+        broken: list[TransportId] = []
+        try:
+            broken = self._performer.perform(self._ask(began_at, given), leg)
+        except Exception as error:  # noqa: BLE001  # the supervisor of all legs: one of them ends, not the server
+            self._failures.note("turn", error, given=type(given).__name__, leg=leg)
+            if given is None:
+                self._timers_from = after_s(began_at, TIMER_HOLD_S)
+            if leg is not None:
+                broken = [leg]
+        if isinstance(given, LegFailed):
+            self._legs.close(given.leg)
+        self._metrics.turn_seconds.observe((self._clock() - began_at) / NS_PER_S)
+        return broken
+
+    def _ask(self, now: Instant, given: Any) -> Sequence[Any]:  # noqa: ANN401
+        if given is None:
+            return self._engine.handle_timeout(now, self._wall_clock())
+        return self._engine.handle(now, self._wall_clock(), given)

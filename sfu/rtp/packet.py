@@ -80,15 +80,21 @@ class RtpPacket:
             padding_bytes=padding_bytes,
         )
 
-    def serialise(self) -> bytes:
-        """The packet on the wire; the two-byte extension form only where an element needs it."""
+    def serialise(self, stamps: ExtensionElements = (), *, two_bytes: bool = False) -> bytes:
+        """The packet on the wire.
+
+        Args:
+            stamps: elements behind the packet's own, for what is only known when it is sent.
+            two_bytes: the two-byte extension form, also where no element needs it.
+        """
         first = 0x80 | len(self.csrcs)
         if self.padding_bytes:
             first |= 32
         block = b""
-        if self.extensions:
+        extensions = self.extensions + stamps
+        if extensions:
             first |= 16
-            block = serialise_extensions(self.extensions)
+            block = serialise_extensions(extensions, two_bytes=two_bytes)
         head = _FIXED.pack(
             first,
             self.payload_type | (128 if self.marker else 0),
@@ -118,9 +124,12 @@ def needs_two_bytes(extensions: ExtensionElements) -> bool:
     )
 
 
-def serialise_extensions(extensions: ExtensionElements) -> bytes:
-    """The extension block: profile, length in words, elements, padding to a word."""
-    if needs_two_bytes(extensions):
+def serialise_extensions(extensions: ExtensionElements, *, two_bytes: bool = False) -> bytes:
+    """The extension block: profile, length in words, elements, padding to a word.
+
+    Its form is the two-byte one where an element needs it, or where that is asked for.
+    """
+    if two_bytes or needs_two_bytes(extensions):
         profile = TWO_BYTE_PROFILE
         body = b"".join(bytes((number, len(value))) + value for number, value in extensions)
     else:

@@ -15,11 +15,15 @@ class Unwrapper:
 
     def unwrap(self, number: int) -> int:
         """The full number nearest to the highest so far (ties go down: as old as can be)."""
+        full = self.nearest(number)
+        if self._last is None or full > self._last:
+            self._last = full
+        return full
+
+    def nearest(self, number: int) -> int:
+        """What `unwrap` would say, for a number that is only heard of: nothing moves on."""
         if self._last is None:
-            self._last = self._turn + number
-            return self._last
+            return self._turn + number
         half = self._turn >> 1
         step = (number - self._last) % self._turn
-        full = self._last + (step if step < half else step - self._turn)
-        self._last = max(self._last, full)
-        return full
+        return self._last + (step if step < half else step - self._turn)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from sfu.units import after_s
 
@@ -30,14 +30,31 @@ class Cached(Generic[PacketT]):
     stored_at: Instant
 
 
-class CacheBudget(Generic[PacketT]):
+class Evictable(Protocol):
+    """A cache, as its budget sees it."""
+
+    def remove(self, seq: int) -> None:
+        """Evict one packet that is there."""
+        ...
+
+
+class Held(Protocol):
+    """What a budget knows of a packet."""
+
+    @property
+    def size_bytes(self) -> int: ...
+    @property
+    def stored_at(self) -> Instant: ...
+
+
+class CacheBudget:
     """What all caches hold together, oldest first: streams gone quiet give way to those that flow."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
         self._used_bytes = 0
         # Not a dict: finding its first entry steps over all that were deleted before it.
-        self._entries: OrderedDict[tuple[PacketCache[PacketT], int], Cached[PacketT]] = OrderedDict()
+        self._entries: OrderedDict[tuple[Evictable, int], Held] = OrderedDict()
 
     @property
     def limit_bytes(self) -> int:
@@ -49,13 +66,13 @@ class CacheBudget(Generic[PacketT]):
         """Bytes held now, over all caches."""
         return self._used_bytes
 
-    def add(self, cache: PacketCache[PacketT], seq: int, cached: Cached[PacketT]) -> None:
+    def add(self, cache: Evictable, seq: int, cached: Held) -> None:
         """Account for a packet, after making room for it; `PacketCache.store` calls this."""
         self.make_room(cached.stored_at, cached.size_bytes)
         self._entries[cache, seq] = cached
         self._used_bytes += cached.size_bytes
 
-    def remove(self, cache: PacketCache[PacketT], seq: int) -> None:
+    def remove(self, cache: Evictable, seq: int) -> None:
         """A packet left its cache."""
         self._used_bytes -= self._entries.pop((cache, seq)).size_bytes
 
@@ -72,7 +89,7 @@ class CacheBudget(Generic[PacketT]):
 class PacketCache(Generic[PacketT]):
     """The last packets of one RTP stream by sequence number."""
 
-    def __init__(self, budget: CacheBudget[PacketT], max_bytes: int = MAX_STREAM_BYTES) -> None:
+    def __init__(self, budget: CacheBudget, max_bytes: int = MAX_STREAM_BYTES) -> None:
         self._budget = budget
         self._max_bytes = max_bytes
         self._used_bytes = 0
@@ -87,7 +104,10 @@ class PacketCache(Generic[PacketT]):
         return self._used_bytes
 
     def store(self, now: Instant, seq: int, packet: PacketT, size_bytes: int) -> None:
-        """Keep a packet; the oldest go. `now` never runs backwards over the caches of one budget."""
+        """Keep a packet; the oldest go.
+
+        Where `now` runs back a little over the caches of one budget, packets are kept for longer by as much.
+        """
         if seq in self._packets:
             self.remove(seq)
         if size_bytes > min(self._max_bytes, self._budget.limit_bytes):

@@ -23,6 +23,13 @@ MAX_SPACING_MS: Final = 100.0
 MAX_TRACKED: Final = 2_048
 """Packets whose resends are counted. More than a packet cache holds of full-sized packets."""
 
+RESEND_SHARE: Final = 0.5
+"""Bytes sent again for each byte sent. Lower: a loss of a third is not repaired. Higher: a subscriber that
+asks for everything multiplies its traffic."""
+
+RESEND_BURST_BYTES: Final = 150_000
+"""Resends that are possible at once, earned over time: a lost key frame of a high encoding."""
+
 _OSN_BYTES: Final = 2
 
 
@@ -46,6 +53,24 @@ def decapsulate(payload: bytes) -> tuple[int, bytes]:
 class _Resent:
     count: int
     at: Instant
+
+
+class ResendBudget:
+    """What one subscriber may be sent again, over all its streams: a share of what it was sent."""
+
+    def __init__(self) -> None:
+        self._left_bytes = float(RESEND_BURST_BYTES)
+
+    def sent(self, size_bytes: int) -> None:
+        """A packet was sent for the first time."""
+        self._left_bytes = min(RESEND_BURST_BYTES, self._left_bytes + size_bytes * RESEND_SHARE)
+
+    def take(self, size_bytes: int) -> bool:
+        """Whether a packet of this size may be sent again now; it is taken for sent then."""
+        if size_bytes > self._left_bytes:
+            return False
+        self._left_bytes -= size_bytes
+        return True
 
 
 class ResendPolicy:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Final, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from sfu.plane import ALL_TEMPORAL, PAUSED, DropReason
 from sfu.units import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MAX_FRAMES: Final = 64
 """Frames whose temporal decision is remembered for their late packets: two seconds at 30 frames a second."""
@@ -126,6 +129,21 @@ class EncodingSelector:
         """An encoding comes from another SSRC now: a new encoder, to be joined at a key frame."""
         if self._kind is Kind.VIDEO and self.current == encoding:
             self._state = Switching(self.target, None)
+
+    def renumber(self, numbers: Mapping[int, int]) -> None:
+        """Encodings stand under other numbers now; one that is not among them is gone."""
+
+        def after(encoding: int | None) -> int | None:
+            return None if encoding is None else numbers.get(encoding)
+
+        target, current = after(self.target), after(self.current)
+        self._last = after(self._last)
+        if target is None:
+            self._state = Paused()
+        elif target == current:
+            self._state = Forwarding(target)
+        else:
+            self._state = Switching(target, current)
 
     def decide(self, facts: PacketFacts, *, ready: bool = True) -> DropReason | None:
         """Decide on one packet; call once for each, in order of arrival.

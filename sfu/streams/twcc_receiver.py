@@ -34,6 +34,11 @@ class TwccSender:
     def __init__(self) -> None:
         self._next = 0
 
+    @property
+    def next_number(self) -> int:
+        """What `stamp` gives next."""
+        return self._next
+
     def stamp(self) -> int:
         """The number of the next packet, 16 bits; take it when the packet is sent."""
         number = self._next

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 import pytest
 from aiortc import rtp as aiortc_rtp
@@ -13,6 +14,7 @@ from sfu.rtp.packet import (
     MAX_EXTENSIONS,
     ONE_BYTE_PROFILE,
     TWO_BYTE_PROFILE,
+    ExtensionElements,
     RtpPacket,
     needs_two_bytes,
     serialise_extensions,
@@ -60,6 +62,17 @@ def reason_of(data: bytes) -> str:
 @given(packet=packets)
 def test_a_packet_survives_the_wire(packet: RtpPacket) -> None:
     assert RtpPacket.parse(packet.serialise()) == packet
+
+
+@given(packet=packets, stamps=st.lists(elements, max_size=3).map(tuple), two_bytes=st.booleans())
+def test_stamps_stand_behind_the_elements_in_either_form(
+    packet: RtpPacket, stamps: ExtensionElements, *, two_bytes: bool
+) -> None:
+    data = packet.serialise(stamps, two_bytes=two_bytes)
+    assert RtpPacket.parse(data) == replace(packet, extensions=packet.extensions + stamps)
+    if two_bytes and packet.extensions + stamps:
+        at = 12 + 4 * len(packet.csrcs)
+        assert int.from_bytes(data[at : at + 2], "big") == TWO_BYTE_PROFILE
 
 
 @given(packet=packets)

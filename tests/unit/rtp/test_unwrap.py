@@ -54,6 +54,15 @@ def test_an_old_number_does_not_pull_the_others_back() -> None:
     assert unwrapper.unwrap(32_000) == first + 32_000
 
 
+@given(bits=st.sampled_from(BITS), numbers=st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=20))
+def test_hearing_of_a_number_says_the_same_and_moves_nothing(bits: int, numbers: list[int]) -> None:
+    unwrapper = Unwrapper(bits)
+    for number in numbers:
+        heard = [unwrapper.nearest(other % 2**bits) for other in numbers]
+        assert heard == [unwrapper.nearest(other % 2**bits) for other in numbers]
+        assert unwrapper.nearest(number % 2**bits) == unwrapper.unwrap(number % 2**bits)
+
+
 def test_half_a_turn_away_is_old() -> None:
     unwrapper = Unwrapper(16)
     first = unwrapper.unwrap(100)

@@ -9,6 +9,9 @@ from sfu.streams.resend import (
     MAX_RESENDS,
     MAX_SPACING_MS,
     MAX_TRACKED,
+    RESEND_BURST_BYTES,
+    RESEND_SHARE,
+    ResendBudget,
     ResendPolicy,
     decapsulate,
     encapsulate,
@@ -62,3 +65,18 @@ def test_what_is_remembered_is_bounded() -> None:
     policy.answer(START, range(3 * MAX_TRACKED), None)
     assert len(policy._resent) == MAX_TRACKED
     assert policy.answer(START, [3 * MAX_TRACKED - 1], None) == []
+
+
+def test_a_burst_is_sent_again_and_then_a_share_of_what_is_sent() -> None:
+    budget = ResendBudget()
+    assert sum(budget.take(1_000) for _ in range(1_000)) == RESEND_BURST_BYTES // 1_000
+    for _ in range(10):
+        budget.sent(1_000)
+    assert sum(budget.take(1_000) for _ in range(100)) == 10 * RESEND_SHARE
+
+
+def test_what_was_earned_is_no_more_than_a_burst() -> None:
+    budget = ResendBudget()
+    for _ in range(10_000):
+        budget.sent(1_000)
+    assert sum(budget.take(1_000) for _ in range(1_000)) == RESEND_BURST_BYTES // 1_000

@@ -282,3 +282,28 @@ def test_frames_remembered_are_bounded() -> None:
 def test_the_base_layer_always_passes(temporal: int) -> None:
     selector = forwarding(0, temporal=temporal)
     assert selector.decide(delta(0, 101, temporal=0)) is None
+
+
+def test_encodings_that_stand_under_other_numbers_flow_on() -> None:
+    selector = forwarding(0)
+    selector.renumber({0: 1})
+    assert state_of(selector) == Forwarding(1)
+    assert selector.decide(delta(1, 101)) is None
+    assert selector.decide(delta(0, 102)) is OTHER
+    assert selector.switches == 0
+
+
+def test_a_switch_goes_on_where_its_target_stands_under_another_number() -> None:
+    selector = forwarding(0)
+    selector.set_target(1)
+    selector.renumber({0: 1, 1: 2})
+    assert state_of(selector) == Switching(2, 1)
+
+
+def test_an_encoding_that_is_gone_flows_no_more() -> None:
+    selector = forwarding(0)
+    selector.set_target(1)
+    selector.renumber({1: 0})
+    assert state_of(selector) == Switching(0, None)
+    selector.renumber({})
+    assert state_of(selector) == Paused()

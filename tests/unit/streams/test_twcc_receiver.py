@@ -34,6 +34,7 @@ def test_the_counter_starts_at_zero_and_wraps_at_16_bits() -> None:
     sender = TwccSender()
     numbers = [sender.stamp() for _ in range(2**16 + 1)]
     assert numbers == [*range(2**16), 0]
+    assert sender.next_number == 1 == sender.stamp()
 
 
 def test_nothing_is_told_while_nothing_came() -> None:

@@ -1,0 +1,124 @@
+"""The rooms that the focus is in: their state, as the homeserver tells it, handed on as values."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+import structlog
+from mautrix.errors import MatrixRequestError
+
+from signalling.focus.turn import RoomGone, RoomState
+from signalling.matrix.answers import read_state
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+    from signalling.focus.turn import FocusInput, StateEvent
+    from signalling.matrix.answers import JoinedRoom, SyncAnswer
+    from signalling.matrix.session import MatrixSession
+
+_log = structlog.get_logger()
+
+READS_AT_ONCE: Final = 8
+"""Rooms read at the same time. Lower: a start with many rooms takes long. Higher: it is a burst of the most
+expensive requests that a homeserver knows."""
+
+_GONE: Final = frozenset({403, 404})
+
+
+class Rooms:
+    """Follows rooms through syncs.
+
+    A room that is new, or of which a sync left something out, is read whole. That state is at least as new
+    as the sync; what the next sync repeats of it comes in one piece and in order, so nothing goes back.
+
+    Args:
+        session: asks the homeserver.
+        hand_on: takes what there is to know, in order.
+        count_malformed: takes numbers of events that were none.
+    """
+
+    def __init__(
+        self,
+        session: MatrixSession,
+        hand_on: Callable[[FocusInput], Awaitable[None]],
+        count_malformed: Callable[[int], None],
+    ) -> None:
+        self._session = session
+        self._hand_on = hand_on
+        self._count_malformed = count_malformed
+        self._rooms: set[str] = set()
+        """Those that have been handed on and are not gone."""
+        self._stale: set[str] = set()
+        """Those of them to be read whole, as something may have been missed."""
+
+    def __len__(self) -> int:
+        return len(self._rooms)
+
+    def distrust(self) -> None:
+        """Syncs do not follow on one another: read every room whole when it is next heard of."""
+        self._stale = set(self._rooms)
+
+    async def read_all(self) -> None:
+        """Read the rooms that no sync told of, being quiet, and lose those that we are in no more."""
+        answer = await self._session.request("GET", "/_matrix/client/v3/joined_rooms")
+        listed = answer.get("joined_rooms")
+        if not isinstance(listed, list):
+            self._count_malformed(1)
+            return
+        joined = {room_id for room_id in listed if isinstance(room_id, str)}
+        for room_id in sorted(self._rooms - joined):
+            await self._lose(room_id)
+        await self._read({room_id: () for room_id in sorted(joined) if self._is_unread(room_id)})
+
+    async def follow(self, answer: SyncAnswer) -> None:
+        """Hand on what a sync says of rooms."""
+        for room_id in answer.left:
+            await self._lose(room_id)
+        unread: list[JoinedRoom] = []
+        for room in answer.joined:
+            if room.is_limited or self._is_unread(room.room_id):
+                unread.append(room)
+            elif room.events:
+                await self._hand_on(RoomState(room.room_id, room.events))
+        await self._read({room.room_id: room.events for room in unread})
+
+    def _is_unread(self, room_id: str) -> bool:
+        return room_id not in self._rooms or room_id in self._stale
+
+    async def _read(self, told: Mapping[str, Iterable[StateEvent]]) -> None:
+        """Read rooms whole; `told` is what to make do with where that is refused."""
+        slots = asyncio.Semaphore(READS_AT_ONCE)
+        async with asyncio.TaskGroup() as group:
+            for room_id, events in told.items():
+                group.create_task(self._read_room(room_id, tuple(events), slots))
+
+    async def _read_room(self, room_id: str, told: tuple[StateEvent, ...], slots: asyncio.Semaphore) -> None:
+        async with slots:
+            try:
+                answer = await self._session.request_array(
+                    f"/_matrix/client/v3/rooms/{quote(room_id, safe='')}/state"
+                )
+            except MatrixRequestError as error:
+                _log.warning("room_state_refused", room=room_id, status=error.http_status)
+                if error.http_status in _GONE:
+                    await self._lose(room_id)
+                    return
+                # What the sync said is all there is, until the room is heard of again.
+                self._rooms.add(room_id)
+                self._stale.add(room_id)
+                await self._hand_on(RoomState(room_id, told))
+                return
+        events, malformed = read_state(answer)
+        self._count_malformed(malformed)
+        self._rooms.add(room_id)
+        self._stale.discard(room_id)
+        await self._hand_on(RoomState(room_id, events, is_complete=True))
+
+    async def _lose(self, room_id: str) -> None:
+        self._stale.discard(room_id)
+        if room_id in self._rooms:
+            self._rooms.remove(room_id)
+            await self._hand_on(RoomGone(room_id))

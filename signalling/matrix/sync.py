@@ -29,8 +29,8 @@ REFUSED_WAIT_S: Final = 5.0
 MALFORMED_WAIT_S: Final = 1.0
 """Pause after an answer that can't be gone on from: most likely the next one is no better."""
 EMPTY_WAIT_S: Final = 0.05
-"""Pause after an answer without anything new, which a homeserver keeps until the time asked for is over. Lower:
-one that does not is asked all the time. Higher: an invite waits longer."""
+"""Pause after an answer without anything new, which a homeserver keeps until the time asked for is over.
+Lower: one that does not is asked all the time. Higher: an invite waits longer."""
 
 _PATH: Final = "/_matrix/client/v3/sync"
 

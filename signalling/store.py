@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import sqlite3
 from typing import TYPE_CHECKING, Final
 
+from sfu.errors import ConfigError
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+FILE_NAME: Final = "focus.sqlite3"
+_LOCK_NAME: Final = "focus.lock"
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -20,10 +27,14 @@ CREATE TABLE IF NOT EXISTS olm_sessions (
 
 
 class Store:
-    """A small SQLite file. Writes are durable when a method returns: a killed focus must know its legs."""
+    """A small SQLite file. Writes are durable when a method returns: a killed focus must know its legs.
+
+    It holds an access token and keys: nobody else may read it.
+    """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)
         self._connection = sqlite3.connect(path, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode=WAL")
         # WAL with NORMAL survives the process being killed; only a power cut may lose the last writes,
@@ -83,3 +94,29 @@ class Store:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+
+@contextlib.contextmanager
+def open_store(folder: Path) -> Iterator[Store]:
+    """The store of a data folder, for one process at a time.
+
+    Raises:
+        ConfigError: it can't be read or written, or another focus has it.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Held by the open file: it ends with the process, however that ends.
+        lock = (folder / _LOCK_NAME).open("w", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"data_dir = {str(folder)!r}: {error.strerror or error}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(f"data_dir = {str(folder)!r}: another focus is using it") from error
+        try:
+            store = Store(folder / FILE_NAME)
+        except (OSError, sqlite3.Error) as error:
+            raise ConfigError(f"data_dir = {str(folder)!r}: {FILE_NAME}: {error}") from error
+        with contextlib.closing(store):
+            yield store

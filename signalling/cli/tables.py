@@ -1,63 +1,103 @@
-"""What `focus status` and `focus calls` print: the admin API's answers as tables."""
+"""What `focus status` and `focus calls` print: the admin API's answers for people."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-NO_LAYER = "–"
+NO_LAYER: Final = "none"
+SINGLE_LAYER: Final = "single"
+"""A track that is sent as one encoding has no rid to show."""
+
+_REFERENCE_PLANE: Final = "reference (the Python twin: for a handful of people)"
 
 
 def status_table(status: Mapping[str, Any]) -> Table:
     """One row a fact."""
     table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
+    table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in status.items():
-        table.add_row(name.replace("_", " "), _shown(value))
+    for name, value in _status_rows(status):
+        table.add_row(name, value)
     return table
 
 
 def calls_tree(calls: list[Mapping[str, Any]]) -> Tree:
     """Calls, their members, what each publishes and receives."""
-    root = Tree(f"{len(calls)} call{'' if len(calls) == 1 else 's'}", hide_root=False)
+    root = Tree(_counted(len(calls), "call"))
     for call in calls:
         branch = root.add(Text(f"{call['conf_id']} in {call['room_id']}", style="bold"))
         for member in call["members"]:
-            leaf = branch.add(Text(f"{member['user_id']} {member['device_id']}  {member['state']}"))
+            name = Text(f"{member['user_id']} {member['device_id']}", style="cyan")
+            leaf = branch.add(Text.assemble(name, f"  {member['state']}"))
             for track in member["tracks"]:
-                leaf.add(Text(_track_line(track)))
+                leaf.add(_track_line(track))
             for subscription in member["subscriptions"]:
-                leaf.add(Text(_subscription_line(subscription)))
+                leaf.add(_subscription_line(subscription))
     return root
 
 
-def _track_line(track: Mapping[str, Any]) -> str:
+def _status_rows(status: Mapping[str, Any]) -> Iterable[tuple[str, Text]]:
+    plane = status["plane"]
+    ready = Text("yes", style="green") if status["ready"] else Text("no", style="red")
+    yield "plane", Text(_REFERENCE_PLANE if plane == "reference" else plane)
+    yield "version", Text(status["version"])
+    yield "ready", ready
+    yield "homeserver", Text(status["homeserver"])
+    yield "account", Text(f"{status['user_id']}, device {status['device_id']}")
+    yield "media", Text(f"{', '.join(status['addresses'])}, UDP port {status['port']}")
+    yield "up for", Text(_duration(status["uptime_s"]))
+    for name in ("rooms", "calls", "participants", "tracks", "subscriptions"):
+        yield name, Text(str(status[name]))
+    yield "packets dropped", _numbers(status["dropped_packets"])
+    yield "waiting", _numbers(status["waiting"])
+
+
+def _track_line(track: Mapping[str, Any]) -> Text:
     layers = ", ".join(
-        f"{encoding['rid'] or 'single'} {encoding['bitrate_bps'] / 1000:.0f} kbit/s"
+        f"{encoding['rid'] or SINGLE_LAYER} {encoding['bitrate_bps'] / 1000:.0f} kbit/s"
         for encoding in track["encodings"]
         if encoding["live"]
     )
-    return f"sends {track['kind']} {track['source']}: {layers or 'nothing now'}"
-
-
-def _subscription_line(subscription: Mapping[str, Any]) -> str:
-    layer = NO_LAYER if subscription["current"] is None else subscription["current"] or "single"
-    return (
-        f"receives {subscription['kind']} of {subscription['from']}: layer {layer}"
-        f" (wanted {subscription['wanted'] or 'single'}: {subscription['cause']})"
+    return Text.assemble(
+        "sends ", (_track(track["kind"], track["source"]), "green"), f": {layers or 'nothing now'}"
     )
 
 
-def _shown(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, (list, tuple)):
-        return ", ".join(str(item) for item in value) or "none"
-    return str(value)
+def _subscription_line(subscription: Mapping[str, Any]) -> Text:
+    current, wanted = _layer(subscription["current"]), _layer(subscription["wanted"])
+    what = f"receives {subscription['kind']} of {subscription['from']}: "
+    if current == wanted:
+        return Text(f"{what}{current} ({subscription['cause']})")
+    return Text(f"{what}{current}, wants {wanted} ({subscription['cause']})")
+
+
+def _track(kind: str, source: str | None) -> str:
+    return kind if source is None else f"{source} {kind}"
+
+
+def _layer(rid: str | None) -> str:
+    return NO_LAYER if rid is None else rid or SINGLE_LAYER
+
+
+def _numbers(numbers: Mapping[str, int]) -> Text:
+    return Text(", ".join(f"{name} {number}" for name, number in numbers.items()) or "none")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _duration(seconds: int) -> str:
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (seconds, "s")]
+    shown = [f"{number} {unit}" for number, unit in parts if number]
+    return " ".join(shown[:2]) or "0 s"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -16,22 +16,33 @@ if TYPE_CHECKING:
 
 API: Final = "/_focus/admin/v1"
 
+SHUTDOWN_S: Final = 0.5
+"""How long a request may keep the process from ending. Lower: a scrape at that moment is cut off."""
+
+
+class Readings(Protocol):
+    """What the listener reads; nothing of it waits."""
+
+    def status(self) -> dict[str, Any]:
+        """A JSON object, with `ready` (a boolean) and `homeserver` (in words) in it."""
+        ...
+
+    def calls(self) -> list[dict[str, Any]]:
+        """One JSON object a call."""
+        ...
+
+    def refresh_gauges(self) -> None:
+        """Bring up to date what is read at each scrape."""
+        ...
+
 
 class PrivateListener:
-    """An aiohttp server over functions that return JSON values."""
+    """An aiohttp server over what the focus says of itself."""
 
-    def __init__(
-        self,
-        config: AdminConfig,
-        registry: CollectorRegistry,
-        *,
-        status: Callable[[], dict[str, Any]],
-        calls: Callable[[], list[dict[str, Any]]],
-    ) -> None:
+    def __init__(self, config: AdminConfig, registry: CollectorRegistry, readings: Readings) -> None:
         self._config = config
         self._registry = registry
-        self._status = status
-        self._calls = calls
+        self._readings = readings
         self._runner: web.AppRunner | None = None
         self.port = config.port
 
@@ -45,9 +56,9 @@ class PrivateListener:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/health/live", self._live)
         app.router.add_get("/health/ready", self._ready)
-        app.router.add_get(f"{API}/status", self._json(self._status))
-        app.router.add_get(f"{API}/calls", self._json(lambda: {"calls": self._calls()}))
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        app.router.add_get(f"{API}/status", _json(self._readings.status))
+        app.router.add_get(f"{API}/calls", _json(lambda: {"calls": self._readings.calls()}))
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._config.host, self._config.port)
         await site.start()
@@ -59,6 +70,7 @@ class PrivateListener:
             await self._runner.cleanup()
 
     async def _metrics(self, _: web.Request) -> web.Response:
+        self._readings.refresh_gauges()
         return web.Response(
             body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
         )
@@ -67,15 +79,15 @@ class PrivateListener:
         return web.json_response({"live": True})
 
     async def _ready(self, _: web.Request) -> web.Response:
-        status = self._status()
+        status = self._readings.status()
         ready = bool(status["ready"])
         return web.json_response(
             {"ready": ready, "homeserver": status["homeserver"]}, status=200 if ready else 503
         )
 
-    @staticmethod
-    def _json(read: Callable[[], dict[str, Any]]) -> Callable[[web.Request], Awaitable[web.Response]]:
-        async def answer(_: web.Request) -> web.Response:
-            return web.json_response(read())
 
-        return answer
+def _json(read: Callable[[], dict[str, Any]]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response(read())
+
+    return answer

@@ -1,0 +1,41 @@
+"""Asking a running focus: its admin API, from the command line."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from typing import Any, Final
+
+from sfu.errors import TransportError
+
+TIMEOUT_S: Final = 5.0
+"""A focus that does not answer in this time is as good as gone to whoever waits at a terminal."""
+
+
+def ask(url: str, path: str) -> dict[str, Any]:
+    """GET a JSON object of the private listener.
+
+    Args:
+        url: of the listener, such as http://127.0.0.1:9190.
+        path: from its root on.
+
+    Raises:
+        TransportError: nothing answers there, or something that is no focus.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise TransportError(f"{url}: must begin with http:// or https://")
+    # Never through a proxy: the listener is private.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url.rstrip("/") + path, timeout=TIMEOUT_S) as answer:
+            parsed = json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            raise TransportError(f"{url}: answers with status {error.code}: is that a focus?") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise TransportError(f"{url}: no focus answers there ({reason})") from error
+    if not isinstance(parsed, dict):
+        raise TransportError(f"{url}: answers with something else: is that a focus?")
+    return parsed

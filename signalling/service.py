@@ -1,0 +1,205 @@
+"""One focus process from its first socket to its last message."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import json
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from sfu.conference.conference import LocalMedia
+from sfu.conference.ids import IdSource
+from sfu.dataplane.reference import ReferencePlane
+from sfu.errors import ConfigError
+from sfu.metrics import Metrics
+from sfu.runtime.addresses import candidates_of
+from sfu.runtime.clocks import monotonic_clock
+from sfu.runtime.runtime import Runtime
+from sfu.transport.certificate import Certificate
+from signalling.focus.focus import Focus
+from signalling.focus.leg import Identity
+from signalling.focus.turn import FocusInput, LegsRestored, ShuttingDown
+from signalling.matrix.encryption import Encryption
+from signalling.matrix.invitations import Invitations
+from signalling.matrix.olm import OlmMachine
+from signalling.matrix.outbox import Outbox
+from signalling.matrix.performer import MatrixPerformer
+from signalling.matrix.refusals import Refusals
+from signalling.matrix.rooms import Rooms
+from signalling.matrix.session import MatrixSession
+from signalling.matrix.sync import Sync
+from signalling.matrix.to_device import ToDeviceInbox
+from signalling.status import Status, Working
+from signalling.store import open_store
+from signalling.web.private import PrivateListener
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from signalling.config import Config, Secrets
+    from signalling.store import Store
+
+LAST_TURN_S: Final = 1.0
+"""How long the engine has for hanging everybody up at the end."""
+FLUSH_S: Final = 2.0
+"""How long the homeserver has for taking these messages. Lower: clients find out by themselves, after 40 s.
+Higher: a restart takes longer while the homeserver is away; what was not sent is sent by the next process."""
+
+WELL_KNOWN: Final = "org.matrix_focus.foci"
+
+_log = structlog.get_logger()
+
+
+class _Stopped(Exception):  # noqa: N818  # no error: it ends a task group from inside
+    """The process was asked to end, and has done what is to be done then."""
+
+
+class Service:
+    """The composition root: makes every part, hands it what it needs, and ends all of them together.
+
+    Args:
+        config: all of it.
+        secrets: of the account.
+        announce: takes the .well-known fragment by which clients find this focus.
+    """
+
+    def __init__(self, config: Config, secrets: Secrets, announce: Callable[[str], None]) -> None:
+        self._config = config
+        self._secrets = secrets
+        self._announce = announce
+        self._metrics = Metrics()
+        self._certificate = Certificate.generate()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set.
+
+        Raises:
+            ConfigError: the operator must change something.
+        """
+        config = self._config
+        async with contextlib.AsyncExitStack() as stack:
+            store = stack.enter_context(open_store(Path(config.data_dir)))
+            plane = self._open_plane()
+            stack.callback(plane.close)
+            local = LocalMedia(self._certificate.fingerprint, candidates_of(config.media, plane.port))
+            session = MatrixSession(config.matrix, self._secrets, store)
+            stack.push_async_callback(session.close)
+            status = Status(plane, local, session, self._metrics, monotonic_clock, monotonic_clock())
+            await self._listen(status, stack)
+            _log.info("focus_started", plane=plane.name, port=plane.port)
+            _log.warning(
+                "reference_plane",
+                text="the data plane is the Python twin: right for a handful of people, not for production",
+            )
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._work(status, store, tasks))
+                    await stop.wait()
+                    await self._say_goodbye(status.working)
+                    raise _Stopped
+            except* _Stopped:
+                _log.info("focus_stopped")
+
+    async def _work(self, status: Status, store: Store, tasks: asyncio.TaskGroup) -> None:
+        """Log in, make the parts that need an account, and follow the homeserver."""
+        config, session, metrics = self._config, status.session, self._metrics
+        await session.open()
+        encryption = Encryption(session, OlmMachine(store, session.user_id, session.device_id))
+        outbox = Outbox(session, encryption, metrics, tasks)
+        focus = Focus(
+            Identity(session.user_id, session.device_id),
+            status.local,
+            config.calls,
+            config.sfu,
+            random.SystemRandom(),
+            IdSource(),
+        )
+        runtime = Runtime(
+            focus,
+            status.plane,
+            self._certificate,
+            config.sfu,
+            metrics,
+            MatrixPerformer(outbox, store, metrics).perform,
+        )
+
+        async def hand_on(given: FocusInput) -> None:
+            # Back-pressure: while the engine is behind, the homeserver keeps what it has for us.
+            while not runtime.submit(given):
+                await runtime.ready()
+
+        refusals = Refusals(metrics, status.clock)
+        rooms = Rooms(session, hand_on, lambda count: refusals.refuse("state", "malformed", count))
+        invitations = Invitations(session, config.matrix.allowed_servers, refusals, tasks)
+        sync = Sync(
+            session,
+            store,
+            config.matrix.sync_timeout_ms,
+            invitations=invitations,
+            rooms=rooms,
+            to_device=ToDeviceInbox(encryption, hand_on, refusals),
+            encryption=encryption,
+            refusals=refusals,
+            metrics=metrics,
+        )
+        status.working = Working(focus, runtime, outbox, rooms, invitations, sync)
+        tasks.create_task(runtime.run())
+        await hand_on(LegsRestored(tuple(store.legs())))
+        self._announce(well_known(session.user_id, session.device_id))
+        await encryption.publish()
+        await sync.run()
+
+    async def _say_goodbye(self, working: Working | None) -> None:
+        if working is None:
+            return
+        _log.info("focus_stopping", legs=len(working.focus.snapshot()))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_TURN_S):
+                await working.runtime.ready()
+                working.runtime.submit(ShuttingDown())
+                await working.runtime.idle()
+        await working.outbox.flush(FLUSH_S)
+
+    def _open_plane(self) -> ReferencePlane:
+        media = self._config.media
+        try:
+            return ReferencePlane(media)
+        except OSError as error:
+            raise ConfigError(
+                f"media.host = {media.host}, media.port = {media.port} (UDP): {error.strerror or error}"
+            ) from error
+
+    async def _listen(self, status: Status, stack: contextlib.AsyncExitStack) -> None:
+        admin = self._config.admin
+        listener = PrivateListener(admin, self._metrics.registry, status)
+        stack.push_async_callback(listener.close)
+        try:
+            await listener.start()
+        except OSError as error:
+            raise ConfigError(
+                f"admin.host = {admin.host}, admin.port = {admin.port} (TCP): {error.strerror or error}"
+            ) from error
+        _log.info("private_listener", host=admin.host, port=listener.port)
+        if not _is_loopback(admin.host):
+            _log.warning(
+                "private_listener_is_open",
+                host=admin.host,
+                text="it has no authentication: whoever reaches it sees who is in which call",
+            )
+
+
+def well_known(user_id: str, device_id: str) -> str:
+    """What `.well-known/matrix/client` must hold for clients to find this focus (protocol: section 3.3)."""
+    return json.dumps({WELL_KNOWN: [{"user_id": user_id, "device_id": device_id}]}, indent=2)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,125 @@
+"""What `focus status`, readiness and the gauges say of a running focus."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final
+
+from sfu.units import NS_PER_S, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prometheus_client import Counter
+
+    from sfu.conference.conference import LocalMedia
+    from sfu.metrics import Metrics
+    from sfu.plane import Plane
+    from sfu.runtime.runtime import Runtime
+    from sfu.units import Instant
+    from signalling.focus.focus import Focus
+    from signalling.matrix.invitations import Invitations
+    from signalling.matrix.outbox import Outbox
+    from signalling.matrix.rooms import Rooms
+    from signalling.matrix.session import MatrixSession
+    from signalling.matrix.sync import Sync
+
+SHOWN_DROPS: Final = 5
+"""Reasons for dropped packets that are shown; all of them are metrics."""
+
+
+@dataclass(frozen=True, slots=True)
+class Working:
+    """The parts that exist as soon as the homeserver has let us in."""
+
+    focus: Focus
+    runtime: Runtime
+    outbox: Outbox
+    rooms: Rooms
+    invitations: Invitations
+    sync: Sync
+
+
+@dataclass(slots=True)
+class Status:
+    """Reads all parts of a focus; nothing of it waits or changes anything but gauges."""
+
+    plane: Plane
+    local: LocalMedia
+    session: MatrixSession
+    metrics: Metrics
+    clock: Callable[[], Instant]
+    started_at: Instant
+    working: Working | None = field(default=None)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether an invite would be judged and answered now."""
+        return self.session.trouble is None and self.working is not None and self.working.sync.is_caught_up
+
+    def status(self) -> dict[str, Any]:
+        """Everything in one JSON object."""
+        working = self.working
+        counts = self._counts()
+        return {
+            "plane": self.plane.name,
+            "version": version("matrix-focus"),
+            "ready": self.is_ready,
+            "homeserver": self._homeserver(),
+            "user_id": self.session.user_id,
+            "device_id": self.session.device_id,
+            "addresses": [one.address for one in self.local.candidates],
+            "port": self.plane.port,
+            "rooms": 0 if working is None else len(working.rooms),
+            **counts,
+            "uptime_s": (self.clock() - self.started_at) // NS_PER_S,
+            "dropped_packets": dict(self._drops()[:SHOWN_DROPS]),
+            "waiting": {
+                "inputs": 0 if working is None else working.runtime.waiting,
+                "messages": 0 if working is None else len(working.outbox),
+                "invitations": 0 if working is None else len(working.invitations),
+            },
+        }
+
+    def calls(self) -> list[dict[str, Any]]:
+        """Every call with its members, what they publish and receive."""
+        return [] if self.working is None else self.working.focus.snapshot()
+
+    def refresh_gauges(self) -> None:
+        """Set what is read at each scrape rather than counted as it happens."""
+        calls = self.calls()
+        self.metrics.calls.set(len(calls))
+        tracks = [track for call in calls for member in call["members"] for track in member["tracks"]]
+        for kind in Kind:
+            self.metrics.tracks.labels(kind.value).set(sum(track["kind"] == kind.value for track in tracks))
+
+    def _homeserver(self) -> str:
+        if self.session.trouble is not None:
+            return self.session.trouble
+        if self.working is None or not self.working.sync.is_caught_up:
+            return "reachable, the state of rooms is being read"
+        return "reachable"
+
+    def _counts(self) -> dict[str, int]:
+        calls = self.calls()
+        members = [member for call in calls for member in call["members"]]
+        return {
+            "calls": len(calls),
+            "participants": len(members),
+            "tracks": sum(len(member["tracks"]) for member in members),
+            "subscriptions": sum(len(member["subscriptions"]) for member in members),
+        }
+
+    def _drops(self) -> list[tuple[str, int]]:
+        drops = [(reason, count) for reason, count in _by_label(self.metrics.dropped, "reason") if count]
+        return sorted(drops, key=lambda one: -one[1])
+
+
+def _by_label(counter: Counter, label: str) -> list[tuple[str, int]]:
+    return [
+        (sample.labels[label], int(sample.value))
+        for metric in counter.collect()
+        for sample in metric.samples
+        if sample.name.endswith("_total")
+    ]

@@ -32,6 +32,8 @@ class Inbox:
         self._arrived = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
+        self._empty = asyncio.Event()
+        self._empty.set()
 
     def __len__(self) -> int:
         return len(self._waiting) + (self._report is not None)
@@ -52,6 +54,7 @@ class Inbox:
         """Take an input of the runtime."""
         self._waiting.append(given)
         self._arrived.set()
+        self._empty.clear()
         if len(self._waiting) >= MAX_WAITING:
             self._room.clear()
 
@@ -59,6 +62,7 @@ class Inbox:
         """Take a tick's report; one that is still waiting is out of date and goes."""
         self._report = report
         self._arrived.set()
+        self._empty.clear()
 
     def take(self) -> Any:  # noqa: ANN401
         """The next input; None when nothing waits. A report goes last: it is true of any moment."""
@@ -70,11 +74,16 @@ class Inbox:
             given, self._report = self._report, None
         if not len(self):
             self._arrived.clear()
+            self._empty.set()
         return given
 
     async def arrival(self) -> None:
         """Wait until something waits."""
         await self._arrived.wait()
+
+    async def emptied(self) -> None:
+        """Wait until nothing waits; what was taken last has had its turn by then."""
+        await self._empty.wait()
 
     async def room(self) -> None:
         """Wait until the door is open."""

@@ -121,6 +121,15 @@ class Runtime:
         """Wait until `submit` takes inputs; at once while not too many wait."""
         await self._inbox.room()
 
+    @property
+    def waiting(self) -> int:
+        """How many inputs wait for their turn."""
+        return len(self._inbox)
+
+    async def idle(self) -> None:
+        """Wait until everything that was submitted has had its turn, and its outputs are performed."""
+        await self._inbox.emptied()
+
     async def run(self) -> None:
         """Run until cancelled; then every client is told, and every task has ended."""
         self._metrics.plane_info.labels(self._plane.name).set(1)

@@ -65,7 +65,11 @@ class RuleBreaks:
 
 
 class LegEndedError(Exception):
-    """A leg is over: rejected, hung up, timed out or its connection is gone."""
+    """A leg is over: rejected, hung up or its connection is gone."""
+
+
+class _NoAnswerError(Exception):
+    """The focus did not answer the invite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,7 @@ class LegTerms:
     numbers: LegNumbers
     addresses: tuple[str, ...]
     breaks: RuleBreaks
+    answer_patience_s: float = ANSWER_PATIENCE_S
 
 
 class Leg:
@@ -121,6 +126,8 @@ class Leg:
         self._answer: asyncio.Queue[to_device.Answer] = asyncio.Queue()
         self._resends: list[bytes] = []
         self._seq = 0
+        self._next_seq = 0
+        """Expected of the focus."""
         self._is_dirty = False
         """Tracks changed while an offer of ours was waiting."""
 
@@ -133,14 +140,14 @@ class Leg:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._watch())
                 await self._live()
-        except* TimeoutError:
+        except* _NoAnswerError as errors:
             parting = "invite_timeout"
-            self._over("no answer, or no connection")
+            self._over(_first_reason(errors))
         except* (TransportFailedError, SdpError) as errors:
             parting = "ice_failed"
-            self._over(str(errors.exceptions[0]))
-        except* (LegEndedError, MatrixRefusedError, aiohttp.ClientError) as errors:
-            self._over(str(errors.exceptions[0]))
+            self._over(_first_reason(errors))
+        except* (LegEndedError, MatrixRefusedError, aiohttp.ClientError, TimeoutError) as errors:
+            self._over(_first_reason(errors))
         finally:
             self._over("cancelled")
             await self._transport.close()
@@ -173,6 +180,7 @@ class Leg:
         envelope = message.envelope
         if envelope.dest_session_id != self.terms.session_id:
             self._seen.violations.append(f"{message.type} for session {envelope.dest_session_id}")
+        self._check_seq(envelope.seq)
         match message:
             case to_device.Answer():
                 self._answer.put_nowait(message)
@@ -266,8 +274,7 @@ class Leg:
 
     async def _live(self) -> None:
         await self._dial()
-        async with asyncio.timeout(ANSWER_PATIENCE_S):
-            answer = await self._answer.get()
+        answer = await self._await_answer()
         self._subscriber.announce(answer.metadata or ())
         description = self._negotiation.accept_answer(answer.sdp)
         if description is None:
@@ -275,9 +282,12 @@ class Leg:
         self._agree()
         if self.terms.breaks.select_answer:
             await self.send(to_device.SelectAnswer(self._envelope(), answer.envelope.party_id))
-        async with asyncio.timeout(CONNECT_PATIENCE_S):
-            await self._transport.connect(description.transport)
-            await self._transport.opened.wait()
+        try:
+            async with asyncio.timeout(CONNECT_PATIENCE_S):
+                await self._transport.connect(description.transport)
+                await self._transport.opened.wait()
+        except TimeoutError as error:
+            raise TransportFailedError(f"no connection within {CONNECT_PATIENCE_S:g} s") from error
         self.ready.set()
         self.settled.set()
         self._subscriber.connected(_now())
@@ -288,9 +298,26 @@ class Leg:
                 continue
             self._take_message(message)
 
+    async def _await_answer(self) -> to_device.Answer:
+        patience_s = self.terms.answer_patience_s
+        try:
+            async with asyncio.timeout(patience_s):
+                return await self._answer.get()
+        except TimeoutError as error:
+            focus = f"{self.terms.focus.user_id}, device {self.terms.focus.device_id}"
+            raise _NoAnswerError(f"no answer to the invite of {focus} within {patience_s:g} s") from error
+
     async def _watch(self) -> None:
         await self._transport.closed.wait()
         raise LegEndedError(self.end_reason or "connection closed")
+
+    def _check_seq(self, seq: int | None) -> None:
+        """Browsers' clients wait for ever behind a number that does not come (protocol: section 4.4)."""
+        if seq is None:
+            return
+        if seq != self._next_seq:
+            self._seen.violations.append(f"seq {seq} after {self._next_seq - 1}")
+        self._next_seq = seq + 1
 
     def _end(self, reason: str) -> None:
         self._over(reason)
@@ -379,7 +406,11 @@ class Leg:
         content = frame.get("content")
         tracks = content.get("tracks") if isinstance(content, dict) else None
         for track in tracks if isinstance(tracks, list) else []:
-            rids = tuple(str(rid) for rid in track.get("active", []))
+            active = track.get("active") if isinstance(track, dict) else None
+            if not isinstance(active, list):
+                self._seen.violations.append(f"{LAYERS} without the active rids of a track")
+                continue
+            rids = tuple(str(rid) for rid in active)
             self._seen.layers_wanted[str(track.get("track_id"))] = rids
             self._publisher.want_layers(str(track.get("track_id")), rids)
 
@@ -408,6 +439,14 @@ class Leg:
                     self._subscriber.hear(now, wall_s, event.mid, event.packet)
                 case KeyFrameWanted():
                     self._publisher.want_key_frame(event.track_id, event.rid)
+
+
+def _first_reason(errors: BaseExceptionGroup[BaseException]) -> str:
+    """What the first error of a group says."""
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error) or type(error).__name__
 
 
 def _now() -> Instant:

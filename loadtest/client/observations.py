@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Final
 from sfu.units import NS_PER_MS, Instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from loadtest.client.scene import Party, Scene
+    from loadtest.client.scene import Party
 
 FREEZE_MS: Final = 200
 """A picture that stands for longer than this is a freeze; sound that is gone for longer, a dropout."""
@@ -58,12 +56,17 @@ class TrackObservations:
         self.frames_decoded += count
         if self.first_frame_at is None:
             self.first_frame_at = now
-        if self.last_frame_at is not None:
-            pause_ms = (now - self.last_frame_at) / NS_PER_MS
-            if pause_ms > FREEZE_MS and not self.is_muted:
-                self.freezes += 1
-                self.freezes_ms += pause_ms
+        pause_ms = self.freezing_ms(now)
+        self.freezes += bool(pause_ms)
+        self.freezes_ms += pause_ms
         self.last_frame_at = now
+
+    def freezing_ms(self, now: Instant) -> float:
+        """How long the newest frame has been standing, where that is a freeze; else 0."""
+        if self.last_frame_at is None or self.is_muted:
+            return 0.0
+        pause_ms = (now - self.last_frame_at) / NS_PER_MS
+        return pause_ms if pause_ms > FREEZE_MS else 0.0
 
     def note_layer(self, layer: str) -> None:
         """Which layer the newest picture is of."""
@@ -119,61 +122,3 @@ class Observations:
     def wrong_frames(self) -> int:
         """Wrong frames of all kinds from everybody."""
         return sum(track.wrong_frames for track in self.tracks.values())
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """What is judged of one sender, one receiver and one kind."""
-
-    sender: Party
-    receiver: Party
-    kind: str
-    track: TrackObservations
-    frames_sent: int
-    first_frame_ms: float | None
-
-    def row(self) -> dict[str, object]:
-        """As it stands in the report's JSON."""
-        track = self.track
-        return {
-            "from": self.sender.user_id,
-            "to": self.receiver.user_id,
-            "kind": self.kind,
-            "frames_sent": self.frames_sent,
-            "frames_decoded": track.frames_decoded,
-            "first_frame_ms": _rounded(self.first_frame_ms),
-            "freezes_ms": _rounded(track.freezes_ms),
-            "delay_ms_p50": _rounded(track.delay_ms_p50),
-            "layers_seen": sorted(track.layers_seen, key=LAYER_NAMES.index),
-            "wrong_frames": track.wrong_frames,
-        }
-
-
-def judge_pairs(
-    now: Instant, scene: Scene, members: dict[Party, Observations], kinds: tuple[str, ...]
-) -> Iterator[Pair]:
-    """Every ordered pair of members with every kind, decoded or not.
-
-    Both the frames sent and the wait for the first one count from the later of the two invites.
-    """
-    for sender in sorted(members):
-        for receiver in sorted(members):
-            if sender == receiver:
-                continue
-            invited = [scene.invited_at(party) for party in (sender, receiver)]
-            start = max((at for at in invited if at is not None), default=now)
-            for kind in kinds:
-                track = members[receiver].tracks.get((sender, kind), TrackObservations())
-                first = track.first_frame_at
-                yield Pair(
-                    sender,
-                    receiver,
-                    kind,
-                    track,
-                    frames_sent=scene.sent_between(sender, kind, start, now),
-                    first_frame_ms=None if first is None else (first - start) / NS_PER_MS,
-                )
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 1)

@@ -9,13 +9,15 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from loadtest.client.leg import Leg, LegTerms, RuleBreaks
+import aiohttp
+
+from loadtest.client.leg import ANSWER_PATIENCE_S, Leg, LegTerms, RuleBreaks
 from loadtest.client.negotiation import LIKE_CHROMIUM, LegNumbers
 from loadtest.client.observations import Observations
 from loadtest.client.publisher import Capture, Publisher
 from loadtest.client.room import Room
 from loadtest.client.scene import Party, Scene
-from loadtest.client.signalling import Account, MatrixClient
+from loadtest.client.signalling import Account, MatrixClient, MatrixRefusedError
 from loadtest.client.subscriber import Subscriber
 from loadtest.media.audio import FRAME_MS
 from sfu.errors import ParseError
@@ -23,6 +25,7 @@ from sfu.units import NS_PER_S, Instant, Kind
 from signalling.events.to_device import parse_to_device
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
     from signalling.events.data_channel import DataMessage
@@ -35,7 +38,7 @@ MAX_REDIALS: Final = 3
 
 
 class JoinFailedError(Exception):
-    """The leg ended before it was connected; the text says why."""
+    """There is no connected leg; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class ParticipantConfig:
     redial_after_s: float | None = None
     """Dial again this long after the focus ended a leg; None: never."""
     breaks: RuleBreaks = field(default_factory=RuleBreaks)
+    answer_patience_s: float = ANSWER_PATIENCE_S
 
 
 class Participant:
@@ -111,25 +115,33 @@ class Participant:
         """The newest leg."""
         return self._leg
 
+    async def prepare(self) -> None:
+        """Encode what will be sent; `join` does it otherwise."""
+        await self._publisher.prepare()
+
     async def join(self) -> None:
         """Enter the call and connect.
 
         Raises:
-            JoinFailedError: the focus said no, or there was no connection.
+            JoinFailedError: the homeserver or the focus said no, or there was no connection.
         """
         config = self.config
         await self._publisher.prepare()
-        await self._room.join()
-        self._conf_id = config.conf_id or await self._room.find_call() or await self._room.start_call()
-        self._focus = config.focus or await self._room.find_focus(self._conf_id)
+        with _explained(f"{config.room_id} cannot be joined"):
+            await self._room.join()
+        with _explained("the call cannot be found or started"):
+            self._conf_id = config.conf_id or await self._room.find_call() or await self._room.start_call()
+        with _explained("no focus can be found"):
+            self._focus = config.focus or await self._room.find_focus(self._conf_id)
         if self._focus is None:
-            raise JoinFailedError("no focus is configured, in use or announced")
+            raise JoinFailedError("no focus is given, used by others in the call, or announced")
         if config.invites_focus:
-            await self._room.invite_focus(self._focus.user_id)
-        async with asyncio.TaskGroup() as group:
-            # The invite may overtake the member event, as browsers' does (protocol: section 2.2).
-            group.create_task(self._tell_member())
-            leg = self._dial()
+            with _explained(f"{self._focus.user_id} is not in the room and does not come"):
+                await self._room.invite_focus(self._focus.user_id)
+        # The invite may overtake the member event, as browsers' does (protocol: section 2.2).
+        leg = self._dial()
+        with _explained("the member event cannot be written"):
+            await self._tell_member()
         await self._connected(leg)
 
     async def redial(self) -> None:
@@ -228,6 +240,7 @@ class Participant:
             numbers=self.config.numbers,
             addresses=self.config.addresses,
             breaks=self.config.breaks,
+            answer_patience_s=self.config.answer_patience_s,
         )
         leg = Leg(terms, self._client, self._publisher, self._subscriber, self.scene, self.observations)
         self._leg = leg
@@ -306,3 +319,12 @@ class Participant:
     def _cancel_tasks(self) -> None:
         for task in self._tasks:
             task.cancel()
+
+
+@contextlib.contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """Say which step of joining failed."""
+    try:
+        yield
+    except (MatrixRefusedError, aiohttp.ClientError, TimeoutError) as error:
+        raise JoinFailedError(f"{what}: {str(error) or type(error).__name__}") from error

@@ -206,7 +206,8 @@ class Publisher:
         if video.is_muted:
             return []
         packets: list[bytes] = []
-        for stream in session.streams(video.track.track_id):
+        streams = session.streams(video.track.track_id)
+        for stream in streams:
             if video.wanted_rids is not None and stream.rid and stream.rid not in video.wanted_rids:
                 continue
             encoder = video.encoder(stream.rid)
@@ -215,7 +216,9 @@ class Publisher:
             self._scene.note_picture(label, now)
             payloads = encoder.packetiser.payloads(frame.payload, is_key=frame.is_key)
             packets += session.send(now, stream, payloads, now, ntp)
-        if packets:
+        if streams:
+            # A picture counts even where the focus has switched all of its layers off: if somebody wants to
+            # see it, that is the focus's mistake.
             self._scene.note_sent(self._party, VIDEO if video.source is Source.CAMERA else SCREEN, now)
         return packets
 

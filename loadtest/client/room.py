@@ -97,15 +97,21 @@ class Room:
         """Invite the focus where the room lets us, and wait until it is there.
 
         Raises:
-            TimeoutError: it did not join.
+            TimeoutError: it did not join; with what became of the invitation.
         """
         if await self._is_joined(user_id):
             return
-        with contextlib.suppress(MatrixRefusedError):  # somebody else was faster, or we may not
+        refusal = ""
+        try:
             await self._client.invite(self.room_id, user_id)
-        async with asyncio.timeout(FOCUS_PATIENCE_S):
-            while not await self._is_joined(user_id):  # noqa: ASYNC110  # the homeserver is asked, not an event
-                await asyncio.sleep(_POLL_S)
+        except MatrixRefusedError as error:  # we may not, or somebody else was faster
+            refusal = f", and our invitation was refused ({error})"
+        try:
+            async with asyncio.timeout(FOCUS_PATIENCE_S):
+                while not await self._is_joined(user_id):  # noqa: ASYNC110  # the homeserver is asked, not an event
+                    await asyncio.sleep(_POLL_S)
+        except TimeoutError as error:
+            raise TimeoutError(f"not within {FOCUS_PATIENCE_S:g} s{refusal}") from error
 
     async def put_member(
         self,
@@ -141,12 +147,8 @@ class Room:
         await self._client.kick(self.room_id, user_id)
 
     async def _is_joined(self, user_id: str) -> bool:
-        return any(
-            event.type == ROOM_MEMBER
-            and event.state_key == user_id
-            and event.content.get("membership") == "join"
-            for event in await self._client.state(self.room_id)
-        )
+        member = await self._client.state_event(self.room_id, ROOM_MEMBER, user_id)
+        return member is not None and member.get("membership") == "join"
 
     @staticmethod
     def _members(state: list[StateEvent]) -> Iterator[CallMember]:

@@ -63,7 +63,7 @@ class Scene:
         return self._pictures.get(label)
 
     def note_sent(self, party: Party, kind: str, now: Instant) -> None:
-        """One picture (in however many layers) or one packet of audio was sent."""
+        """One picture (in however many layers are wanted) or one packet of audio goes out."""
         self._moments.setdefault((party, kind), deque(maxlen=MAX_MOMENTS)).append(now)
 
     def sent_between(self, party: Party, kind: str, start: Instant, end: Instant) -> int:

@@ -7,7 +7,7 @@ import itertools
 import json
 import secrets
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from urllib.parse import quote
 
 import aiohttp
@@ -15,9 +15,10 @@ import aiohttp
 from signalling.events.room_state import FocusDevice
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 JsonObject = dict[str, Any]
+T = TypeVar("T")
 
 SEND_TRIES: Final = 6
 FIRST_RETRY_S: Final = 0.25
@@ -41,7 +42,14 @@ class MatrixRefusedError(Exception):
         super().__init__(f"{status} {body.get('errcode')}: {body.get('error')}")
         self.status = status
         self.errcode = body.get("errcode")
+        self.stages = tuple(_stages(body))
+        """What must be passed first, where that is what the homeserver says (user-interactive auth)."""
         self.retry_after_s = float(body.get("retry_after_ms", 0)) / 1_000
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self.status >= 500 or self.status == 429
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +93,7 @@ class MatrixClient:
         self._http: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        # No proxy from the environment: a homeserver under test is on this machine.
-        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S))
+        self._http = open_http()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -95,12 +102,12 @@ class MatrixClient:
 
     async def join(self, room: str) -> str:
         """Join a room by id or alias; its id."""
-        answer = await self._request("POST", f"/_matrix/client/v3/join/{quote(room)}", {})
+        answer = await self._retried("POST", f"/_matrix/client/v3/join/{quote(room)}", {})
         return str(answer["room_id"])
 
     async def leave(self, room_id: str) -> None:
         """Leave a room."""
-        await self._request("POST", f"{_room(room_id)}/leave", {})
+        await self._retried("POST", f"{_room(room_id)}/leave", {})
 
     async def create_room(self, body: JsonObject) -> str:
         """Create a room; its id."""
@@ -109,7 +116,7 @@ class MatrixClient:
 
     async def invite(self, room_id: str, user_id: str) -> None:
         """Invite somebody into a room."""
-        await self._request("POST", f"{_room(room_id)}/invite", {"user_id": user_id})
+        await self._retried("POST", f"{_room(room_id)}/invite", {"user_id": user_id})
 
     async def kick(self, room_id: str, user_id: str) -> None:
         """Remove somebody from a room."""
@@ -117,17 +124,22 @@ class MatrixClient:
 
     async def put_state(self, room_id: str, event_type: str, state_key: str, content: JsonObject) -> None:
         """Set one state event."""
-        path = f"{_room(room_id)}/state/{quote(event_type)}/{quote(state_key, safe='')}"
-        await self._retried("PUT", path, content)
+        await self._retried("PUT", _state_path(room_id, event_type, state_key), content)
 
     async def state(self, room_id: str) -> list[StateEvent]:
         """The room's whole current state."""
-        answer = await self._request("GET", f"{_room(room_id)}/state", None)
-        events: Iterable[JsonObject] = answer["events"]
+        events = await patiently(lambda: self._exchange("GET", f"{_room(room_id)}/state", None))
         return [
             StateEvent(e["type"], e["state_key"], e["sender"], e["content"], int(e["origin_server_ts"]))
-            for e in events
+            for e in (events if isinstance(events, list) else ())
         ]
+
+    async def state_event(self, room_id: str, event_type: str, state_key: str) -> JsonObject | None:
+        """The content of one state event; None where there is none, or we may not see it."""
+        try:
+            return await self._retried("GET", _state_path(room_id, event_type, state_key), None)
+        except MatrixRefusedError:
+            return None
 
     async def announced_focus(self, key: str) -> FocusDevice | None:
         """The first focus of the homeserver's .well-known, under this key (protocol: section 3.3)."""
@@ -166,7 +178,7 @@ class MatrixClient:
                 await asyncio.sleep(_SYNC_RETRY_S)
                 continue
             except MatrixRefusedError as error:
-                if error.status < 500 and error.status != 429:
+                if not error.is_temporary:
                     raise
                 await asyncio.sleep(max(error.retry_after_s, _SYNC_RETRY_S))
                 continue
@@ -174,73 +186,94 @@ class MatrixClient:
             for event in answer.get("to_device", {}).get("events", []):
                 yield ToDeviceEvent(str(event["sender"]), str(event["type"]), event["content"])
 
-    async def _retried(self, method: str, path: str, body: JsonObject) -> JsonObject:
-        for attempt in itertools.count(1):
-            try:
-                return await self._request(method, path, body)
-            except (aiohttp.ClientError, TimeoutError):
-                if attempt == SEND_TRIES:
-                    raise
-                pause_s = 0.0
-            except MatrixRefusedError as error:
-                if attempt == SEND_TRIES or (error.status < 500 and error.status != 429):
-                    raise
-                pause_s = error.retry_after_s
-            await asyncio.sleep(max(pause_s, FIRST_RETRY_S * 2 ** (attempt - 1)))
-        raise AssertionError("not reached")
+    async def _retried(self, method: str, path: str, body: JsonObject | None) -> JsonObject:
+        return await patiently(lambda: self._request(method, path, body))
 
     async def _request(
         self, method: str, path: str, body: JsonObject | None, query: dict[str, str] | None = None
     ) -> JsonObject:
+        return _object(await self._exchange(method, path, body, query))
+
+    async def _exchange(
+        self, method: str, path: str, body: JsonObject | None, query: dict[str, str] | None = None
+    ) -> object:
         if self._http is None:
             raise RuntimeError("not entered")
-        headers = {"Authorization": f"Bearer {self.account.access_token}"}
-        url = self.account.base_url + path
-        async with self._http.request(method, url, json=body, params=query, headers=headers) as answer:
-            try:
-                parsed = await answer.json(content_type=None)
-            except ValueError:
-                parsed = {}
-            parsed = parsed if isinstance(parsed, dict) else {}
-            if answer.status >= 400:
-                raise MatrixRefusedError(answer.status, parsed)
-            return parsed
+        account = self.account
+        return await exchange(
+            self._http, method, account.base_url + path, body, token=account.access_token, query=query
+        )
 
 
-async def login(base_url: str, user: str, password: str, device_id: str | None = None) -> Account:
-    """Log in by password.
-
-    Raises:
-        MatrixRefusedError: the homeserver refused.
-    """
-    identifier = {"type": "m.id.user", "user": user}
-    body: JsonObject = {"type": "m.login.password", "identifier": identifier, "password": password}
-    if device_id is not None:
-        body["device_id"] = device_id
-    return await _enter(base_url, "/_matrix/client/v3/login", body)
+def open_http() -> aiohttp.ClientSession:
+    """A session for `exchange`. It takes no proxy from the environment."""
+    return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S))
 
 
-async def register(base_url: str, user: str, password: str) -> Account:
-    """Register an account where the homeserver lets anybody.
+async def exchange(
+    http: aiohttp.ClientSession,
+    method: str,
+    url: str,
+    body: JsonObject | None = None,
+    *,
+    token: str | None = None,
+    query: dict[str, str] | None = None,
+) -> object:
+    """One request with JSON in and out; None where the answer is no JSON.
 
     Raises:
-        MatrixRefusedError: the homeserver refused.
+        MatrixRefusedError: the homeserver answered with an error.
+        aiohttp.ClientError: it could not be reached.
+        TimeoutError: it did not answer.
     """
-    body = {"username": user, "password": password, "auth": {"type": "m.login.dummy"}}
-    return await _enter(base_url, "/_matrix/client/v3/register", body)
-
-
-async def _enter(base_url: str, path: str, body: JsonObject) -> Account:
-    timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S)
-    async with (
-        aiohttp.ClientSession(timeout=timeout) as http,
-        http.post(base_url + path, json=body) as answer,
-    ):
-        parsed = await answer.json(content_type=None)
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    async with http.request(method, url, json=body, params=query, headers=headers) as answer:
+        try:
+            parsed = await answer.json(content_type=None)
+        except ValueError:
+            parsed = None
         if answer.status >= 400:
-            raise MatrixRefusedError(answer.status, parsed)
-        return Account(base_url, parsed["user_id"], parsed["device_id"], parsed["access_token"])
+            raise MatrixRefusedError(answer.status, _object(parsed))
+        return parsed
+
+
+async def patiently(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Try a request that does no harm when it is repeated, again and again while that may help.
+
+    Raises:
+        MatrixRefusedError: refused for good.
+        aiohttp.ClientError: the homeserver stayed out of reach.
+        TimeoutError: it never answered.
+    """
+    for tried in itertools.count(1):
+        try:
+            return await attempt()
+        except (aiohttp.ClientError, TimeoutError):
+            if tried == SEND_TRIES:
+                raise
+            pause_s = 0.0
+        except MatrixRefusedError as error:
+            if tried == SEND_TRIES or not error.is_temporary:
+                raise
+            pause_s = error.retry_after_s
+        await asyncio.sleep(max(pause_s, FIRST_RETRY_S * 2 ** (tried - 1)))
+    raise AssertionError("not reached")
+
+
+def _stages(body: JsonObject) -> Iterator[str]:
+    flows = body.get("flows")
+    for flow in flows if isinstance(flows, list) else ():
+        stages = flow.get("stages") if isinstance(flow, dict) else None
+        yield " and ".join(str(stage) for stage in stages) if isinstance(stages, list) else "?"
+
+
+def _object(value: object) -> JsonObject:
+    return value if isinstance(value, dict) else {}
 
 
 def _room(room_id: str) -> str:
     return f"/_matrix/client/v3/rooms/{quote(room_id)}"
+
+
+def _state_path(room_id: str, event_type: str, state_key: str) -> str:
+    return f"{_room(room_id)}/state/{quote(event_type)}/{quote(state_key, safe='')}"

@@ -227,7 +227,7 @@ def homeservers(users: Sequence[Sequence[str]] = ((),), **options: Any) -> Itera
         HomeserverError: a server could not be installed or started.
     """
     install()
-    _ensure_template()
+    ensure_template()
     running: list[Homeserver] = []
     try:
         for _ in users:
@@ -246,7 +246,7 @@ def homeservers(users: Sequence[Sequence[str]] = ((),), **options: Any) -> Itera
             server.stop()
 
 
-def _ensure_template() -> None:
+def ensure_template() -> None:
     """Keep an empty database with the whole schema: later starts are faster."""
     template = database_template()
     if template.exists():

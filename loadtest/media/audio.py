@@ -39,6 +39,7 @@ def tone_hz(sender: int) -> int:
     return _FIRST_TONE_HZ + TONE_STEP_HZ * (sender % TONES)
 
 
+@functools.lru_cache(TONES)
 def encode_tone(sender: int) -> tuple[bytes, ...]:
     """One second of a sender's tone as Opus packets of 20 ms, to be played in a loop."""
     # A whole number of hertz over whole seconds: the loop's seam is no jump in phase. The first second

@@ -10,13 +10,14 @@ own, as three encoders would.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
 import av
 
-from loadtest.media.video import FrameLabel, Source, draw
+from loadtest.media.video import MIN_SIDE, FrameLabel, Source, draw
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 CLIP_FRAMES: Final = 60
 """Pictures in a loop. Shorter: starts faster, but key frames that nobody asked for hide lost requests.
 Longer: more processor time and memory before the call (60 frames of three layers: 0.2 s, 0.2 MB)."""
+
+MAX_CACHED_CLIPS: Final = 256
+"""Sets of clips kept for whoever plays them again under the same number, such as the next test. More: more
+memory."""
 
 DEFAULT_FRAMES_PER_SECOND: Final = 15
 
@@ -58,6 +63,21 @@ class VideoFormat:
     frames_per_second: int = DEFAULT_FRAMES_PER_SECOND
     layers: tuple[Layer, ...] = SIMULCAST
 
+    @classmethod
+    def of_size(cls, width: int, height: int, frames_per_second: int) -> VideoFormat:
+        """Simulcast of any size, with as many bits a pixel as the default has.
+
+        Raises:
+            ValueError: the smallest layer could not be read.
+        """
+        shortest = MIN_SIDE * max(layer.scale for layer in SIMULCAST)
+        if min(width, height) < shortest:
+            raise ValueError(f"{width} x {height}: the shortest side must be {shortest} or more")
+        usual = cls()
+        share = (width * height * frames_per_second) / (usual.width * usual.height * usual.frames_per_second)
+        layers = tuple(replace(layer, bitrate_bps=round(layer.bitrate_bps * share)) for layer in SIMULCAST)
+        return cls(width, height, frames_per_second, layers)
+
 
 @dataclass(frozen=True, slots=True)
 class EncodedFrame:
@@ -77,6 +97,7 @@ class Clip:
     frames: tuple[EncodedFrame, ...]
 
 
+@functools.lru_cache(MAX_CACHED_CLIPS)
 def encode_clips(sender: int, source: Source, video: VideoFormat) -> tuple[Clip, ...]:
     """Encode all layers of one source; takes a good part of a second, so call it off the event loop."""
     return tuple(_encode_clip(sender, source, video, layer) for layer in video.layers)

@@ -1,0 +1,149 @@
+"""What a run leaves behind: one JSON object, and the same in words."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from rich.table import Table
+from rich.text import Text
+
+from loadtest.judge import GOOD_FIRST_FRAME_MS, name_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from loadtest.judge import Row, Verdict
+
+MAX_ROWS: Final = 40
+"""Pairs printed one by one. The JSON has all."""
+MAX_LINES: Final = 20
+"""Troubles, faults and violations printed. The JSON has all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The verdict and what it was measured on."""
+
+    verdict: Verdict
+    participants: int
+    seconds: float
+    plane: str | None
+    """The data plane that the focus says it uses; None where nobody can be asked."""
+
+    def content(self) -> dict[str, object]:
+        """As it stands in the JSON file."""
+        verdict = self.verdict
+        first_ms = verdict.first_frame_ms_p50
+        return {
+            "ok": verdict.is_good,
+            "participants": self.participants,
+            "seconds": round(self.seconds, 1),
+            "first_frame_ms_p50": None if first_ms is None else round(first_ms, 1),
+            "wrong_frames": verdict.wrong_frames,
+            "failures": [*verdict.troubles, *verdict.faults],
+            "violations": list(verdict.violations),
+            "plane": self.plane,
+            "machine": machine(),
+            "commit": commit(),
+            "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            "pairs": [row.content() for row in verdict.rows],
+        }
+
+    def write(self, path: Path) -> None:
+        """Write the JSON file.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        path.write_text(json.dumps(self.content(), indent=1) + "\n", encoding="utf-8")
+
+    def show(self, console: Console, *, checked: bool) -> None:
+        """Print the report; `checked` says whether the run was judged."""
+        verdict = self.verdict
+        if 0 < len(verdict.rows) <= MAX_ROWS:
+            console.print(_pairs(verdict.rows))
+        first_ms = verdict.first_frame_ms_p50
+        if first_ms is not None:
+            mark = "PASS" if first_ms <= GOOD_FIRST_FRAME_MS else "FAIL"
+            figure = (
+                f"first picture, p50: {first_ms:.0f} ms ({mark}: up to {GOOD_FIRST_FRAME_MS:,} ms is good)"
+            )
+            console.print(Text(figure, style="green" if mark == "PASS" else "yellow"))
+        _print_lines(console, "the focus broke the protocol:", verdict.violations, "yellow")
+        _print_lines(console, "not in the call:", verdict.troubles, "red")
+        if not checked:
+            return
+        _print_lines(console, "pairs that failed:", verdict.faults, "red")
+        word, style = ("PASS", "bold green") if verdict.is_good else ("FAIL", "bold red")
+        console.print(Text(f"check: {word}", style=style))
+
+
+def machine() -> dict[str, object]:
+    """What this runs on."""
+    return {"cores": len(os.sched_getaffinity(0)), "cpu": _cpu(), "kernel": platform.release()}
+
+
+def commit() -> str | None:
+    """The commit of this source tree; None where it is none."""
+    try:
+        asked = subprocess.run(  # noqa: S603  # asks git about our own folder
+            ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],  # noqa: S607
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+    except OSError:
+        return None
+    return asked.stdout.strip() or None
+
+
+def _cpu() -> str | None:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or None
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
+
+
+def _pairs(rows: tuple[Row, ...]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("from", "to", "kind", "layers"):
+        table.add_column(heading)
+    for heading in ("decoded", "first ms", "delay ms", "freezes ms"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        ratio = row.decoded_ratio
+        style = "red" if any(row.faults()) else ""
+        table.add_row(
+            name_of(row.sender),
+            name_of(row.receiver),
+            row.kind,
+            " ".join(row.layers_seen),
+            "-" if ratio is None else f"{ratio:.0%}",
+            _figure(row.first_frame_ms),
+            _figure(row.delay_ms_p50),
+            _figure(row.freezes_ms),
+            style=style,
+        )
+    return table
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}"
+
+
+def _print_lines(console: Console, heading: str, lines: tuple[str, ...], style: str) -> None:
+    if not lines:
+        return
+    console.print(Text(heading, style=style))
+    for line in lines[:MAX_LINES]:
+        console.print(Text(f"  {line}", style=style))
+    if len(lines) > MAX_LINES:
+        console.print(Text(f"  and {len(lines) - MAX_LINES} more", style=style))

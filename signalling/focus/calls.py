@@ -1,0 +1,160 @@
+"""The calls that live, their legs, and every name by which either is looked up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sfu.conference.conference import Conference
+from sfu.plane import RemoveTrack, SetTrack
+from sfu.units import earliest
+from signalling.focus.agenda import Agenda
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from sfu.conference.conference import ConferenceOutput, LocalMedia
+    from sfu.conference.ids import IdSource
+    from sfu.config import SfuConfig
+    from sfu.units import Instant, TrackHandle, TransportId
+    from signalling.focus.leg import CallKey, Dialled, Leg, LegKey
+
+
+@dataclass(slots=True)
+class LiveCall:
+    """A call with somebody in it."""
+
+    key: CallKey
+    conference: Conference
+    legs: dict[TransportId, Leg] = field(default_factory=dict)
+
+    def next_timeout(self) -> Instant | None:
+        """When something of the call or one of its legs is due."""
+        return earliest(self.conference.next_timeout(), *(leg.next_timeout() for leg in self.legs.values()))
+
+
+class Calls:
+    """All calls and legs. Whoever changes one says so with `touch`: its time is read anew after the turn."""
+
+    def __init__(self, local: LocalMedia, config: SfuConfig, rng: random.Random, ids: IdSource) -> None:
+        self._local = local
+        self._config = config
+        self._rng = rng
+        self._ids = ids
+        self._by_key: dict[CallKey, LiveCall] = {}
+        self._legs: dict[TransportId, Leg] = {}
+        self._by_leg_key: dict[LegKey, Leg] = {}
+        self._by_dial: dict[Dialled, Leg] = {}
+        self._by_track: dict[TrackHandle, LiveCall] = {}
+        self._touched: set[CallKey] = set()
+        self._agenda: Agenda[CallKey] = Agenda()
+
+    def __iter__(self) -> Iterator[LiveCall]:
+        return iter(tuple(self._by_key.values()))
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    @property
+    def legs(self) -> Sequence[Leg]:
+        """Everybody in any call."""
+        return tuple(self._legs.values())
+
+    def leg(self, transport: TransportId) -> Leg | None:
+        """By its transport."""
+        return self._legs.get(transport)
+
+    def leg_of(self, key: LegKey) -> Leg | None:
+        """By what it is over all its redials."""
+        return self._by_leg_key.get(key)
+
+    def dialled(self, dialled: Dialled) -> Leg | None:
+        """By what its client's messages say."""
+        return self._by_dial.get(dialled)
+
+    def call(self, key: CallKey) -> LiveCall | None:
+        """By room and conference."""
+        return self._by_key.get(key)
+
+    def call_of(self, leg: Leg) -> LiveCall:
+        """The call that a leg is in."""
+        return self._by_key[leg.key.call]
+
+    def call_of_track(self, track: TrackHandle) -> LiveCall | None:
+        """The call in which a track is published."""
+        return self._by_track.get(track)
+
+    def open(self, key: CallKey) -> LiveCall:
+        """The call, begun if there was none."""
+        call = self._by_key.get(key)
+        if call is None:
+            conference = Conference(
+                self._ids.conference(),
+                self._ids,
+                self._local,
+                self._config.conference,
+                self._config.limits,
+                self._rng,
+            )
+            call = self._by_key[key] = LiveCall(key, conference)
+        return call
+
+    def add(self, leg: Leg) -> None:
+        """A leg of a call that was opened."""
+        call = self.call_of(leg)
+        call.legs[leg.transport] = leg
+        self._legs[leg.transport] = leg
+        self._by_leg_key[leg.key] = leg
+        self._by_dial[leg.dialled] = leg
+        self.touch(call)
+
+    def remove(self, leg: Leg) -> None:
+        """A leg has ended; its call ends with the last one."""
+        call = self.call_of(leg)
+        del call.legs[leg.transport]
+        del self._legs[leg.transport]
+        del self._by_leg_key[leg.key]
+        del self._by_dial[leg.dialled]
+        self.close_if_empty(call)
+
+    def close_if_empty(self, call: LiveCall) -> None:
+        """End a call that nobody is in."""
+        self.touch(call)
+        if not call.legs:
+            del self._by_key[call.key]
+
+    def pass_on(self, call: LiveCall, outputs: Iterable[ConferenceOutput]) -> None:
+        """Take notice of the tracks that a call's outputs set and remove."""
+        for output in outputs:
+            match output:
+                case SetTrack(track):
+                    self._by_track[track] = call
+                case RemoveTrack(track):
+                    self._by_track.pop(track, None)
+                case _:
+                    pass
+
+    # --- time ---------------------------------------------------------------------------------------------
+
+    def touch(self, call: LiveCall) -> None:
+        """Something was done to the call or a leg of it."""
+        self._touched.add(call.key)
+
+    def turn_ended(self) -> None:
+        """Read anew when something is due of what was touched."""
+        for key in self._touched:
+            call = self._by_key.get(key)
+            self._agenda.set(key, None if call is None else call.next_timeout())
+        self._touched.clear()
+
+    def due(self, now: Instant) -> list[LiveCall]:
+        """The calls of which something is due."""
+        calls = [self._by_key[key] for key in self._agenda.due(now)]
+        for call in calls:
+            self.touch(call)
+        return calls
+
+    def next_timeout(self) -> Instant | None:
+        """When the first is due."""
+        return self._agenda.next_timeout()

@@ -1,0 +1,87 @@
+"""Streams and wishes: as the conference knows them, and as MSC3401 clients write them (protocol: section 5).
+
+A client's own word on whose a stream is counts for nothing: the owner is the leg that described it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sfu.conference.values import Source, StreamDescription, TrackDescription, Wish
+from signalling.events.data_channel import ActiveSpeaker
+from signalling.events.metadata import SCREENSHARE, USERMEDIA, StreamMetadata, TrackMetadata
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from sfu.conference.values import Speaker, StreamView
+    from sfu.units import TransportId
+    from signalling.events.data_channel import SubscribedTrack, TrackRef
+    from signalling.focus.leg import Leg
+
+_SOURCES: Final = {USERMEDIA: Source.CAMERA, SCREENSHARE: Source.SCREEN}
+_PURPOSES: Final = {source: purpose for purpose, source in _SOURCES.items()}
+
+
+def descriptions(
+    metadata: tuple[StreamMetadata, ...] | None,
+) -> tuple[StreamDescription, ...] | None:
+    """What a client says of its streams; those for other purposes are ignored. None: it said nothing."""
+    if metadata is None:
+        return None
+    return tuple(
+        StreamDescription(
+            stream_id=stream.stream_id,
+            source=_SOURCES[stream.purpose],
+            tracks=tuple(
+                TrackDescription(track.track_id, track.kind, track.width, track.height)
+                for track in stream.tracks
+            ),
+            audio_muted=stream.audio_muted,
+            video_muted=stream.video_muted,
+        )
+        for stream in metadata
+        if stream.purpose in _SOURCES
+    )
+
+
+def metadata_of(view: Iterable[StreamView], legs: Mapping[TransportId, Leg]) -> tuple[StreamMetadata, ...]:
+    """What a client is told of the streams of others; `legs` are those of its call."""
+    return tuple(
+        StreamMetadata(
+            stream_id=one.stream.stream_id,
+            purpose=_PURPOSES[one.stream.source],
+            tracks=tuple(
+                TrackMetadata(track.track_id, track.kind, track.width, track.height)
+                for track in one.stream.tracks
+            ),
+            audio_muted=one.stream.audio_muted,
+            video_muted=one.stream.video_muted,
+            user_id=legs[one.owner].key.user_id,
+            device_id=legs[one.owner].key.device_id,
+        )
+        for one in view
+        # What somebody who has just left had announced is told of until the next change is.
+        if one.owner in legs
+    )
+
+
+def wishes(tracks: Iterable[SubscribedTrack]) -> list[Wish]:
+    """What a client wants to receive."""
+    return [Wish(track.stream_id, track.track_id, track.width, track.height) for track in tracks]
+
+
+def track_ids(tracks: Iterable[TrackRef]) -> list[tuple[str, str]]:
+    """What a client wants no more."""
+    return [(track.stream_id, track.track_id) for track in tracks]
+
+
+def active_speakers(
+    speakers: Iterable[Speaker], legs: Mapping[TransportId, Leg]
+) -> tuple[ActiveSpeaker, ...]:
+    """Who is speaking, by name."""
+    return tuple(
+        ActiveSpeaker(legs[one.leg].key.user_id, legs[one.leg].key.device_id, one.level)
+        for one in speakers
+        if one.leg in legs
+    )

@@ -1,0 +1,146 @@
+"""How legs end: for which reasons, and what the client is told."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sfu.conference.values import SignallingOutput
+from signalling.events.to_device import Hangup
+from signalling.focus.admission import Standing
+from signalling.focus.restart import record_key
+from signalling.focus.turn import Count, ForgetLeg, Level, Note, SendToDevice
+
+if TYPE_CHECKING:
+    from sfu.conference.turn import RuntimeOutput
+    from sfu.units import Instant
+    from signalling.focus.calls import Calls
+    from signalling.focus.leg import Identity, Leg
+    from signalling.focus.memory import Memory
+    from signalling.focus.turn import FocusOutput
+
+Outputs = list["FocusOutput | RuntimeOutput"]
+
+
+class Ending(enum.StrEnum):
+    """Why a leg ended; a label of `focus_leaves`."""
+
+    HANGUP = "hangup"
+    """The client said so."""
+    REPLACED = "replaced"
+    """It dialled again."""
+    NEW_SESSION = "new_session"
+    """It dialled again after a new start, or its member event names another session."""
+    OTHER_PARTY = "other_party"
+    """It chose somebody else's answer."""
+    ROOM_GONE = "room_gone"
+    ROOM_UPGRADED = "room_upgraded"
+    CALL_ENDED = "call_ended"
+    NOT_JOINED = "not_joined"
+    """Kicked, banned, or left the room."""
+    NOT_NAMED = "not_named"
+    """Its member event names this device no more."""
+    EXPIRED = "expired"
+    NOT_ANNOUNCED = "not_announced"
+    """Its member event did not come in time."""
+    AMBIGUOUS = "ambiguous"
+    """Its member events named it in another room, or in more than one."""
+    NEVER_CONNECTED = "never_connected"
+    SILENT = "silent"
+    """It answered no ping."""
+    CONSENT_LOST = "consent_lost"
+    FAILED = "failed"
+    """DTLS or SCTP ended."""
+    UNUSABLE = "unusable"
+    """It did not answer an offer."""
+    INTERNAL = "internal"
+    """Our own mistake."""
+    SHUTDOWN = "shutdown"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A hangup with this reason, of those that clients know (MSC2746, and `keep_alive_timeout`)."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NothingTold:
+    """The client ended it itself, or waits for another leg already."""
+
+
+_TOLD: Final[dict[Ending, Told | NothingTold]] = {
+    Ending.HANGUP: NothingTold(),
+    Ending.REPLACED: NothingTold(),
+    Ending.OTHER_PARTY: NothingTold(),
+    Ending.NEW_SESSION: Told("user_hangup"),
+    Ending.ROOM_GONE: Told("user_hangup"),
+    Ending.ROOM_UPGRADED: Told("user_hangup"),
+    Ending.CALL_ENDED: Told("user_hangup"),
+    Ending.NOT_JOINED: Told("user_hangup"),
+    Ending.NOT_NAMED: Told("user_hangup"),
+    Ending.EXPIRED: Told("user_hangup"),
+    Ending.NOT_ANNOUNCED: Told("unknown_error"),
+    Ending.AMBIGUOUS: Told("unknown_error"),
+    Ending.NEVER_CONNECTED: Told("ice_failed"),
+    Ending.SILENT: Told("keep_alive_timeout"),
+    Ending.CONSENT_LOST: Told("ice_timeout"),
+    Ending.FAILED: Told("ice_failed"),
+    Ending.UNUSABLE: Told("unknown_error"),
+    Ending.INTERNAL: Told("unknown_error"),
+    Ending.SHUTDOWN: Told("unknown_error"),
+}
+
+BY_STANDING: Final = {
+    Standing.ROOM_GONE: Ending.ROOM_GONE,
+    Standing.ROOM_UPGRADED: Ending.ROOM_UPGRADED,
+    Standing.CALL_ENDED: Ending.CALL_ENDED,
+    Standing.NOT_JOINED: Ending.NOT_JOINED,
+    Standing.NOT_NAMED: Ending.NOT_NAMED,
+    Standing.OTHER_SESSION: Ending.NEW_SESSION,
+    Standing.EXPIRED: Ending.EXPIRED,
+}
+
+_FAILURES: Final = {"consent": Ending.CONSENT_LOST, "internal": Ending.INTERNAL}
+
+
+def ending_of_failure(reason: str) -> Ending:
+    """The ending that a `LegFailed` with this reason is."""
+    return _FAILURES.get(reason, Ending.FAILED)
+
+
+class Endings:
+    """Ends legs: everything of it in one turn."""
+
+    def __init__(self, identity: Identity, calls: Calls, memory: Memory) -> None:
+        self._identity = identity
+        self._calls = calls
+        self._memory = memory
+
+    def end(self, now: Instant, leg: Leg, ending: Ending) -> Outputs:
+        """End a leg: its media stops, its client is told where it doesn't know, and it is forgotten."""
+        call = self._calls.call_of(leg)
+        conference = call.conference
+        media = conference.remove_leg(now, leg.transport)
+        self._calls.pass_on(call, media)
+        self._calls.remove(leg)
+        self._memory.has_ended(leg.dialled)
+        # To the others a conference says nothing at once.
+        outputs: Outputs = [one for one in media if not isinstance(one, SignallingOutput)]
+        told = _TOLD[ending]
+        if isinstance(told, Told):
+            message = Hangup(leg.envelope(self._identity), told.reason)
+            outputs.append(
+                SendToDevice(leg.key.user_id, leg.key.device_id, message, is_encrypted=leg.is_encrypted)
+            )
+        level = Level.WARNING if ending in {Ending.INTERNAL, Ending.UNUSABLE} else Level.INFO
+        return [
+            *outputs,
+            ForgetLeg(record_key(leg.key)),
+            Count("leaves", {"reason": ending}),
+            Note(
+                level, "leg_ended", {"conference": conference.id, "leg": leg.transport, "reason": str(ending)}
+            ),
+        ]

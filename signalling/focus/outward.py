@@ -1,0 +1,152 @@
+"""What a call's media side has to say to its clients, put into the dialect and on its way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from sfu.conference.turn import SendData
+from sfu.conference.values import (
+    DescriptionType,
+    LegUnusable,
+    Refused,
+    SendDescription,
+    SpeakersChanged,
+    ViewChanged,
+)
+from signalling.events import data_channel, to_device
+from signalling.focus.channel import OpenChannel
+from signalling.focus.dialect import active_speakers, metadata_of
+from signalling.focus.endings import Ending
+from signalling.focus.leg import Way
+from signalling.focus.refusals import ErrorCode
+from signalling.focus.turn import Count, SendToDevice
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sfu.conference.conference import ConferenceOutput
+    from sfu.units import Instant
+    from signalling.events.metadata import StreamMetadata
+    from signalling.focus.calls import Calls, LiveCall
+    from signalling.focus.endings import Endings, Outputs
+    from signalling.focus.leg import Identity, Leg
+
+
+class Outward:
+    """Says things to legs."""
+
+    def __init__(self, identity: Identity, calls: Calls, endings: Endings) -> None:
+        self._identity = identity
+        self._calls = calls
+        self._endings = endings
+
+    def pass_on(
+        self,
+        now: Instant,
+        call: LiveCall,
+        given: Iterable[ConferenceOutput],
+        *,
+        answer_by: Way = Way.CHANNEL,
+    ) -> Outputs:
+        """Put a conference's outputs into the dialect; those for the runtime stay as they are.
+
+        Args:
+            now: of the turn.
+            call: whose conference it is.
+            given: what it asked for.
+            answer_by: how the offer came that an answer among them answers.
+        """
+        given = tuple(given)
+        self._calls.touch(call)
+        self._calls.pass_on(call, given)
+        outputs: Outputs = []
+        unusable: list[Leg] = []
+        for one in given:
+            match one:
+                case SendDescription(transport):
+                    outputs += self._describe(now, call, call.legs[transport], one, answer_by)
+                case ViewChanged(transports):
+                    for transport in transports:
+                        outputs += self._tell_view(now, call, call.legs[transport])
+                case SpeakersChanged(speakers):
+                    message = data_channel.Speakers(active_speakers(speakers, call.legs))
+                    for leg in call.legs.values():
+                        outputs += self.say(now, leg, message)
+                case LegUnusable(transport):
+                    unusable.append(call.legs[transport])
+                case Refused(transport, code, text):
+                    outputs += self.refuse(now, call.legs[transport], ErrorCode(code), text)
+                case _:
+                    outputs.append(one)
+        # Last: what the conference said in this turn may still name them.
+        for leg in unusable:
+            outputs += self._endings.end(now, leg, Ending.UNUSABLE)
+        return outputs
+
+    def say(self, now: Instant, leg: Leg, message: data_channel.DataMessage) -> Outputs:
+        """Say something on a leg's channel, as soon as its pace allows; without a channel it is not said."""
+        if not isinstance(leg.channel, OpenChannel):
+            return []
+        return self._send(leg, leg.channel, leg.channel.say(now, message))
+
+    def say_due(self, now: Instant, leg: Leg) -> Outputs:
+        """Say what a leg's pace allows now, and ping it when that is due."""
+        if not isinstance(leg.channel, OpenChannel):
+            return []
+        return self._send(leg, leg.channel, leg.channel.handle_timeout(now))
+
+    def greet(self, now: Instant, leg: Leg) -> Outputs:
+        """Tell a leg whose channel has just opened what there is, even if that is nothing."""
+        call = self._calls.call_of(leg)
+        return self.say(now, leg, data_channel.MetadataChanged(self._metadata(call, leg)))
+
+    def refuse(self, now: Instant, leg: Leg, code: ErrorCode, text: str, about: str | None = None) -> Outputs:
+        """Count a refused message of a leg, and tell its client."""
+        error = data_channel.Error(code, text[: data_channel.MAX_ERROR_TEXT], about)
+        return [Count("messages_refused", {"reason": code}), *self.say(now, leg, error)]
+
+    def _metadata(self, call: LiveCall, leg: Leg) -> tuple[StreamMetadata, ...]:
+        return metadata_of(call.conference.view(leg.transport), call.legs)
+
+    def _tell_view(self, now: Instant, call: LiveCall, leg: Leg) -> Outputs:
+        metadata = self._metadata(call, leg)
+        if isinstance(leg.channel, OpenChannel):
+            return self.say(now, leg, data_channel.MetadataChanged(metadata))
+        if leg.negotiates_by is Way.TO_DEVICE:
+            return [self.to_device(leg, to_device.MetadataChanged(leg.envelope(self._identity), metadata))]
+        return []
+
+    def _describe(
+        self, now: Instant, call: LiveCall, leg: Leg, given: SendDescription, answer_by: Way
+    ) -> Outputs:
+        match given.type:
+            case DescriptionType.ANSWER:
+                way = answer_by
+            case DescriptionType.OFFER:
+                way = leg.way_of_offer(given.sdp)
+            case _:
+                assert_never(given.type)
+        metadata = self._metadata(call, leg)
+        match way:
+            case Way.CHANNEL:
+                return self.say(now, leg, data_channel.Negotiate(given.type, given.sdp, metadata))
+            case Way.INVITE:
+                envelope = leg.envelope(self._identity)
+                return [self.to_device(leg, to_device.Answer(envelope, given.sdp, metadata))]
+            case Way.TO_DEVICE:
+                envelope = leg.envelope(self._identity)
+                message = to_device.Negotiate(envelope, given.type, given.sdp, metadata=metadata)
+                return [self.to_device(leg, message)]
+            case _:
+                assert_never(way)
+
+    def to_device(self, leg: Leg, message: to_device.ToDeviceMessage) -> SendToDevice:
+        """A to-device message to a leg, encrypted as its invite was."""
+        return SendToDevice(leg.key.user_id, leg.key.device_id, message, is_encrypted=leg.is_encrypted)
+
+    def _send(self, leg: Leg, channel: OpenChannel, messages: Iterable[data_channel.DataMessage]) -> Outputs:
+        self._calls.touch(self._calls.call_of(leg))
+        return [
+            SendData(leg.transport, channel.number, data_channel.serialise_message(message))
+            for message in messages
+        ]

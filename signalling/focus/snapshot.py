@@ -1,0 +1,139 @@
+"""What is going on in all calls, for the admin API: plain values that JSON knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sfu.units import Kind
+from signalling.focus.channel import OpenChannel
+from signalling.focus.leg import Awaited, Connecting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sfu.conference.snapshot import (
+        ConferenceSnapshot,
+        LegSnapshot,
+        SubscriptionSnapshot,
+        TrackSnapshot,
+    )
+    from signalling.focus.calls import LiveCall
+    from signalling.focus.leg import Leg
+
+Json = dict[str, Any]
+
+
+def calls_snapshot(calls: Iterable[LiveCall]) -> list[Json]:
+    """One object for each call."""
+    return [_call(call) for call in calls]
+
+
+def counts_of(calls: list[Json]) -> Json:
+    """How much there is of everything."""
+    members = [member for call in calls for member in call["members"]]
+    return {
+        "calls": len(calls),
+        "participants": len(members),
+        "tracks": sum(len(member["tracks"]) for member in members),
+        "subscriptions": sum(len(member["subscriptions"]) for member in members),
+    }
+
+
+def state_of(leg: Leg) -> str:
+    """How far a leg is, in one word."""
+    if isinstance(leg.connection, Connecting):
+        return "connecting"
+    if isinstance(leg.standing, Awaited):
+        return "waiting"
+    return "connected" if isinstance(leg.channel, OpenChannel) else "no_channel"
+
+
+def _call(call: LiveCall) -> Json:
+    snapshot = call.conference.snapshot()
+    return {
+        "conf_id": call.key.conf_id,
+        "room_id": call.key.room_id,
+        "conference": snapshot.conference,
+        "members": [_member(call, snapshot, one) for one in snapshot.legs],
+        "speakers": [
+            {"leg": one.leg, "level": one.level} for one in snapshot.speakers if one.leg in call.legs
+        ],
+    }
+
+
+def _member(call: LiveCall, conference: ConferenceSnapshot, one: LegSnapshot) -> Json:
+    leg = call.legs[one.leg]
+    return {
+        "user_id": leg.key.user_id,
+        "device_id": leg.key.device_id,
+        "leg": one.leg,
+        "call_id": leg.dialled.call_id,
+        "state": state_of(leg),
+        "admitted": one.is_admitted,
+        "encrypted": leg.is_encrypted,
+        "round_trip_time_ms": one.round_trip_time_ms,
+        "bytes_received": one.bytes_received,
+        "bytes_sent": one.bytes_sent,
+        "tracks": [_track(track) for track in one.tracks],
+        "subscriptions": [_subscription(call, conference, wish) for wish in one.subscriptions],
+    }
+
+
+def _track(track: TrackSnapshot) -> Json:
+    return {
+        "kind": str(track.kind),
+        "source": None if track.source is None else str(track.source),
+        "stream_id": track.stream_id,
+        "track_id": track.track_id,
+        "width": track.width,
+        "height": track.height,
+        "encodings": [
+            {
+                "rid": encoding.rid,
+                "live": encoding.is_bound,
+                "bitrate_bps": round(encoding.bitrate_bps),
+                "packets_received": encoding.packets_received,
+                "packets_lost": encoding.packets_lost,
+            }
+            for encoding in track.encodings
+        ],
+    }
+
+
+def _subscription(call: LiveCall, conference: ConferenceSnapshot, wish: SubscriptionSnapshot) -> Json:
+    owner = None if wish.owner is None else call.legs.get(wish.owner)
+    track = _track_of(conference, wish)
+    rids = [""] if track is None else [encoding.rid for encoding in track.encodings]
+    return {
+        "kind": str(Kind.VIDEO if track is None else track.kind),
+        "from": "" if owner is None else owner.key.user_id,
+        "device_id": "" if owner is None else owner.key.device_id,
+        "stream_id": wish.stream_id,
+        "track_id": wish.track_id,
+        "width": wish.width,
+        "height": wish.height,
+        "current": _rid(rids, wish.current_encoding),
+        "wanted": _rid(rids, wish.wanted_encoding),
+        "chosen": _rid(rids, wish.chosen_encoding),
+        "cause": wish.cause,
+        "packets_sent": wish.packets_sent,
+        "packets_lost": wish.packets_lost,
+    }
+
+
+def _track_of(conference: ConferenceSnapshot, wish: SubscriptionSnapshot) -> TrackSnapshot | None:
+    return next(
+        (
+            track
+            for leg in conference.legs
+            if leg.leg == wish.owner
+            for track in leg.tracks
+            if (track.stream_id, track.track_id) == (wish.stream_id, wish.track_id)
+        ),
+        None,
+    )
+
+
+def _rid(rids: list[Any], encoding: int | None) -> str | None:
+    """The encoding's name, empty for one without simulcast; None: none flows, or none was decided on."""
+    return None if encoding is None or encoding >= len(rids) else str(rids[encoding])

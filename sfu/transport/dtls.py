@@ -145,8 +145,11 @@ class DtlsTransport(RTCDtlsTransport):
         self._flush()
 
     def shut_down(self) -> None:
-        """Say close_notify, where there is somebody to say it to. Nothing is sent afterwards."""
-        if self._shut or self._state is not State.CONNECTED:
+        """Say close_notify, where there is somebody to say it to, or answer it (RFC 5246 section 7.2.1).
+
+        Nothing is sent afterwards.
+        """
+        if self._shut or not self.encrypted:
             return
         self._shut = True
         try:

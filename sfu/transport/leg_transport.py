@@ -51,7 +51,7 @@ ARRIVAL_TIMEOUT_S: Final = 60.0
 join. Higher: a client that never comes counts as present for longer."""
 
 MESSAGE_BURST_S: Final = 2.0
-"""Messages of this many seconds may come at once: a client that opens its channel subscribes to everything."""
+"""Messages of this many seconds may come at once: a client that opens its channel asks for everything."""
 
 MAX_DATAGRAMS_PER_S: Final = 1_000
 """DTLS datagrams read of one leg: the longest message has 260. Lower: long messages are slow. Higher: a peer
@@ -59,7 +59,8 @@ that floods its data channel takes the loop from the others."""
 
 REFUSALS_PER_S: Final = 1.0
 REFUSAL_BURST: Final = 10
-"""Refused messages that the engine is told of; all are counted. Each costs a turn, and a rude peer is rude often."""
+"""Refused messages that the engine is told of; all are counted. Lower: a client learns of one mistake only.
+Higher: each costs a turn, and a rude peer is rude often."""
 
 
 class LegTransport:
@@ -129,7 +130,7 @@ class LegTransport:
             self._metrics.joins.labels("dtls", error.reason).inc()
             self._fail(error.reason)
             return
-        self._sctp = SctpTransport(self._dtls, self._limits.message_bytes, self._take)
+        self._sctp = SctpTransport(self._dtls, self._limits.message_bytes, self._clock, self._take)
         self._tell(LegConnected(self._leg))
         if not self._closed:
             await self._sctp.connect(data_port)

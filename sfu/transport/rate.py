@@ -24,13 +24,13 @@ class TokenBucket:
         self._tokens = burst
         self._filled_at: Instant | None = None
 
-    def take(self, now: Instant) -> bool:
-        """Take one token; False when there is none."""
+    def take(self, now: Instant, tokens: int = 1) -> bool:
+        """Take so many tokens; False, and none is taken, when there are not as many."""
         if self._filled_at is not None:
             earned = (now - self._filled_at) / NS_PER_S * self._rate_per_s
             self._tokens = min(self._burst, self._tokens + earned)
         self._filled_at = now
-        if self._tokens < 1:
+        if self._tokens < tokens:
             return False
-        self._tokens -= 1
+        self._tokens -= tokens
         return True

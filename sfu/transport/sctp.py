@@ -1,9 +1,9 @@
 """Data channels of one leg (RFC 8831): aiortc's SCTP behind a guard, text only.
 
 An exception in `RTCSctpTransport._handle_data` would end the DTLS pump and with it the leg: one text that is
-not UTF-8 is enough. Here packets are judged before they are read (`sctp_check.py`), what remains of
-exceptions is counted, and a peer that goes on is rid of its association but keeps its media. What happens
-is told as `SctpEvent`s.
+not UTF-8 is enough. Here packets are judged before they are read (`sctp_check.py`), and what remains of
+exceptions is counted; only a peer that goes on and on loses its association. What happens is told as
+`SctpEvent`s.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from aiortc.rtcsctptransport import (
     DATA_CHANNEL_ACK,
     DATA_CHANNEL_OPEN,
     SCTP_RTO_MAX,
+    SCTP_TSN_MODULO,
     WEBRTC_BINARY,
     WEBRTC_BINARY_EMPTY,
     WEBRTC_DCEP,
@@ -26,16 +27,20 @@ from aiortc.rtcsctptransport import (
     AbortChunk,
     Chunk,
     DataChunk,
+    ForwardTsnChunk,
+    InitChunk,
     serialize_packet,
     tsn_plus_one,
 )
 
-from sfu.transport.sctp_check import SctpFault, fault_of
+from sfu.transport.rate import TokenBucket
+from sfu.transport.sctp_check import SctpFault, chunk_count, fault_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sfu.transport.dtls import DtlsTransport
+    from sfu.units import Instant
 
 RTO_INITIAL_S: Final = 0.4
 """First retransmission timeout; aiortc has 3 s, so that one lost INIT would cost more than the rest of a
@@ -60,9 +65,15 @@ MAX_CHANNELS: Final = 8
 """Open data channels of a leg. Clients use one."""
 MAX_LABEL_BYTES: Final = 256
 
+MAX_CHUNKS_PER_S: Final = 2_000
+"""Chunks read of one leg; they cost more than their datagrams, which hold up to 60. Lower: long messages
+are slow. Higher: a peer that floods its data channel takes the loop from the others."""
+
 MAX_MISORDERED: Final = 192
 """Chunks kept behind a gap: with all of them apart, a SACK still fits a packet. Each one beyond is dropped,
 unless it closes the gap, and comes again."""
+MAX_AHEAD: Final = 65_535
+"""Chunks beyond what was received without a gap: further than a SACK can tell (RFC 9260 section 3.3.4)."""
 MAX_UNFINISHED_CHUNKS: Final = 1_024
 """Chunks of messages that are not complete: the longest message in packets of 576 bytes, twice. Python's
 overhead for each is what costs; aiortc counts their payload only and never refuses one."""
@@ -73,6 +84,13 @@ MAX_EXCEPTIONS: Final = 8
 """Exceptions in aiortc's reader before the association is given up: its state can't be trusted for ever."""
 
 _DCEP_OPEN_BYTES: Final = 12
+_HALF: Final = SCTP_TSN_MODULO // 2
+"""Beyond this distance a number is an earlier one (RFC 9260 section 1.6)."""
+_SETTING_UP: Final = (
+    RTCSctpTransport.State.CLOSED,
+    RTCSctpTransport.State.COOKIE_WAIT,
+    RTCSctpTransport.State.COOKIE_ECHOED,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +155,23 @@ class SctpTransport(RTCSctpTransport):
     Args:
         dtls: connected.
         message_bytes: longest text read.
+        clock: monotonic now.
         emit: takes what happens, while it happens.
     """
 
-    def __init__(self, dtls: DtlsTransport, message_bytes: int, emit: Callable[[SctpEvent], None]) -> None:
+    def __init__(
+        self,
+        dtls: DtlsTransport,
+        message_bytes: int,
+        clock: Callable[[], Instant],
+        emit: Callable[[SctpEvent], None],
+    ) -> None:
         super().__init__(dtls)
         self._dtls = dtls
         self._message_bytes = message_bytes
+        self._clock = clock
         self._tell = emit
+        self._chunks = TokenBucket(MAX_CHUNKS_PER_S, MAX_CHUNKS_PER_S)
         self._exceptions = 0
         self._rto = RTO_INITIAL_S
 
@@ -183,6 +210,8 @@ class SctpTransport(RTCSctpTransport):
 
     async def _handle_data(self, data: bytes) -> None:
         fault = fault_of(data, self._local_tsn)
+        if fault is None and not self._chunks.take(self._clock(), chunk_count(data)):
+            fault = SctpFault.CHUNK_RATE
         if fault is not None:
             self._tell(PacketRefused(fault))
             return
@@ -196,11 +225,26 @@ class SctpTransport(RTCSctpTransport):
             if self._exceptions > MAX_EXCEPTIONS:
                 self.abort()
 
+    async def _receive_chunk(self, chunk: Chunk) -> None:
+        state = self._association_state
+        match chunk:
+            case InitChunk() if self._inbound_streams or state not in _SETTING_UP:
+                # aiortc takes every INIT for a new beginning and forgets what it received. Nobody restarts an
+                # association within a DTLS connection: this one is late.
+                return
+            case DataChunk(tsn=tsn) | ForwardTsnChunk(cumulative_tsn=tsn):
+                if state is self.State.COOKIE_WAIT or self._last_received_tsn is None:
+                    return
+                if MAX_AHEAD < (tsn - self._last_received_tsn) % SCTP_TSN_MODULO <= _HALF:
+                    self._tell(PacketRefused(SctpFault.TOO_FAR_AHEAD))
+                    return
+            case _:
+                pass
+        await super()._receive_chunk(chunk)
+
     async def _receive_data_chunk(self, chunk: DataChunk) -> None:
-        if self._last_received_tsn is None:
-            return
-        is_next = chunk.tsn == tsn_plus_one(self._last_received_tsn)
-        if len(self._sack_misordered) >= MAX_MISORDERED and not is_next:
+        expected = None if self._last_received_tsn is None else tsn_plus_one(self._last_received_tsn)
+        if len(self._sack_misordered) >= MAX_MISORDERED and chunk.tsn != expected:
             self._sack_needed = True
             return
         await super()._receive_data_chunk(chunk)
@@ -275,6 +319,9 @@ class SctpTransport(RTCSctpTransport):
 
     def _t1_expired(self) -> None:
         self._back_off()
+        if isinstance(self._t1_chunk, InitChunk):
+            # aiortc gives up after 9. A client may add its channel by a later offer; ICE knows if it is gone.
+            self._t1_failures = 0
         super()._t1_expired()
 
     def _t3_expired(self) -> None:

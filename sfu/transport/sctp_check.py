@@ -56,7 +56,8 @@ class SctpFault(enum.StrEnum):
     STREAM = "stream"
     ACKNOWLEDGED_UNSENT = "acknowledged_unsent"
     GAPS = "gaps"
-    DATAGRAM_RATE = "datagram_rate"
+    CHUNK_RATE = "chunk_rate"
+    TOO_FAR_AHEAD = "too_far_ahead"
     CHANNEL = "channel"
     TOO_MANY_CHANNELS = "too_many_channels"
     TOO_MUCH_UNFINISHED = "too_much_unfinished"
@@ -89,6 +90,15 @@ def fault_of(packet: bytes, next_tsn: int) -> SctpFault | None:
         inits += kind == _INIT
         position += _padded(length)
     return SctpFault.INIT_BUNDLED if inits and chunks > 1 else None
+
+
+def chunk_count(packet: bytes) -> int:
+    """How many chunks a packet has in which no fault was found."""
+    position, chunks = _COMMON_HEADER_BYTES, 0
+    while position <= len(packet) - _CHUNK_HEADER_BYTES:
+        position += _padded(int.from_bytes(packet[position + 2 : position + 4]))
+        chunks += 1
+    return chunks
 
 
 def _fault_of_chunk(kind: int, body: bytes, next_tsn: int) -> SctpFault | None:

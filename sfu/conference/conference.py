@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, KeysView, Sequence
 
     from sfu.conference.ids import IdSource
-    from sfu.conference.values import StreamDescription, StreamView, Wish
+    from sfu.conference.values import Speaker, StreamDescription, StreamView, Wish
     from sfu.conference.view import AnnouncedTrack, TrackIds
     from sfu.config import ConferenceConfig, LimitsConfig
     from sfu.negotiation.negotiation import NegotiationOutput
@@ -115,6 +115,11 @@ class Conference:
     def legs(self) -> KeysView[TransportId]:
         """Everybody in the call, in order of joining."""
         return self._legs.keys()
+
+    @property
+    def speakers(self) -> tuple[Speaker, ...]:
+        """The active speakers as they were last told, for somebody who comes later."""
+        return self._speakers.told
 
     # --- legs ---------------------------------------------------------------------------------------------
 

@@ -33,8 +33,8 @@ class NotYetNamed:
 Verdict = Named | NotYetNamed | Refusal
 
 
-class Standing(enum.Enum):
-    """Why a leg's place in its room is gone."""
+class Gone(enum.Enum):
+    """Why a leg has no place in its room, or none any more."""
 
     ROOM_GONE = "room_gone"
     ROOM_UPGRADED = "room_upgraded"
@@ -80,24 +80,24 @@ class Admission:
             case _:
                 return Refusal.AMBIGUOUS
 
-    def standing(self, wall: WallTime, key: LegKey, session_id: str) -> Named | Standing:
-        """How a leg stands in its own room."""
+    def place(self, wall: WallTime, key: LegKey, session_id: str) -> Named | Gone:
+        """Whether a leg still has its place in its own room."""
         room_id, conf_id = key.call.room_id, key.call.conf_id
         if room_id not in self._rooms:
-            return Standing.ROOM_GONE
+            return Gone.ROOM_GONE
         if self._rooms.is_upgraded(room_id):
-            return Standing.ROOM_UPGRADED
+            return Gone.ROOM_UPGRADED
         if not self._rooms.has_call(room_id, conf_id):
-            return Standing.CALL_ENDED
+            return Gone.CALL_ENDED
         if not self._rooms.is_joined(room_id, key.user_id):
-            return Standing.NOT_JOINED
+            return Gone.NOT_JOINED
         device = self._device(room_id, conf_id, key.user_id, key.device_id, session_id)
         if device is None:
             devices = self._rooms.devices(room_id, conf_id, key.user_id)
             is_there = any(one.device_id == key.device_id for one in devices)
-            return Standing.OTHER_SESSION if is_there else Standing.NOT_NAMED
+            return Gone.OTHER_SESSION if is_there else Gone.NOT_NAMED
         if self.has_expired(wall, device.expires_at):
-            return Standing.EXPIRED
+            return Gone.EXPIRED
         return Named(room_id, device.expires_at)
 
     def has_expired(self, wall: WallTime, expires_at: WallTime) -> bool:

@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING, Final
 
 from sfu.conference.values import SignallingOutput
 from signalling.events.to_device import Hangup
-from signalling.focus.admission import Standing
+from signalling.focus.admission import Gone
+from signalling.focus.leg import Awaited
 from signalling.focus.restart import record_key
 from signalling.focus.turn import Count, ForgetLeg, Level, Note, SendToDevice
 
 if TYPE_CHECKING:
-    from sfu.conference.turn import RuntimeOutput
     from sfu.units import Instant
     from signalling.focus.calls import Calls
     from signalling.focus.leg import Identity, Leg
     from signalling.focus.memory import Memory
-    from signalling.focus.turn import FocusOutput
-
-Outputs = list["FocusOutput | RuntimeOutput"]
+    from signalling.focus.turn import Outputs
 
 
 class Ending(enum.StrEnum):
@@ -93,17 +91,22 @@ _TOLD: Final[dict[Ending, Told | NothingTold]] = {
     Ending.SHUTDOWN: Told("unknown_error"),
 }
 
-BY_STANDING: Final = {
-    Standing.ROOM_GONE: Ending.ROOM_GONE,
-    Standing.ROOM_UPGRADED: Ending.ROOM_UPGRADED,
-    Standing.CALL_ENDED: Ending.CALL_ENDED,
-    Standing.NOT_JOINED: Ending.NOT_JOINED,
-    Standing.NOT_NAMED: Ending.NOT_NAMED,
-    Standing.OTHER_SESSION: Ending.NEW_SESSION,
-    Standing.EXPIRED: Ending.EXPIRED,
+_BY_LOSS: Final = {
+    Gone.ROOM_GONE: Ending.ROOM_GONE,
+    Gone.ROOM_UPGRADED: Ending.ROOM_UPGRADED,
+    Gone.CALL_ENDED: Ending.CALL_ENDED,
+    Gone.NOT_JOINED: Ending.NOT_JOINED,
+    Gone.NOT_NAMED: Ending.NOT_NAMED,
+    Gone.OTHER_SESSION: Ending.NEW_SESSION,
+    Gone.EXPIRED: Ending.EXPIRED,
 }
 
 _FAILURES: Final = {"consent": Ending.CONSENT_LOST, "internal": Ending.INTERNAL}
+
+
+def ending_of_loss(gone: Gone) -> Ending:
+    """The ending that the loss of a place in the room is."""
+    return _BY_LOSS[gone]
 
 
 def ending_of_failure(reason: str) -> Ending:
@@ -135,6 +138,8 @@ class Endings:
             outputs.append(
                 SendToDevice(leg.key.user_id, leg.key.device_id, message, is_encrypted=leg.is_encrypted)
             )
+        if isinstance(leg.standing, Awaited):
+            outputs.append(Count("joins", {"step": "admission", "outcome": ending}))
         level = Level.WARNING if ending in {Ending.INTERNAL, Ending.UNUSABLE} else Level.INFO
         return [
             *outputs,

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from sfu.units import Instant
     from signalling.events.metadata import StreamMetadata
     from signalling.focus.calls import Calls
-    from signalling.focus.endings import Endings, Outputs
+    from signalling.focus.endings import Endings
     from signalling.focus.leg import Leg, Terms
     from signalling.focus.outward import Outward
+    from signalling.focus.turn import Outputs
 
 _REFUSED_DATA = {
     "binary": ErrorCode.NOT_TEXT,
@@ -167,8 +168,9 @@ class Inward:
         except RemoteError as error:
             about = data_channel.NEGOTIATE
             return [*outputs, *self._outward.refuse(now, leg, ErrorCode.BAD_SDP, str(error), about)]
-        if not any(isinstance(one, SetCredentials) for one in given):
-            # A restart of ICE comes by to-device message because the channel is stuck, and it won't stay so.
+        is_restart = any(isinstance(one, SetCredentials) for one in given)
+        if not (is_restart and isinstance(leg.channel, OpenChannel)):
+            # A restart of ICE comes by to-device message because the channel is stuck; it won't stay so.
             leg.negotiates_by = way
         return [*outputs, *self._outward.pass_on(now, call, given, answer_by=way)]
 

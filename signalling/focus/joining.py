@@ -21,7 +21,7 @@ from signalling.focus.dialect import descriptions
 from signalling.focus.endings import Ending
 from signalling.focus.leg import Admitted, Awaited, CallKey, Connecting, Dialled, Leg, LegKey, Way
 from signalling.focus.ordering import Ordering
-from signalling.focus.refusals import Refusal
+from signalling.focus.refusals import OVERLOAD, Refusal
 from signalling.focus.restart import record_key, record_of
 from signalling.focus.turn import Count, KeepLeg, Level, MessageReceived, Note, SendToDevice
 
@@ -29,11 +29,12 @@ if TYPE_CHECKING:
     from sfu.units import Instant, WallTime
     from signalling.focus.admission import Admission
     from signalling.focus.calls import Calls
-    from signalling.focus.endings import Endings, Outputs
+    from signalling.focus.endings import Endings
     from signalling.focus.leg import Terms
     from signalling.focus.memory import Memory
     from signalling.focus.outward import Outward
     from signalling.focus.restart import Replies
+    from signalling.focus.turn import Outputs
 
 MAX_WAITING: Final = 256
 """Invites that wait for a member event to say which of several rooms they mean."""
@@ -73,17 +74,23 @@ class Joining:
         self._is_closed = False
 
     @property
-    def waiting(self) -> int:
-        """Invites that are neither answered nor rejected."""
-        return len(self._waiting)
+    def waiting(self) -> tuple[Dialled, ...]:
+        """The dials that are neither answered nor rejected."""
+        return tuple(self._waiting)
 
     def is_waiting(self, dialled: Dialled) -> bool:
         """Whether the invite of this dial waits for its member event."""
         return dialled in self._waiting
 
-    def close(self) -> None:
-        """Reject every invite from now on."""
+    def close(self, now: Instant) -> Outputs:
+        """Reject every invite: those that wait, and those to come."""
         self._is_closed = True
+        waiting, self._waiting = self._waiting, {}
+        return [
+            output
+            for one in waiting.values()
+            for output in self.reject(now, one.given, Refusal.SHUTTING_DOWN)
+        ]
 
     def invite(self, now: Instant, wall: WallTime, given: MessageReceived, invite: Invite) -> Outputs:
         """Answer an invite, let it wait or reject it."""
@@ -129,7 +136,7 @@ class Joining:
         return [
             SendToDevice(given.sender, device_id, message, is_encrypted=is_encrypted),
             *outputs,
-            Note(Level.INFO, "invite_rejected", facts),
+            Note(Level.WARNING if refusal in OVERLOAD else Level.INFO, "invite_rejected", facts),
         ]
 
     # --- time and room state ------------------------------------------------------------------------------
@@ -215,7 +222,7 @@ class Joining:
             transport=transport,
             standing=standing,
             connection=Connecting(after_s(now, self._terms.settings.connect_timeout_s)),
-            ordering=Ordering(self._terms.settings.seq_gap_s, (invite.envelope.seq or 0) + 1),
+            ordering=Ordering(self._terms.settings.seq_gap_s, _seq_after(invite)),
             is_encrypted=given.proven_device_id is not None,
         )
         self._calls.add(leg)
@@ -257,6 +264,11 @@ class Joining:
 
 def _leg_key(dialled: Dialled, room_id: str) -> LegKey:
     return LegKey(CallKey(room_id, dialled.conf_id), dialled.user_id, dialled.device_id)
+
+
+def _seq_after(invite: Invite) -> int:
+    seq = invite.envelope.seq
+    return 0 if seq is None else seq + 1
 
 
 def _labels(invite: Invite, outcome: str) -> dict[str, str]:

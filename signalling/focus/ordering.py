@@ -16,7 +16,7 @@ early. Higher: more memory for whoever sends numbers with gaps."""
 MAX_EARLY: Final = 16
 """Messages of one dial kept before its invite."""
 MAX_EARLY_PER_USER: Final = 64
-MAX_EARLY_TOTAL: Final = 4_096
+MAX_EARLY_TOTAL: Final = 1_024
 
 _Item = TypeVar("_Item")
 _Key = TypeVar("_Key")

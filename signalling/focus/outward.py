@@ -17,7 +17,7 @@ from signalling.events import data_channel, to_device
 from signalling.focus.channel import OpenChannel
 from signalling.focus.dialect import active_speakers, metadata_of
 from signalling.focus.endings import Ending
-from signalling.focus.leg import Way
+from signalling.focus.leg import Admitted, Way
 from signalling.focus.refusals import ErrorCode
 from signalling.focus.turn import Count, SendToDevice
 
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from sfu.units import Instant
     from signalling.events.metadata import StreamMetadata
     from signalling.focus.calls import Calls, LiveCall
-    from signalling.focus.endings import Endings, Outputs
+    from signalling.focus.endings import Endings
     from signalling.focus.leg import Identity, Leg
+    from signalling.focus.turn import Outputs
 
 
 class Outward:
@@ -71,7 +72,8 @@ class Outward:
                 case SpeakersChanged(speakers):
                     message = data_channel.Speakers(active_speakers(speakers, call.legs))
                     for leg in call.legs.values():
-                        outputs += self.say(now, leg, message)
+                        if isinstance(leg.standing, Admitted):
+                            outputs += self.say(now, leg, message)
                 case LegUnusable(transport):
                     unusable.append(call.legs[transport])
                 case Refused(transport, code, text):
@@ -98,7 +100,11 @@ class Outward:
     def greet(self, now: Instant, leg: Leg) -> Outputs:
         """Tell a leg whose channel has just opened what there is, even if that is nothing."""
         call = self._calls.call_of(leg)
-        return self.say(now, leg, data_channel.MetadataChanged(self._metadata(call, leg)))
+        outputs = self.say(now, leg, data_channel.MetadataChanged(self._metadata(call, leg)))
+        speakers = active_speakers(call.conference.speakers, call.legs)
+        if speakers and isinstance(leg.standing, Admitted):
+            outputs += self.say(now, leg, data_channel.Speakers(speakers))
+        return outputs
 
     def refuse(self, now: Instant, leg: Leg, code: ErrorCode, text: str, about: str | None = None) -> Outputs:
         """Count a refused message of a leg, and tell its client."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from typing import Final
 
 
 class Refusal(enum.StrEnum):
@@ -24,6 +25,10 @@ class Refusal(enum.StrEnum):
     TOO_MANY_OF_USER = "too_many_of_user"
     BAD_OFFER = "bad_offer"
     SHUTTING_DOWN = "shutting_down"
+
+
+OVERLOAD: Final = frozenset({Refusal.TOO_MANY_CALLS, Refusal.TOO_MANY_LEGS, Refusal.TOO_MANY_IN_CALL})
+"""Those that tell the operator of a limit."""
 
 
 class ErrorCode(enum.StrEnum):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sfu.conference.turn import RuntimeOutput
     from signalling.events.to_device import ToDeviceMessage
 
 
@@ -128,3 +129,6 @@ class Note:
 
 
 FocusOutput = SendToDevice | KeepLeg | ForgetLeg | Count | Note
+
+Outputs = list["FocusOutput | RuntimeOutput"]
+"""Of one turn, in order: to the runtime what is its own, to the shell the rest."""

@@ -37,16 +37,16 @@ class SrtpSession(Protocol):
     `TOO_OLD` where its number lies behind the window (a packet that came very late).
     """
 
-    def protect(self, packet: bytes) -> bytes | DropReason: ...  # noqa: D102  # the class says it
-    def unprotect(self, data: bytes) -> bytes | DropReason: ...  # noqa: D102
-    def protect_rtcp(self, packet: bytes) -> bytes | DropReason: ...  # noqa: D102
-    def unprotect_rtcp(self, data: bytes) -> bytes | DropReason: ...  # noqa: D102
+    def protect(self, packet: bytes) -> bytes | DropReason: ...
+    def unprotect(self, data: bytes) -> bytes | DropReason: ...
+    def protect_rtcp(self, packet: bytes) -> bytes | DropReason: ...
+    def unprotect_rtcp(self, data: bytes) -> bytes | DropReason: ...
 
 
 class SrtpFactory(Protocol):
     """Makes the session of a transport from key and salt of each direction."""
 
-    def __call__(self, profile: SrtpProfile, receive_key: bytes, send_key: bytes) -> SrtpSession: ...  # noqa: D102
+    def __call__(self, profile: SrtpProfile, receive_key: bytes, send_key: bytes) -> SrtpSession: ...
 
 
 class LibSrtp:
@@ -106,8 +106,8 @@ def _session(profile: SrtpProfile, key: bytes, direction: int) -> Session:
     session = Session(policy)
     # pylibsrtp's own buffer of 1,500 bytes leaves 1,356 for a packet, after room for an identifier that
     # nobody uses; ours are up to 1,384.
-    session._cdata = ffi.new("char[]", MAX_DATAGRAM_BYTES + _TRAILER_ROOM)  # noqa: SLF001
-    session._buffer = ffi.buffer(session._cdata)  # noqa: SLF001
+    session._cdata = ffi.new("char[]", MAX_DATAGRAM_BYTES + _TRAILER_ROOM)
+    session._buffer = ffi.buffer(session._cdata)
     return session
 
 

@@ -74,13 +74,17 @@ class NackGenerator:
             return False
         first, self._highest = self._highest + 1, seq
         if seq - first + len(self._missing) > MAX_MISSING:
-            self._missing.clear()
+            self.clear()
             return True
         if first < seq:
             due_at = after_ms(now, REORDER_TOLERANCE_MS)
             self._missing.update((number, _Missing(due_at)) for number in range(first, seq))
             self._due_at = due_at if self._due_at is None else min(self._due_at, due_at)
         return False
+
+    def clear(self) -> None:
+        """What is missing will not come any more: the stream has ended, or goes on with a key frame."""
+        self._missing.clear()
 
     def poll(self, now: Instant) -> list[int]:
         """The sequence numbers to ask for now, ascending; those asked for `MAX_TRIES` times are given up."""

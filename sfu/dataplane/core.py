@@ -1,0 +1,173 @@
+"""The data plane without its socket: datagrams in, datagrams out, time as an argument."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, assert_never
+
+from sfu.dataplane.agenda import Agenda
+from sfu.dataplane.ice import LiteAgent
+from sfu.dataplane.program import Program
+from sfu.dataplane.srtp import LibSrtp
+from sfu.dataplane.stats import collect
+from sfu.dataplane.upward import Upward
+from sfu.dataplane.wire import MAX_DATAGRAM_BYTES, Transmit, WireProtocol, protocol_of
+from sfu.plane import (
+    TARGETS_STALE_MS,
+    ConsentLost,
+    DropReason,
+    PairSelected,
+)
+from sfu.units import RouteId, after_ms, after_s, earliest
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Sequence
+
+    from sfu.config import MediaConfig
+    from sfu.dataplane.srtp import SrtpFactory
+    from sfu.dataplane.wire import Address
+    from sfu.plane import Batch, PlaneOperation, PlaneStats, StructArray
+    from sfu.units import Instant
+
+
+class PlaneCore:
+    """All transports, tracks and routes of one port.
+
+    What is returned is to be sent, in order. Whatever a remote party sends is counted where it is refused,
+    and never raises. Call `poll` when `next_timeout` has come, `drain` when `has_output` says so.
+
+    Args:
+        config: of the media socket.
+        rng: for numbers that must not be guessed; a seeded one makes a call repeat itself.
+        srtp: makes the cryptography of a transport.
+    """
+
+    def __init__(self, config: MediaConfig, rng: random.Random, srtp: SrtpFactory = LibSrtp) -> None:
+        self._consent_timeout_s = config.consent_timeout_s
+        self._ice = LiteAgent(config.consent_timeout_s)
+        self._ice_due_at: Instant | None = None
+        self._agenda = Agenda()
+        self._upward = Upward()
+        self._drops: Counter[DropReason] = Counter()
+        self._program = Program(config, rng, srtp, self._ice, self._agenda, self._upward, self._drops)
+        self._targets_at: Instant | None = None
+        self._is_stale = False
+
+    @property
+    def has_output(self) -> bool:
+        """Whether `drain` would return something."""
+        return self._upward.has_output
+
+    def drain(self) -> Batch:
+        """Everything that came up since the last call."""
+        return self._upward.drain()
+
+    def stats(self, now: Instant) -> PlaneStats:
+        """All counters now."""
+        transports = [peer.transport for peer in self._program.peers.values()]
+        return collect(
+            now, transports, self._program.tracks.values(), self._program.routes.values(), self._drops
+        )
+
+    def count_drop(self, reason: DropReason) -> None:
+        """A packet that was to be sent ended in the shell."""
+        self._drops[reason] += 1
+
+    def apply(self, now: Instant, operations: Sequence[PlaneOperation]) -> list[Transmit]:
+        """Carry out operations in order; what to send.
+
+        Raises:
+            LocalError: an operation contradicts an earlier one; those behind it are not carried out.
+        """
+        transmits: list[Transmit] = []
+        for operation in operations:
+            transmits += self._program.apply(now, operation)
+        return transmits + self.poll(now)
+
+    def set_targets(self, now: Instant, targets: StructArray) -> None:
+        """Layer choices, (n,) of `TARGET_DTYPE`; routes not named keep theirs.
+
+        Key frames that they need are asked for by the next `poll`, which is due at once.
+        """
+        self._targets_at = now
+        if self._is_stale:
+            self._is_stale = False
+            for route in self._program.routes.values():
+                route.recover(now)
+        for number, encoding, temporal in targets.tolist():
+            named = self._program.routes.get(RouteId(number))
+            if named is not None:
+                named.set_target(now, encoding, temporal)
+
+    def handle_datagram(self, now: Instant, address: Address, data: bytes) -> list[Transmit]:
+        """Take a datagram from the socket; what to send of it.
+
+        Args:
+            now: when it arrived, as exactly as can be told. It may lie before the last `poll`.
+            address: where it came from.
+            data: not longer than `MAX_DATAGRAM_BYTES`.
+        """
+        if len(data) > MAX_DATAGRAM_BYTES:
+            self._drops[DropReason.TOO_LARGE] += 1
+            return []
+        protocol = protocol_of(data)
+        if protocol is WireProtocol.STUN:
+            return self._handle_stun(now, address, data)
+        transport = self._ice.transport_of(address)
+        if transport is None:
+            self._drops[DropReason.UNKNOWN_PEER] += 1
+            return []
+        peer = self._program.peers[transport]
+        peer.transport.received(now, len(data))
+        match protocol:
+            case WireProtocol.RTP | WireProtocol.RTCP:
+                return peer.receive(now, data)
+            case WireProtocol.DTLS:
+                if not self._upward.pass_datagram(transport, data):
+                    self._drops[DropReason.DTLS_QUEUE_FULL] += 1
+            case WireProtocol.UNKNOWN:
+                self._drops[DropReason.UNKNOWN_PROTOCOL] += 1
+            case _:
+                assert_never(protocol)
+        return []
+
+    def poll(self, now: Instant) -> list[Transmit]:
+        """Do what is due; what to send."""
+        if self._ice_due_at is not None and now >= self._ice_due_at:
+            for transport in self._ice.poll(now):
+                self._upward.tell(ConsentLost(transport))
+            self._ice_due_at = self._ice.next_timeout()
+        stale_at = self._stale_at()
+        if stale_at is not None and now >= stale_at:
+            self._is_stale = True
+            for route in self._program.routes.values():
+                route.fall_back(now)
+        transmits = []
+        for transport in self._agenda.take_due(now):
+            peer = self._program.peers[transport]
+            transmits += peer.poll(now)
+            self._agenda.plan(transport, peer.next_timeout())
+        return transmits
+
+    def next_timeout(self) -> Instant | None:
+        """When `poll` next has something to do."""
+        return earliest(self._agenda.next_timeout(), self._ice_due_at, self._stale_at())
+
+    def _stale_at(self) -> Instant | None:
+        if self._targets_at is None or self._is_stale or not self._program.routes:
+            return None
+        return after_ms(self._targets_at, TARGETS_STALE_MS)
+
+    def _handle_stun(self, now: Instant, address: Address, data: bytes) -> list[Transmit]:
+        result = self._ice.handle(now, address, data)
+        if result.drop is not None:
+            self._drops[result.drop] += 1
+        else:
+            self._ice_due_at = earliest(self._ice_due_at, after_s(now, self._consent_timeout_s))
+            transport = self._ice.transport_of(address)
+            if transport is not None:
+                self._program.peers[transport].transport.received(now, len(data))
+        if result.selected is not None:
+            self._upward.tell(PairSelected(result.selected))
+        return [] if result.answer is None else [Transmit(address, result.answer)]

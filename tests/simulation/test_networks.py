@@ -1,0 +1,198 @@
+"""Lines with faults, as rows; the control of each is the same call on lines without."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from sfu.netem.link import LinkProfile, RateStep
+from sfu.netem.loss import BurstLoss, RandomLoss
+from sfu.units import after_s
+from tests.support.simulation.clock import START
+from tests.support.simulation.label import Source
+from tests.support.simulation.scenario import Member, Scenario
+from tests.support.simulation.simulation import GOOD, Simulation
+
+if TYPE_CHECKING:
+    from tests.support.simulation.observations import TrackObservations
+
+
+def lossy(probability: float) -> LinkProfile:
+    return LinkProfile(delay_ms=15, loss=RandomLoss(probability))
+
+
+BURSTS: Final = LinkProfile(delay_ms=15, loss=BurstLoss(to_bad=0.01, to_good=0.25))
+JITTER: Final = LinkProfile(delay_ms=15, jitter_ms=40)
+REORDERING: Final = LinkProfile(delay_ms=15, reorder=0.05, reorder_ms=25)
+NARROW: Final = LinkProfile(delay_ms=15, rate_bps=350_000, queue_ms=300)
+OUTAGE: Final = LinkProfile(
+    delay_ms=15,
+    queue_ms=50,
+    rate_bps=20_000_000,
+    rate_steps=(RateStep(after_s(START, 3), 0), RateStep(after_s(START, 4), 20_000_000)),
+)
+
+
+def picture(sim: Simulation) -> TrackObservations:
+    return sim["bob"].seen(sim["alice"])
+
+
+def sound(sim: Simulation) -> TrackObservations:
+    return sim["bob"].seen(sim["alice"], Source.MICROPHONE)
+
+
+def upstream_nacks(sim: Simulation) -> int:
+    """Packets that the focus asked Alice for."""
+    return sum(stream.nack_count for stream in sim["alice"].session.streams("alice-video"))
+
+
+def everything_is_repaired(sim: Simulation) -> None:
+    """Nearly: what is lost in the last moments is still waited for."""
+    seen = picture(sim)
+    assert seen.packets_given_up <= 0.002 * seen.packets_received
+    assert seen.packets_missing <= 3
+    assert seen.undecodable_frames == 0
+    assert seen.longest_freeze_ms < 400
+
+
+def most_is_repaired(sim: Simulation) -> None:
+    seen = picture(sim)
+    assert seen.packets_given_up <= 0.01 * seen.packets_received
+    assert len(seen.between(2, 6).frames) >= 0.9 * 4 * 20
+    assert seen.longest_freeze_ms < 1_000
+
+
+def sound_is_there_but_for_what_was_lost(sim: Simulation) -> None:
+    assert len(sound(sim).between(2, 6).sounds) >= 0.7 * 200
+
+
+def all_is_shown(sim: Simulation) -> None:
+    assert picture(sim).longest_freeze_ms < 250
+    assert picture(sim).packets_given_up == 0
+
+
+def the_sound_survives(sim: Simulation) -> None:
+    """What holds without an estimate of the line: nothing but the queue of the line delays or drops.
+
+    Sound shares the queue with the pictures, and loses its part of what is too much. Nothing grows without
+    bound in the focus, and the picture comes back by itself when it fits again.
+    """
+    sounds = sound(sim).between(2, 6).sounds
+    assert len(sounds) >= 0.5 * 200
+    assert max(s.at - s.captured_at for s in sounds) < 0.4e9
+    assert sim["bob"].is_connected
+
+
+ROWS: Final = (
+    Scenario(
+        "5 % lost on the way up are asked for and come again",
+        (Member("alice", up=lossy(0.05)), Member("bob")),
+        lambda sim: upstream_nacks(sim) > 0,
+        everything_is_repaired,
+        seconds=6,
+    ),
+    Scenario(
+        "20 % lost on the way up are asked for and come again",
+        (Member("alice", up=lossy(0.2)), Member("bob")),
+        lambda sim: upstream_nacks(sim) > 50,
+        most_is_repaired,
+        seconds=6,
+    ),
+    Scenario(
+        "5 % lost on the way down are asked for and come again",
+        (Member("alice"), Member("bob", down=lossy(0.05))),
+        lambda sim: picture(sim).nack_count > 0 and picture(sim).packets_repaired > 0,
+        everything_is_repaired,
+        seconds=6,
+    ),
+    Scenario(
+        "20 % lost on the way down are asked for and come again",
+        (Member("alice"), Member("bob", down=lossy(0.2))),
+        lambda sim: picture(sim).packets_repaired > 10,
+        most_is_repaired,
+        seconds=6,
+    ),
+    Scenario(
+        "20 % of the sound lost is not asked for and does not hold up the rest",
+        (Member("alice"), Member("bob", down=lossy(0.2))),
+        lambda sim: sound(sim).packets_given_up > 10,
+        sound_is_there_but_for_what_was_lost,
+        seconds=6,
+    ),
+    Scenario(
+        "loss in bursts both ways is repaired",
+        (Member("alice", up=BURSTS), Member("bob", down=BURSTS)),
+        lambda sim: picture(sim).packets_repaired > 0 and upstream_nacks(sim) > 0,
+        most_is_repaired,
+        seconds=6,
+    ),
+    Scenario(
+        "jitter is no loss",
+        (Member("alice", up=JITTER), Member("bob", down=JITTER)),
+        lambda sim: max(f.delay_ms for f in picture(sim).frames) > 50,
+        all_is_shown,
+    ),
+    Scenario(
+        "packets out of order are put in order and none is shown twice",
+        (Member("alice", up=REORDERING), Member("bob", down=REORDERING)),
+        lambda sim: picture(sim).reordered > 0,
+        all_is_shown,
+    ),
+    Scenario(
+        "a line too narrow for the picture still carries most of the sound",
+        (Member("alice"), Member("bob", down=NARROW)),
+        lambda sim: sim.network.stats(sim["bob"].address)[1].queue_drops > 20,
+        the_sound_survives,
+        seconds=6,
+    ),
+    Scenario(
+        "after an outage of a second the picture comes back within another",
+        (Member("alice"), Member("bob", down=OUTAGE)),
+        lambda sim: picture(sim).longest_freeze_ms > 900,
+        lambda sim: _picture_is_back(sim),
+        seconds=6,
+    ),
+)
+
+
+def _picture_is_back(sim: Simulation) -> None:
+    assert picture(sim).longest_freeze_ms < 2_000
+    assert len(picture(sim).between(5, 6).frames) >= 18
+
+
+@pytest.mark.parametrize("scenario", ROWS, ids=str)
+def test_scenario(scenario: Scenario) -> None:
+    sim = scenario.play()
+    assert sim.faults() == []
+    assert scenario.shows(sim)
+    scenario.expect(sim)
+
+
+@pytest.mark.parametrize("scenario", ROWS, ids=str)
+def test_control(scenario: Scenario) -> None:
+    """The same call on good lines: no such effect, and nothing asked for, repaired or late at all."""
+    sim = scenario.control().play()
+    assert sim.faults() == []
+    assert not scenario.shows(sim)
+    seen = picture(sim)
+    assert (seen.nack_count, seen.packets_repaired, seen.packets_given_up, seen.reordered) == (0, 0, 0, 0)
+    assert seen.undecodable_frames == seen.duplicates == seen.pli_count == 0
+    assert upstream_nacks(sim) == 0
+    assert seen.longest_freeze_ms < 100
+    assert max(f.delay_ms for f in seen.frames) < 2 * GOOD.delay_ms + 10
+
+
+def test_feedback_tells_a_publisher_what_arrived_and_what_did_not() -> None:
+    scenario = Scenario(
+        "feedback",
+        (Member("alice", up=lossy(0.1)), Member("bob")),
+        lambda sim: sim["alice"].session.counts.losses_told > 20,
+        seconds=3,
+    )
+    for one in (scenario, scenario.control()):
+        sim = one.play()
+        counts = sim["alice"].session.counts
+        assert one.shows(sim) is (one is scenario)
+        assert counts.feedback_count > 20
+        assert counts.arrivals_told > 300

@@ -1,0 +1,373 @@
+"""The focus on a virtual clock: the real engine over the real plane's core, and what wakes them.
+
+It does what `sfu/runtime` does, turn by turn and tick by tick. DTLS and SCTP are stood in for by
+`association.py`; the datagrams of both go through the plane as theirs would.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from sfu.allocation.allocate import allocate
+from sfu.allocation.decision import targets_of
+from sfu.allocation.rates import EncodingRates
+from sfu.allocation.table import DemandTable
+from sfu.conference.conference import LocalMedia
+from sfu.conference.ids import IdSource
+from sfu.conference.turn import (
+    CloseLeg,
+    DataChannelOpened,
+    DataReceived,
+    DropDemand,
+    LegConnected,
+    LegFailed,
+    MediaReport,
+    RuntimeInput,
+    RuntimeOutput,
+    SendData,
+    SetDemand,
+    StartDtls,
+)
+from sfu.dataplane.core import PlaneCore
+from sfu.dataplane.srtp import NullSrtp
+from sfu.metrics import Metrics
+from sfu.negotiation.parameters import Candidate, Fingerprint
+from sfu.plane import (
+    InstallSrtp,
+    PlaneOperation,
+    RemoveTransport,
+    SendDatagram,
+    SrtpProfile,
+)
+from sfu.units import TransportId, after_ms
+from signalling.focus.focus import Focus
+from signalling.focus.turn import (
+    Count,
+    FocusInput,
+    FocusOutput,
+    ForgetLeg,
+    KeepLeg,
+    Level,
+    Note,
+    SendToDevice,
+)
+from tests.support.simulation.association import Association, Role
+from tests.support.simulation.homeserver import FOCUS_DEVICE_ID, FOCUS_USER_ID
+from tests.support.simulation.watch import PlaneWatch
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Iterable, Sequence
+
+    from sfu.config import SfuConfig
+    from sfu.dataplane.wire import Transmit
+    from sfu.netem.network import Datagram, Network
+    from sfu.plane import PlaneStats, StructArray
+    from sfu.units import Instant
+    from signalling.focus.settings import CallSettings
+    from tests.support.simulation.clock import VirtualClock
+    from tests.support.simulation.homeserver import SimHomeserver
+
+TICK_MS: Final = 50
+SERVER_ADDRESS: Final = ("192.0.2.1", 10_000)
+
+EngineInput = FocusInput | RuntimeInput
+EngineOutput = FocusOutput | RuntimeOutput
+
+
+@dataclass(slots=True)
+class ServerRecord:
+    """What the focus counted, noted and kept."""
+
+    notes: list[Note] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    """By counter and labels, as `invites_refused{reason=unknown_call}`."""
+    kept: dict[str, str] = field(default_factory=dict)
+    """Records of legs, by key."""
+    turns: int = 0
+    ticks: int = 0
+    decisions: StructArray | None = None
+    """Those of the last tick."""
+
+
+@dataclass(slots=True)
+class _Leg:
+    association: Association
+    has_channel: bool = False
+
+
+class SimServer:
+    """One focus.
+
+    Args:
+        clock: when things happen.
+        network: it is attached to.
+        homeserver: how it is told of rooms and messages.
+        config: of the media server.
+        settings: of calls.
+        rng: everything that is drawn.
+    """
+
+    def __init__(
+        self,
+        clock: VirtualClock,
+        network: Network,
+        homeserver: SimHomeserver,
+        config: SfuConfig,
+        settings: CallSettings,
+        rng: random.Random,
+    ) -> None:
+        self.record = ServerRecord()
+        self.watch = PlaneWatch()
+        self.core = PlaneCore(config.media, rng, srtp=NullSrtp)
+        self.address: Final = SERVER_ADDRESS
+        self._clock = clock
+        self._network = network
+        self._homeserver = homeserver
+        self._metrics = Metrics()
+        local = LocalMedia(
+            Fingerprint("sha-256", ":".join(["CD"] * 32)),
+            (Candidate(*SERVER_ADDRESS, priority=2_130_706_431),),
+        )
+        self.focus = Focus((FOCUS_USER_ID, FOCUS_DEVICE_ID), local, settings, config, rng, IdSource())
+        self._legs: dict[TransportId, _Leg] = {}
+        self._demand = DemandTable()
+        self._rates = EncodingRates()
+        self._inbox: deque[EngineInput] = deque()
+        self._is_running = False
+        self._stalled_until: Instant | None = None
+        self._plane_at: Instant | None = None
+        self._focus_at: Instant | None = None
+        homeserver.tell_focus = self.feed
+        self._tick_at = clock.now
+        clock.call_at(clock.now, self._tick)
+
+    # --- the plane: never waits for anything below --------------------------------------------------------
+
+    def receive(self, datagrams: Iterable[Datagram]) -> None:
+        """Take datagrams from the network."""
+        now = self._clock.now
+        for datagram in datagrams:
+            self._transmit(self.core.handle_datagram(now, datagram.source, datagram.data))
+        self._after_plane()
+
+    def _poll_plane(self) -> None:
+        now = self._clock.now
+        if self._plane_at is None or now < self._plane_at:
+            return
+        self._plane_at = None
+        self._transmit(self.core.poll(now))
+        self._after_plane()
+
+    def _apply(self, operations: Sequence[PlaneOperation]) -> None:
+        if not operations:
+            return
+        for operation in operations:
+            self.watch.operation(self._clock.now, operation)
+        self._transmit(self.core.apply(self._clock.now, operations))
+        self._after_plane()
+
+    def _transmit(self, transmits: Iterable[Transmit]) -> None:
+        now = self._clock.now
+        for one in transmits:
+            self.watch.transmit(now, one.address, one.data)
+            self._network.send(now, SERVER_ADDRESS, one.address, one.data)
+
+    def _after_plane(self) -> None:
+        due_at = self.core.next_timeout()
+        if due_at is not None and (self._plane_at is None or due_at < self._plane_at):
+            self._plane_at = due_at
+            self._clock.call_at(due_at, self._poll_plane)
+        if self.core.has_output:
+            self._wake()
+
+    # --- Python: turns, one at a time ---------------------------------------------------------------------
+
+    def feed(self, given: EngineInput) -> None:
+        """Queue an input for the engine."""
+        self._inbox.append(given)
+        self._wake()
+
+    def stall(self, duration_ms: float) -> None:
+        """Let Python do nothing for a while; the plane goes on."""
+        self._stalled_until = after_ms(self._clock.now, duration_ms)
+        self._clock.call_at(self._stalled_until, self._resume)
+
+    def _resume(self) -> None:
+        self._stalled_until = None
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._is_running or self._stalled_until is not None:
+            return
+        self._is_running = True
+        while True:
+            if self.core.has_output:
+                self._drain()
+            elif self._inbox:
+                self._turn(self._inbox.popleft())
+            else:
+                break
+        self._is_running = False
+
+    def _drain(self) -> None:
+        batch = self.core.drain()
+        for transport, data in batch.datagrams:
+            leg = self._legs.get(transport)
+            if leg is not None:
+                leg.association.receive(self._clock.now, data)
+                self._plan(transport, leg)
+        self._inbox.extend(batch.events)
+
+    def _turn(self, given: EngineInput) -> None:
+        self.record.turns += 1
+        self._perform(self.focus.handle(self._clock.now, self._clock.wall, given))
+        if isinstance(given, LegFailed):
+            self._close(given.leg)
+        self._plan_focus()
+
+    def _plan_focus(self) -> None:
+        due_at = self.focus.next_timeout()
+        if due_at is not None and (self._focus_at is None or due_at < self._focus_at):
+            self._focus_at = due_at
+            self._clock.call_at(due_at, self._focus_timeout)
+
+    def _focus_timeout(self) -> None:
+        now = self._clock.now
+        if self._focus_at is None or now < self._focus_at:
+            return
+        if self._stalled_until is not None:
+            self._focus_at = self._stalled_until
+            self._clock.call_at(self._focus_at, self._focus_timeout)
+            return
+        self._focus_at = None
+        self._perform(self.focus.handle_timeout(now, self._clock.wall))
+        self._plan_focus()
+        self._wake()
+
+    def _perform(self, outputs: Sequence[EngineOutput]) -> None:
+        batch: list[PlaneOperation] = []
+        has_new_demand = False
+        for output in outputs:
+            if isinstance(output, PlaneOperation) and not isinstance(output, RemoveTransport):
+                batch.append(output)
+                continue
+            match output:
+                case SetDemand():
+                    self._demand.set(output)
+                    has_new_demand = True
+                    continue
+                case DropDemand(route):
+                    self._demand.drop(route)
+                    has_new_demand = True
+                    continue
+                case _:
+                    self._apply(batch)
+                    batch = []
+                    self._perform_one(output)
+        self._apply(batch)
+        if has_new_demand:
+            self._allocate()
+
+    def _perform_one(self, output: EngineOutput) -> None:
+        match output:
+            case StartDtls(leg):
+                self._start(leg)
+            case CloseLeg(leg) | RemoveTransport(leg):
+                self._close(leg)
+            case SendData(leg, _, text):
+                known = self._legs.get(leg)
+                if known is not None:
+                    known.association.say(self._clock.now, f"T{text}")
+                    self._plan(leg, known)
+            case SendToDevice():
+                self._homeserver.send_to_device(output)
+            case KeepLeg(key, record):
+                self.record.kept[key] = record
+            case ForgetLeg(key):
+                self.record.kept.pop(key, None)
+            case Count(name, labels):
+                self._metrics.count(name, labels)  # refuses what is no counter
+                text = ",".join(f"{label}={value}" for label, value in sorted(labels.items()))
+                self.record.counts[f"{name}{{{text}}}" if text else name] += 1
+            case Note():
+                self.record.notes.append(output)
+            case _:
+                raise AssertionError(f"nobody performs {output}")
+
+    # --- legs ---------------------------------------------------------------------------------------------
+
+    def _start(self, transport: TransportId) -> None:
+        if transport in self._legs:
+            return
+        association = Association(
+            Role.SERVER,
+            send=lambda data: self._apply([SendDatagram(transport, data)]),
+            connected=lambda: self._connected(transport),
+            received=lambda text: self._received(transport, text),
+            closed=lambda: self.feed(LegFailed(transport, "dtls_closed")),
+        )
+        self._legs[transport] = _Leg(association)
+        association.start(self._clock.now)
+
+    def _connected(self, transport: TransportId) -> None:
+        key = bytes(28)
+        self._apply([InstallSrtp(transport, SrtpProfile.AEAD_AES_128_GCM, key, key)])
+        self.feed(LegConnected(transport))
+
+    def _received(self, transport: TransportId, text: str) -> None:
+        leg = self._legs[transport]
+        if not leg.has_channel:
+            leg.has_channel = True
+            self.feed(DataChannelOpened(transport, 0, text[1:]))
+        else:
+            self.feed(DataReceived(transport, 0, text[1:]))
+
+    def _close(self, transport: TransportId) -> None:
+        leg = self._legs.pop(transport, None)
+        if leg is not None:
+            leg.association.close()
+        self._apply([RemoveTransport(transport)])
+
+    def _plan(self, transport: TransportId, leg: _Leg) -> None:
+        due_at = leg.association.next_timeout()
+        if due_at is not None:
+            self._clock.call_at(due_at, lambda: self._poll_association(transport, leg))
+
+    def _poll_association(self, transport: TransportId, leg: _Leg) -> None:
+        due_at = leg.association.next_timeout()
+        if transport not in self._legs or due_at is None or self._clock.now < due_at:
+            return
+        leg.association.poll(self._clock.now)
+        self._plan(transport, leg)
+
+    # --- the tick -----------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        self._tick_at = after_ms(self._tick_at, TICK_MS)
+        self._clock.call_at(self._tick_at, self._tick)
+        if self._stalled_until is not None:
+            return
+        self.record.ticks += 1
+        stats = self.stats()
+        self._rates.update(stats)
+        decisions = self._allocate()
+        self.record.decisions = decisions
+        self._metrics.publish(stats)
+        self.feed(MediaReport(stats, decisions))
+
+    def stats(self) -> PlaneStats:
+        """All counters of the plane."""
+        return self.core.stats(self._clock.now)
+
+    def _allocate(self) -> StructArray:
+        decisions = allocate(self._demand, self._rates)
+        self.core.set_targets(self._clock.now, targets_of(decisions))
+        self._after_plane()
+        return decisions
+
+    def warnings(self) -> list[Note]:
+        """What an operator would be told to act on."""
+        return [note for note in self.record.notes if note.level is Level.WARNING]

@@ -68,10 +68,10 @@ class Row:
         elif ratio < MIN_DECODED_RATIO:
             yield (
                 f"{self.frames_decoded} of {self.frames_sent} frames decoded,"
-                f" {ratio:.0%} of at least {MIN_DECODED_RATIO:.0%}"
+                f" {ratio:.1%} of at least {MIN_DECODED_RATIO:.0%}"
             )
         if self.wrong_frames:
-            yield f"{self.wrong_frames} wrong frames"
+            yield f"wrong frames: {self.wrong_frames}"
 
     def content(self) -> dict[str, object]:
         """As it stands in the report's JSON."""

@@ -15,8 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from loadtest.judge import GOOD_FIRST_FRAME_MS, name_of
+from loadtest.live_table import short_names
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from loadtest.judge import Row, Verdict
@@ -67,8 +70,9 @@ class Report:
     def show(self, console: Console, *, checked: bool) -> None:
         """Print the report; `checked` says whether the run was judged."""
         verdict = self.verdict
-        if 0 < len(verdict.rows) <= MAX_ROWS:
-            console.print(_pairs(verdict.rows))
+        shown = [row for row in verdict.rows if row.frames_sent or row.frames_decoded]
+        if 0 < len(shown) <= MAX_ROWS:
+            console.print(_pairs(shown))
         first_ms = verdict.first_frame_ms_p50
         if first_ms is not None:
             mark = "PASS" if first_ms <= GOOD_FIRST_FRAME_MS else "FAIL"
@@ -112,18 +116,20 @@ def _cpu() -> str | None:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
 
 
-def _pairs(rows: tuple[Row, ...]) -> Table:
+def _pairs(rows: Sequence[Row]) -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in ("from", "to", "kind", "layers"):
         table.add_column(heading)
     for heading in ("decoded", "first ms", "delay ms", "freezes ms"):
         table.add_column(heading, justify="right")
+    parties = sorted({party for row in rows for party in (row.sender, row.receiver)})
+    names = dict(zip(parties, short_names([name_of(party) for party in parties]), strict=True))
     for row in rows:
         ratio = row.decoded_ratio
         style = "red" if any(row.faults()) else ""
         table.add_row(
-            name_of(row.sender),
-            name_of(row.receiver),
+            names[row.sender],
+            names[row.receiver],
             row.kind,
             " ".join(row.layers_seen),
             "-" if ratio is None else f"{ratio:.0%}",
@@ -142,8 +148,9 @@ def _figure(value: float | None) -> str:
 def _print_lines(console: Console, heading: str, lines: tuple[str, ...], style: str) -> None:
     if not lines:
         return
-    console.print(Text(heading, style=style))
-    for line in lines[:MAX_LINES]:
-        console.print(Text(f"  {line}", style=style))
+    shown = [heading, *(f"  {line}" for line in lines[:MAX_LINES])]
     if len(lines) > MAX_LINES:
-        console.print(Text(f"  and {len(lines) - MAX_LINES} more", style=style))
+        shown.append(f"  and {len(lines) - MAX_LINES} more")
+    for line in shown:
+        # Whoever reads a log looks for whole lines.
+        console.print(Text(line, style=style), soft_wrap=True)

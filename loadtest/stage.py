@@ -40,7 +40,7 @@ class Stage:
     def say(self, text: str) -> None:
         """Tell what is going on."""
         # A live table and lines of another stream would overwrite each other.
-        (self._notes if self._live is None else self.console).print(Text(text))
+        (self._notes if self._live is None else self.console).print(Text(text), soft_wrap=True)
 
     def show(self, view: View) -> None:
         """Show what there is to see now."""

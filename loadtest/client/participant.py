@@ -134,7 +134,7 @@ class Participant:
         with _explained("no focus can be found"):
             self._focus = config.focus or await self._room.find_focus(self._conf_id)
         if self._focus is None:
-            raise JoinFailedError("no focus is given, used by others in the call, or announced")
+            raise JoinFailedError("no focus is named (--focus), used by others in the call, or announced")
         if config.invites_focus:
             with _explained(f"{self._focus.user_id} is not in the room and does not come"):
                 await self._room.invite_focus(self._focus.user_id)

@@ -8,7 +8,7 @@ import av
 import numpy as np
 
 from loadtest.client.observations import LAYER_NAMES
-from loadtest.media.audio import ToneListener
+from loadtest.media.audio import Hearing, ToneListener
 from loadtest.media.clips import follows
 from loadtest.media.video import FrameLabel, Source, read
 from sfu.units import NS_PER_MS, Instant
@@ -87,21 +87,20 @@ class AudioReceiver:
         """Decode one packet."""
         if capture_ntp is not None:
             self._seen.delays_ms.append(ntp_delay_ms(wall_s, capture_ntp))
-        judged = self._listener.hear(packet)
-        if judged is None:
-            return
-        count, heard = judged
-        expected = self._scene.sender_of(self._sender)
-        if heard.is_silent:
-            return
-        if heard.tone_hz is None or (expected is not None and not heard.is_tone_of(expected)):
-            self._seen.wrong_frames += count
-            return
-        self._seen.note_frame(now, count=count)
+        self._judge(now, self._listener.hear(packet))
 
-    def interrupt(self) -> None:
-        """Packets are missing: what was heard so far belongs to nothing."""
-        self._listener.reset()
+    def interrupt(self, now: Instant) -> None:
+        """Packets are missing."""
+        self._judge(now, self._listener.interrupt())
+
+    def _judge(self, now: Instant, heard: Hearing | None) -> None:
+        if heard is None or heard.is_silent:
+            return
+        expected = self._scene.sender_of(self._sender)
+        if heard.tone_hz is None or (expected is not None and not heard.is_tone_of(expected)):
+            self._seen.wrong_frames += heard.frames
+        else:
+            self._seen.note_frame(now, count=heard.frames)
 
 
 def ntp_delay_ms(wall_s: float, capture_ntp: int) -> float:

@@ -110,7 +110,8 @@ class RtpSession:
         for ours in sending:
             for rid in ours.rids or ("",):
                 stream = self._senders.get((ours.mid, rid))
-                if stream is None:
+                if stream is None or stream.section.track.track_id != ours.track.track_id:
+                    # Another track on a section that was used before has SSRCs of its own.
                     self._senders[ours.mid, rid] = SendStream(ours, rid, self._rng)
                 else:
                     stream.section = ours

@@ -174,7 +174,7 @@ class Subscriber:
         receiver = self._receivers.get(mid)
         if isinstance(receiver, AudioReceiver):
             if packet.after_gap:
-                receiver.interrupt()
+                receiver.interrupt(now)
             receiver.take(now, wall_s, packet.data, packet.capture_ntp)
 
     def count(self, mid: str, track: ReceiveTrack) -> None:

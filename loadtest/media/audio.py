@@ -7,8 +7,9 @@ repeat after `TONES` senders.
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import av
 import numpy as np
@@ -22,6 +23,8 @@ FRAME_SAMPLES: Final = SAMPLE_RATE_HZ * FRAME_MS // 1_000
 TONES: Final = 64
 WINDOW_FRAMES: Final = 5
 """Frames heard before a tone is named: 100 ms, which tells tones 10 Hz apart."""
+MIN_WINDOW_FRAMES: Final = 2
+"""Enough to name one where no more come: 40 ms tell tones 25 Hz apart."""
 
 LEVEL_DBOV: Final = -12
 """Loudness of a tone as announced in the audio-level extension (RFC 6464)."""
@@ -62,61 +65,63 @@ class ToneListener:
         self._codec.sample_rate = SAMPLE_RATE_HZ
         self._window: list[NDArray[np.float64]] = []
 
-    def hear(self, packet: bytes) -> tuple[int, Hearing] | None:
-        """Decode one packet; after each `WINDOW_FRAMES` of them say what they held.
-
-        Returns:
-            The number of packets judged and what was heard in them, or None in between.
-        """
+    def hear(self, packet: bytes) -> Hearing | None:
+        """Decode one packet; say what the last ones held when there are enough of them, or when they end."""
         try:
             frames = self._codec.decode(av.Packet(packet))
         except av.FFmpegError:
             self._window.clear()
-            return 1, Hearing(tone_hz=None, is_silent=False)
+            return Hearing(frames=1, tone_hz=None, is_silent=False)
         for frame in frames:
-            samples = frame.to_ndarray().astype(np.float64)
-            if frame.format.name.startswith("s16"):
-                samples /= 32_768
-            channels = frame.layout.nb_channels
-            mono = samples.mean(axis=0) if frame.format.is_planar else samples.reshape(-1, channels).mean(1)
-            self._window.append(mono)
-        if len(self._window) < WINDOW_FRAMES:
+            samples = _mono(frame)
+            if float(np.sqrt(np.mean(samples**2))) < _SILENCE_RMS:
+                # What comes before silence is judged without it: a mixture of the two is no tone.
+                return self.interrupt() or Hearing(frames=1, tone_hz=None, is_silent=True)
+            self._window.append(samples)
+        return self._judged() if len(self._window) >= WINDOW_FRAMES else None
+
+    def interrupt(self) -> Hearing | None:
+        """Packets are missing: judge what was heard up to here, if it is enough to name a tone."""
+        if len(self._window) < MIN_WINDOW_FRAMES:
+            self._window.clear()
             return None
-        heard = _judge(np.concatenate(self._window))
-        count = len(self._window)
+        return self._judged()
+
+    def _judged(self) -> Hearing:
+        heard = Hearing(len(self._window), _tone_of(np.concatenate(self._window)), is_silent=False)
         self._window.clear()
-        return count, heard
-
-    def reset(self) -> None:
-        """Forget what was heard: the stream was interrupted."""
-        self._window.clear()
+        return heard
 
 
+@dataclass(frozen=True, slots=True)
 class Hearing:
-    """What a stretch of sound held: a tone, silence, or neither."""
+    """What some frames in a row held: a tone, silence, or neither."""
 
-    __slots__ = ("is_silent", "tone_hz")
-
-    def __init__(self, *, tone_hz: float | None, is_silent: bool) -> None:
-        self.tone_hz = tone_hz
-        self.is_silent = is_silent
+    frames: int
+    tone_hz: float | None
+    is_silent: bool
 
     def is_tone_of(self, sender: int) -> bool:
         """Whether this is that sender's tone."""
         return self.tone_hz is not None and abs(self.tone_hz - tone_hz(sender)) < TONE_STEP_HZ / 2
 
 
-def _judge(samples: NDArray[np.float64]) -> Hearing:
-    if float(np.sqrt(np.mean(samples**2))) < _SILENCE_RMS:
-        return Hearing(tone_hz=None, is_silent=True)
+def _mono(frame: Any) -> NDArray[np.float64]:  # noqa: ANN401  # PyAV's frame
+    samples = frame.to_ndarray().astype(np.float64)
+    if frame.format.name.startswith("s16"):
+        samples /= 32_768
+    channels = samples if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels).T
+    mono: NDArray[np.float64] = channels.mean(axis=0)
+    return mono
+
+
+def _tone_of(samples: NDArray[np.float64]) -> float | None:
     spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
     peak = int(np.argmax(spectrum[1:])) + 1
     # A tone holds nearly all of the energy around its peak; a mixture or noise does not.
     energy = spectrum**2
     share = float(energy[max(peak - 2, 0) : peak + 3].sum() / energy.sum())
-    if share < 0.7:
-        return Hearing(tone_hz=None, is_silent=False)
-    return Hearing(tone_hz=peak * SAMPLE_RATE_HZ / len(samples), is_silent=False)
+    return None if share < 0.7 else peak * SAMPLE_RATE_HZ / len(samples)
 
 
 def _encode(samples: NDArray[np.float64]) -> tuple[bytes, ...]:

@@ -29,14 +29,14 @@ class Agenda:
         """The transport has nothing to do any more."""
         self._planned.pop(transport, None)
 
-    def take_due(self, now: Instant) -> list[TransportId]:
-        """The transports whose time has come, earliest first; they have no appointment any more."""
-        due = []
-        while (at := self.next_timeout()) is not None and at <= now:
-            _, transport = heappop(self._heap)
-            del self._planned[transport]
-            due.append(transport)
-        return due
+    def pop_due(self, now: Instant) -> TransportId | None:
+        """The transport whose time came first; it has no appointment any more. None: nobody's has come."""
+        at = self.next_timeout()
+        if at is None or now < at:
+            return None
+        _, transport = heappop(self._heap)
+        del self._planned[transport]
+        return transport
 
     def next_timeout(self) -> Instant | None:
         """The earliest appointment."""

@@ -135,8 +135,8 @@ class PlaneCore:
     def poll(self, now: Instant) -> list[Transmit]:
         """Do what is due; what to send."""
         if self._ice_due_at is not None and now >= self._ice_due_at:
-            for transport in self._ice.poll(now):
-                self._upward.tell(ConsentLost(transport))
+            for lost in self._ice.poll(now):
+                self._upward.tell(ConsentLost(lost))
             self._ice_due_at = self._ice.next_timeout()
         stale_at = self._stale_at()
         if stale_at is not None and now >= stale_at:
@@ -144,7 +144,7 @@ class PlaneCore:
             for route in self._program.routes.values():
                 route.fall_back(now)
         transmits = []
-        for transport in self._agenda.take_due(now):
+        while (transport := self._agenda.pop_due(now)) is not None:
             peer = self._program.peers[transport]
             transmits += peer.poll(now)
             self._agenda.plan(transport, peer.next_timeout())

@@ -83,7 +83,8 @@ class Inbox:
 
     async def emptied(self) -> None:
         """Wait until nothing waits; what was taken last has had its turn by then."""
-        await self._empty.wait()
+        while len(self):
+            await self._empty.wait()
 
     async def room(self) -> None:
         """Wait until the door is open."""

@@ -123,11 +123,13 @@ class Legs:
         if transport is None:
             return
         self._metrics.legs.set(len(self._transports))
-        transport.close()
-        self._apply((RemoveTransport(leg),))
         task = self._tasks.pop(leg, None)
         if task is not None:
             task.cancel()
+        try:
+            transport.close()
+        finally:
+            self._apply((RemoveTransport(leg),))
 
     def _close_all(self) -> None:
         for leg in list(self._transports):

@@ -109,8 +109,8 @@ class Runtime:
         """Queue an input of the dialect for its turn.
 
         Returns:
-            False where too many wait (`inbox.MAX_WAITING`): it is dropped and counted. Whoever can wait
-            awaits `ready` first and loses nothing.
+            False where too many wait (`inbox.MAX_WAITING`): it was not taken, and that is counted. Whoever
+            can wait awaits `ready` and submits it again.
         """
         taken = self._inbox.offer(given)
         if not taken:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from sfu.plane import PlaneEvent, PlaneOperation, StructArray
     from sfu.units import Instant, TransportId
+
+
+T = TypeVar("T")
 
 
 class FakePlane:
@@ -59,9 +62,9 @@ class FakePlane:
         """What nobody has drained."""
         return len(self._events) + len(self._datagrams)
 
-    def of(self, *kinds: type) -> list[PlaneOperation]:
-        """Operations of these kinds."""
-        return [one for one in self.operations if isinstance(one, kinds)]
+    def of(self, kind: type[T]) -> list[T]:
+        """Operations of a kind."""
+        return [one for one in self.operations if isinstance(one, kind)]
 
     # --- the contract -------------------------------------------------------------------------------------
 

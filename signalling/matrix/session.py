@@ -199,7 +199,11 @@ class MatrixSession:
     ) -> object:
         async with asyncio.timeout(self.request_timeout_s if timeout_s is None else timeout_s):
             return await api.request(
-                Method(method), path, content=content, query_params=dict(query or {}), sensitive=True
+                Method(method),
+                path,
+                content=content,
+                query_params=dict(query or {}),
+                sensitive=content is not None,
             )
 
     async def _is_ours(self, token: str, *, as_configured: bool = False) -> bool:

@@ -1,24 +1,35 @@
-"""Which codecs are agreed on, under which numbers, and when two configurations are one bitstream."""
+"""Which codecs are agreed on, and under which numbers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from sfu.negotiation.configurations import MOST_DECODABLE, codec_key, decoder_parameters, parse_parameters
 from sfu.plane import Codec, PayloadFormat
 from sfu.units import Kind, PayloadType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sfu.negotiation.sdp import MediaSection
 
 MAX_CODECS: Final = 64
 """Payload types read from one section; browsers offer about 25."""
+MAX_PARAMETERS_LENGTH: Final = 512
+"""Longest fmtp value of a codec; it is repeated in each section that has the codec."""
 
 VIDEO_FEEDBACK: Final = ("nack", "nack pli", "ccm fir", "transport-cc", "goog-remb")
-_DEFAULT_VIDEO_FEEDBACK: Final = VIDEO_FEEDBACK[:-1]
 AUDIO_FEEDBACK: Final = ("transport-cc",)
+_DEFAULT_VIDEO_FEEDBACK: Final = VIDEO_FEEDBACK[:-1]
+_DEFAULT_PARAMETERS: Final = {
+    Codec.OPUS: "minptime=10;useinbandfec=1;usedtx=1",
+    Codec.H264: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
+    Codec.VP9: "profile-id=0",
+}
+_RTCP_NUMBERS: Final = range(64, 96)
+"""With RTP and RTCP on one port, packets of these payload types look like RTCP (RFC 5761 section 4)."""
+_DEFAULT_NUMBERS: Final = (*range(96, 128), *range(35, 64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +39,47 @@ class NegotiatedCodec:
     format: PayloadFormat
     channels: int
     parameters: str
-    """The fmtp value as the client wrote it."""
+    """The fmtp value as the client wrote it, or what is left of it."""
     feedback: tuple[str, ...]
 
     @property
+    def numbers(self) -> tuple[PayloadType, ...]:
+        """Its payload type, and that of its RTX."""
+        form = self.format
+        return (
+            (form.payload_type,)
+            if form.rtx_payload_type is None
+            else (form.payload_type, form.rtx_payload_type)
+        )
+
+    @property
     def lines(self) -> tuple[str, ...]:
-        """The attribute lines of this codec and its RTX."""
+        """The attribute lines of this codec and its RTX, feedback left out."""
         form = self.format
         channels = f"/{self.channels}" if self.channels > 1 else ""
         lines = [f"a=rtpmap:{form.payload_type} {form.codec}/{form.clock_rate}{channels}"]
         if self.parameters:
             lines.append(f"a=fmtp:{form.payload_type} {self.parameters}")
-        lines += [f"a=rtcp-fb:{form.payload_type} {feedback}" for feedback in self.feedback]
         if form.rtx_payload_type is not None:
             lines.append(f"a=rtpmap:{form.rtx_payload_type} rtx/{form.clock_rate}")
             lines.append(f"a=fmtp:{form.rtx_payload_type} apt={form.payload_type}")
         return tuple(lines)
+
+    def with_repair(self, number: PayloadType | None) -> NegotiatedCodec:
+        """The same with RTX under this number, or without RTX."""
+        return replace(self, format=replace(self.format, rtx_payload_type=number))
+
+    def for_sending(self) -> NegotiatedCodec:
+        """What a section says of it on which we only send."""
+        return replace(self, parameters=decoder_parameters(self.format.codec, self.parameters))
+
+
+def feedback_lines(codecs: Sequence[NegotiatedCodec]) -> tuple[str, ...]:
+    """The attribute lines of the codecs' feedback, said once where it is the same (RFC 4585 section 4.2)."""
+    shared = {codec.feedback for codec in codecs}
+    if len(shared) == 1:
+        return tuple(f"a=rtcp-fb:* {one}" for one in codecs[0].feedback)
+    return tuple(f"a=rtcp-fb:{codec.format.payload_type} {one}" for codec in codecs for one in codec.feedback)
 
 
 def codecs_of(section: MediaSection) -> tuple[NegotiatedCodec, ...]:
@@ -51,118 +87,129 @@ def codecs_of(section: MediaSection) -> tuple[NegotiatedCodec, ...]:
 
     RED and FEC are left out: they are not translated per subscriber. What is malformed is left out too.
     """
+    numbers = _numbers(section)
     maps = _numbered(section.values("rtpmap"))
     parameters = _numbered(section.values("fmtp"))
-    repairs = _repairs(maps, parameters)
+    repairs = _repairs(numbers, maps, parameters)
     feedback = _feedback(section.values("rtcp-fb"))
     wanted = AUDIO_FEEDBACK if section.kind == Kind.AUDIO else VIDEO_FEEDBACK
     codecs = []
-    for number in section.formats[:MAX_CODECS]:
+    for number in numbers:
         parsed = _parse_map(maps.get(number, ""))
         if parsed is None or (parsed[0] is Codec.OPUS) != (section.kind == Kind.AUDIO):
             continue
         codec, clock_rate, channels = parsed
-        key = codec_key(codec, parameters.get(number, ""))
-        if key is None:
+        told = parameters.get(number, "")
+        key = codec_key(codec, told)
+        if key is None or len(told) > MAX_PARAMETERS_LENGTH:
             continue
-        told = feedback.get(number, ()) + feedback.get("*", ())
         codecs.append(
             NegotiatedCodec(
-                PayloadFormat(key, codec, PayloadType(int(number)), clock_rate, repairs.get(number)),
+                PayloadFormat(key, codec, number, clock_rate, repairs.get(number)),
                 channels,
-                parameters.get(number, ""),
-                _feedback_of(wanted, told),
+                told,
+                _agreed_feedback(wanted, feedback.get(str(number), set()) | feedback.get("*", set())),
             )
         )
     return tuple(codecs)
 
 
-def accepted(codecs: Iterable[NegotiatedCodec], names: tuple[str, ...]) -> tuple[NegotiatedCodec, ...]:
-    """What we receive of a client's codecs, best first by our policy; of equal keys the first only.
+def payload_types_of(section: MediaSection) -> frozenset[int]:
+    """Every payload type that a section gives a meaning, codecs that we don't know included."""
+    return frozenset(_numbers(section))
 
-    REMB is left out: we tell the publisher by transport-wide feedback or not at all.
-    """
+
+def one_per_key(
+    codecs: Iterable[NegotiatedCodec], before: Iterable[NegotiatedCodec] = ()
+) -> dict[str, NegotiatedCodec]:
+    """By key: of several with one key the one that was agreed on before, else the first."""
+    agreed = {codec.format.payload_type for codec in before}
     chosen: dict[str, NegotiatedCodec] = {}
-    for name in names:
-        for codec in codecs:
-            if codec.format.codec.lower() == name.lower():
-                chosen.setdefault(codec.format.key, _without_remb(codec))
-    return tuple(chosen.values())
+    for codec in codecs:
+        known = chosen.setdefault(codec.format.key, codec)
+        if codec.format.payload_type in agreed and known.format.payload_type not in agreed:
+            chosen[codec.format.key] = codec
+    return chosen
 
 
-def codec_key(codec: Codec, parameters: str) -> str | None:
-    """What must be equal on two legs for a bitstream to pass; None for a configuration nobody forwards.
+def accepted(
+    codecs: Iterable[NegotiatedCodec], names: tuple[str, ...], before: Iterable[NegotiatedCodec] = ()
+) -> tuple[NegotiatedCodec, ...]:
+    """What we receive of a client's codecs, best first by our policy; of each codec one configuration.
 
-    H.264: profile (RFC 6184 section 8.1, levels apart, which may differ) and packetization mode.
-    VP9 and AV1: the profile.
+    More would let a publisher change to one that some subscriber lacks, and each is repeated in every
+    subscriber's offer. REMB is left out: the publisher is told by transport-wide feedback or not at all.
     """
-    values = parse_parameters(parameters)
-    match codec:
-        case Codec.H264:
-            profile = _h264_profile(values.get("profile-level-id", "42000A"))
-            mode = values.get("packetization-mode", "0")
-            return None if profile is None or mode not in {"0", "1"} else f"H264/{profile}/{mode}"
-        case Codec.VP9:
-            return f"VP9/{values.get('profile-id', '0')[:4]}"
-        case Codec.AV1:
-            return f"AV1/{values.get('profile', '0')[:4]}"
-        case Codec.OPUS | Codec.VP8:
-            return codec.value
-
-
-def parse_parameters(parameters: str) -> dict[str, str]:
-    """The `name=value` pairs of an fmtp value; names in lower case."""
-    pairs = (part.partition("=") for part in parameters.split(";"))
-    return {name.strip().lower(): value.strip() for name, _, value in pairs if name.strip()}
+    by_key = one_per_key(codecs, before)
+    chosen = []
+    for name in names:
+        same = [codec for codec in by_key.values() if codec.format.codec.lower() == name.lower()]
+        if same:
+            best = min(same, key=_decodability)
+            feedback = tuple(one for one in best.feedback if one != "goog-remb")
+            chosen.append(replace(best, feedback=feedback))
+    return tuple(chosen)
 
 
 def default_codecs(kind: Kind, names: tuple[str, ...], used: Iterable[int]) -> tuple[NegotiatedCodec, ...]:
-    """Codecs for a kind that the client has said nothing of yet, under numbers that are free on its leg."""
-    free = (number for number in (*range(96, 128), *range(35, 64)) if number not in frozenset(used))
+    """Codecs for a kind that the client has said nothing of yet, under numbers that are free on its leg.
+
+    Those for which there is no number are left out.
+    """
+    taken = frozenset(used)
+    free = (PayloadType(number) for number in _DEFAULT_NUMBERS if number not in taken)
     codecs = []
     for name in names:
         codec = next((one for one in Codec if one.lower() == name.lower()), None)
         if codec is None or (codec is Codec.OPUS) != (kind is Kind.AUDIO):
             continue
+        is_audio = codec is Codec.OPUS
+        number = next(free, None)
+        repair = None if is_audio else next(free, None)
         parameters = _DEFAULT_PARAMETERS.get(codec, "")
         key = codec_key(codec, parameters)
-        assert key is not None  # noqa: S101  # the defaults are ours
-        number = PayloadType(next(free))
-        rtx = None if codec is Codec.OPUS else PayloadType(next(free))
+        if number is None or key is None:
+            continue
         codecs.append(
             NegotiatedCodec(
-                PayloadFormat(key, codec, number, 48_000 if codec is Codec.OPUS else 90_000, rtx),
-                2 if codec is Codec.OPUS else 1,
+                PayloadFormat(key, codec, number, 48_000 if is_audio else 90_000, repair),
+                2 if is_audio else 1,
                 parameters,
-                AUDIO_FEEDBACK if codec is Codec.OPUS else _DEFAULT_VIDEO_FEEDBACK,
+                AUDIO_FEEDBACK if is_audio else _DEFAULT_VIDEO_FEEDBACK,
             )
         )
     return tuple(codecs)
 
 
-_DEFAULT_PARAMETERS: Final = {
-    Codec.OPUS: "minptime=10;useinbandfec=1;usedtx=1",
-    Codec.H264: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
-    Codec.VP9: "profile-id=0",
-}
+def _decodability(codec: NegotiatedCodec) -> int:
+    key = codec.format.key
+    return MOST_DECODABLE.index(key) if key in MOST_DECODABLE else len(MOST_DECODABLE)
 
 
-def _feedback_of(wanted: tuple[str, ...], told: tuple[str, ...]) -> tuple[str, ...]:
+def _agreed_feedback(wanted: tuple[str, ...], told: set[str]) -> tuple[str, ...]:
     # REMB only where there is no transport-wide feedback.
     agreed = tuple(one for one in wanted if one in told)
     return tuple(one for one in agreed if one != "goog-remb" or "transport-cc" not in agreed)
 
 
-def _without_remb(codec: NegotiatedCodec) -> NegotiatedCodec:
-    feedback = tuple(one for one in codec.feedback if one != "goog-remb")
-    return NegotiatedCodec(codec.format, codec.channels, codec.parameters, feedback)
+def _numbers(section: MediaSection) -> tuple[PayloadType, ...]:
+    found = (_number(word) for word in section.formats[:MAX_CODECS])
+    return tuple(dict.fromkeys(number for number in found if number is not None))
 
 
-def _numbered(values: Iterable[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _number(word: str) -> PayloadType | None:
+    if not word.isdecimal() or not word.isascii() or len(word) > 3:
+        return None
+    number = int(word)
+    return PayloadType(number) if number < 128 and number not in _RTCP_NUMBERS else None
+
+
+def _numbered(values: Iterable[str]) -> dict[PayloadType, str]:
+    found: dict[PayloadType, str] = {}
     for value in values:
-        number, _, rest = value.partition(" ")
-        if number.isdecimal() and number.isascii() and len(number) <= 3 and int(number) < 128:
+        word, _, rest = value.partition(" ")
+        number = _number(word)
+        if number is not None:
             found.setdefault(number, rest.strip())
     return found
 
@@ -176,45 +223,21 @@ def _parse_map(value: str) -> tuple[Codec, int, int] | None:
     return codec, int(rate), 2 if channels == "2" else 1
 
 
-def _repairs(maps: Mapping[str, str], parameters: Mapping[str, str]) -> dict[str, PayloadType]:
-    return {
-        parse_parameters(parameters.get(number, "")).get("apt", ""): PayloadType(int(number))
-        for number, name in maps.items()
-        if name.lower().startswith("rtx/")
-    }
-
-
-def _feedback(values: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
-    for value in values:
-        number, _, rest = value.partition(" ")
-        found[number] = (*found.get(number, ()), rest.strip())
+def _repairs(
+    numbers: Iterable[PayloadType], maps: Mapping[PayloadType, str], parameters: Mapping[PayloadType, str]
+) -> dict[PayloadType, PayloadType]:
+    found: dict[PayloadType, PayloadType] = {}
+    for number in numbers:
+        if maps.get(number, "").lower().startswith("rtx/"):
+            original = _number(parse_parameters(parameters.get(number, "")).get("apt", ""))
+            if original is not None:
+                found.setdefault(original, number)
     return found
 
 
-def _h264_profile(profile_level_id: str) -> str | None:
-    # As libwebrtc tells them apart: profile_idc and the constraint flags that matter for it.
-    try:
-        value = int(profile_level_id, 16)
-    except ValueError:
-        return None
-    if len(profile_level_id) != 6:
-        return None
-    profile, flags = value >> 16, value >> 8 & 0xFF
-    for name, wanted_profile, mask, wanted in _H264_PROFILES:
-        if profile == wanted_profile and flags & mask == wanted:
-            return name
-    return None
-
-
-_H264_PROFILES: Final = (
-    ("constrained-baseline", 0x42, 0x4F, 0x40),
-    ("constrained-baseline", 0x4D, 0x8F, 0x80),
-    ("constrained-baseline", 0x58, 0xCF, 0xC0),
-    ("baseline", 0x42, 0x4F, 0x00),
-    ("baseline", 0x58, 0xCF, 0x80),
-    ("main", 0x4D, 0xAF, 0x00),
-    ("high", 0x64, 0xFF, 0x00),
-    ("constrained-high", 0x64, 0xFF, 0x0C),
-    ("high-444", 0xF4, 0xFF, 0x00),
-)
+def _feedback(values: Iterable[str]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for value in values:
+        number, _, rest = value.partition(" ")
+        found.setdefault(number, set()).add(rest.strip())
+    return found

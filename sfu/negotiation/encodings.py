@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from sfu.plane import MAX_ENCODINGS, EncodingSpec
@@ -10,10 +11,19 @@ from sfu.units import NO_RID, Rid, Ssrc
 if TYPE_CHECKING:
     from sfu.negotiation.sdp import MediaSection
 
-MAX_RID_LENGTH: Final = 16
 MAX_SSRC_LINES: Final = 64
+"""SSRC attributes read from one section; Firefox writes six for three encodings."""
 
-_NAME_ORDERS: Final = (("q", "h", "f"), ("l", "m", "h"), ("low", "mid", "high"), ("low", "medium", "high"))
+_RID: Final = re.compile(r"[A-Za-z0-9_-]{1,16}")
+"""RFC 8851 section 10, short enough for a one-byte header extension."""
+_NUMBERED: Final = re.compile(r"([A-Za-z_-]*)([0-9]+)")
+_NAME_ORDERS: Final = (
+    ("q", "h", "f"),
+    ("l", "m", "h"),
+    ("lo", "mid", "hi"),
+    ("low", "mid", "high"),
+    ("low", "medium", "high"),
+)
 
 
 def send_rids(section: MediaSection) -> tuple[Rid, ...]:
@@ -21,7 +31,7 @@ def send_rids(section: MediaSection) -> tuple[Rid, ...]:
     declared = set()
     for value in section.values("rid"):
         words = value.split()
-        if len(words) >= 2 and words[1] == "send" and words[0].isalnum() and len(words[0]) <= MAX_RID_LENGTH:
+        if len(words) >= 2 and words[1] == "send" and _RID.fullmatch(words[0]):
             declared.add(words[0])
     simulcast = (section.value("simulcast") or "").split()
     listed = next((simulcast[at + 1] for at in range(len(simulcast) - 1) if simulcast[at] == "send"), "")
@@ -36,14 +46,16 @@ def send_rids(section: MediaSection) -> tuple[Rid, ...]:
 def lowest_first(rids: tuple[Rid, ...]) -> tuple[Rid, ...]:
     """Rids from the lowest encoding to the highest.
 
-    By name where they are names that say it, by number where they are numbers; else the reverse of their
-    order, since clients list the most important one first (the first survives a small capture).
+    By name where they are names that say it, by number where they are numbered alike (`0`, `r0`); else the
+    reverse of their order, since clients list the most important one first (it survives a small capture).
     """
     for names in _NAME_ORDERS:
         if set(rids) <= set(names):
             return tuple(sorted(rids, key=names.index))
-    if all(rid.isdecimal() for rid in rids):
-        return tuple(sorted(rids, key=int))
+    numbered = [_NUMBERED.fullmatch(rid) for rid in rids]
+    numbers = {rid: int(match[2]) for rid, match in zip(rids, numbered, strict=True) if match is not None}
+    if len(numbers) == len(rids) and len({match[1] for match in numbered if match is not None}) == 1:
+        return tuple(sorted(rids, key=numbers.__getitem__))
     return tuple(reversed(rids))
 
 

@@ -9,15 +9,19 @@ from sfu.plane import Extension
 from sfu.units import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from sfu.negotiation.sdp import MediaSection
 
 MAX_ID: Final = 255
+"""The largest that fits the two-byte form of the header extension (RFC 8285 section 4.3)."""
+MAX_ONE_BYTE_ID: Final = 14
 
 _AUDIO: Final = frozenset(
     {
         Extension.MID,
+        Extension.RID,
+        Extension.REPAIRED_RID,
         Extension.TRANSPORT_CC,
         Extension.ABS_SEND_TIME,
         Extension.AUDIO_LEVEL,
@@ -27,9 +31,6 @@ _AUDIO: Final = frozenset(
 _VIDEO: Final = frozenset(Extension) - {Extension.AUDIO_LEVEL}
 _DOWNSTREAM_NEVER: Final = frozenset(
     {
-        # One encoding goes down, without rid.
-        Extension.RID,
-        Extension.REPAIRED_RID,
         # Only transport-wide feedback is read; where a client has none, REMB needs this.
         Extension.ABS_SEND_TIME,
         # About the publisher's own layers, for a forwarder; a decoder has no use for them.
@@ -37,9 +38,21 @@ _DOWNSTREAM_NEVER: Final = frozenset(
         Extension.DEPENDENCY_DESCRIPTOR,
         # Long names of little use: a hundred sections must fit into 64 KiB.
         Extension.COLOR_SPACE,
+        Extension.PLAYOUT_DELAY,
         Extension.VIDEO_CONTENT_TYPE,
     }
 )
+_RIDS: Final = frozenset({Extension.RID, Extension.REPAIRED_RID})
+_DEFAULTS: Final = {
+    Kind.AUDIO: (Extension.MID, Extension.TRANSPORT_CC, Extension.AUDIO_LEVEL),
+    Kind.VIDEO: (
+        Extension.MID,
+        Extension.TRANSPORT_CC,
+        Extension.VIDEO_ORIENTATION,
+        Extension.RID,
+        Extension.REPAIRED_RID,
+    ),
+}
 _MIRRORED: Final = {"": "", "sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly"}
 
 
@@ -59,26 +72,28 @@ class NegotiatedExtension:
 
 
 def extensions_of(section: MediaSection) -> tuple[NegotiatedExtension, ...]:
-    """The extensions of a client's section that we accept; the RID extensions always (protocol: 7.2)."""
+    """The extensions of a client's section that we accept, each once.
+
+    The RID extensions always, also where there is no simulcast yet: a browser that was refused them fails in
+    its own next offer (protocol: section 7.2).
+    """
     known = _AUDIO if section.kind == Kind.AUDIO else _VIDEO
-    found: dict[int, NegotiatedExtension] = {}
-    for value in section.values("extmap"):
-        words = value.split()
-        number, _, direction = words[0].partition("/") if words else ("", "", "")
-        if len(words) < 2 or not number.isdecimal() or not number.isascii() or len(number) > 3:
-            continue
-        if words[1] not in known or direction not in _MIRRORED or not 0 < int(number) <= MAX_ID:
-            continue
-        found.setdefault(
-            int(number),
-            NegotiatedExtension(int(number), Extension(words[1]), _MIRRORED[direction]),
-        )
+    found: dict[Extension, NegotiatedExtension] = {}
+    for number, (uri, direction) in _mapped(section).items():
+        if uri in known and direction in _MIRRORED:
+            extension = Extension(uri)
+            found.setdefault(extension, NegotiatedExtension(number, extension, _MIRRORED[direction]))
     return tuple(found.values())
 
 
+def extension_ids_of(section: MediaSection) -> frozenset[int]:
+    """Every id that a section gives a meaning, extensions that we don't know included."""
+    return frozenset(_mapped(section))
+
+
 def downstream(extensions: Iterable[NegotiatedExtension]) -> tuple[NegotiatedExtension, ...]:
-    """What a section of ours carries of a client's extensions: those that may go down, both ways."""
-    found = tuple(extensions)
+    """What a section on which we only send has of a client's extensions: those that it takes, both ways."""
+    found = tuple(one for one in extensions if one.direction != "recvonly")
     has_feedback = any(one.extension is Extension.TRANSPORT_CC for one in found)
     never = _DOWNSTREAM_NEVER if has_feedback else _DOWNSTREAM_NEVER - {Extension.ABS_SEND_TIME}
     return tuple(
@@ -86,12 +101,39 @@ def downstream(extensions: Iterable[NegotiatedExtension]) -> tuple[NegotiatedExt
     )
 
 
-def default_extensions(kind: Kind, known: dict[Extension, int]) -> tuple[NegotiatedExtension, ...]:
+def without_rids(extensions: Iterable[NegotiatedExtension]) -> tuple[NegotiatedExtension, ...]:
+    """All but the two that name an encoding: one goes down, and needs no name."""
+    return tuple(one for one in extensions if one.extension not in _RIDS)
+
+
+def numbers_of(extensions: Iterable[NegotiatedExtension]) -> dict[Extension, int]:
+    """The ids, by extension."""
+    return {one.extension: one.number for one in extensions}
+
+
+def default_extensions(
+    kind: Kind, known: Mapping[Extension, int], taken: Iterable[int]
+) -> tuple[NegotiatedExtension, ...]:
     """Extensions for a kind that the client has said nothing of yet: ids known on the leg stay.
 
-    An id means one extension on a whole bundle (RFC 8843 section 8).
+    An id means one extension on a whole bundle (RFC 8843 section 8): those taken are not given again, not
+    even where the client gave them to something that we don't know. What finds no id is left out.
     """
-    wanted = [Extension.MID, Extension.TRANSPORT_CC, Extension.ABS_CAPTURE_TIME]
-    wanted.append(Extension.AUDIO_LEVEL if kind is Kind.AUDIO else Extension.VIDEO_ORIENTATION)
-    free = (number for number in range(1, 15) if number not in set(known.values()))
-    return tuple(NegotiatedExtension(known[one] if one in known else next(free), one) for one in wanted)
+    used = {*known.values(), *taken}
+    free = (number for number in range(1, MAX_ONE_BYTE_ID + 1) if number not in used)
+    found = []
+    for extension in _DEFAULTS[kind]:
+        number = known.get(extension) or next(free, None)
+        if number is not None:
+            found.append(NegotiatedExtension(number, extension))
+    return tuple(found)
+
+
+def _mapped(section: MediaSection) -> dict[int, tuple[str, str]]:
+    found: dict[int, tuple[str, str]] = {}
+    for value in section.values("extmap"):
+        words = value.split()
+        number, _, direction = words[0].partition("/") if len(words) >= 2 else ("", "", "")
+        if number.isdecimal() and number.isascii() and len(number) <= 3 and 0 < int(number) <= MAX_ID:
+            found.setdefault(int(number), (words[1], direction))
+    return found

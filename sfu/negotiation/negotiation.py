@@ -7,21 +7,25 @@ from typing import TYPE_CHECKING, Final
 
 from sfu.errors import RemoteError
 from sfu.negotiation.answering import slots_after_answer, slots_after_offer
-from sfu.negotiation.offering import ClientTables, carriable, slots_to_offer
+from sfu.negotiation.extensions import numbers_of, without_rids
+from sfu.negotiation.identifiers import Identifiers
+from sfu.negotiation.offering import slots_to_offer
 from sfu.negotiation.parameters import LegParameters, SendSection, SendTrack
 from sfu.negotiation.remote import read_description
 from sfu.negotiation.sdp import parse_sdp
 from sfu.negotiation.slots import DataSlot, Slots, media_slots, sent_keys
+from sfu.negotiation.tables import ClientTables
 from sfu.negotiation.writer import LocalDescription, write_description
 from sfu.plane import Credentials
 from sfu.units import after_s
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from sfu.config import ConferenceConfig
     from sfu.negotiation.remote import RemoteDescription
+    from sfu.negotiation.slots import MediaSlot, Sending
     from sfu.units import Instant
 
 UFRAG_LENGTH: Final = 12
@@ -67,7 +71,10 @@ class NegotiationFailed:
 
 @dataclass(frozen=True, slots=True)
 class SendTrackRefused:
-    """A wanted track does not reach this client: `codec` (it can't decode it), `refused` (by its answer)."""
+    """A wanted track does not reach this client.
+
+    `codec`: it can't decode it; `refused`: by its answer; `full`: of `MAX_SLOTS` sections none is free.
+    """
 
     key: int
     reason: str
@@ -88,6 +95,14 @@ class _Pending:
     tries: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """The client's newest offer and our answer to it: where the offer comes twice, so does the answer."""
+
+    offer: str
+    answer: str
+
+
 def new_credentials(rng: random.Random) -> Credentials:
     """A fresh ufrag and password."""
     return Credentials(
@@ -97,7 +112,10 @@ def new_credentials(rng: random.Random) -> Credentials:
 
 
 class Negotiation:
-    """One leg's negotiation. For what the client did wrong methods raise `RemoteError`, and change nothing."""
+    """One leg's negotiation.
+
+    For what the client did wrong methods raise `RemoteError`, and nothing has changed.
+    """
 
     def __init__(self, local: LocalDescription, config: ConferenceConfig, rng: random.Random) -> None:
         self._local = local
@@ -105,9 +123,11 @@ class Negotiation:
         self._rng = rng
         self._tables = ClientTables(config.codecs)
         self._slots: Slots = ()
+        self._identifiers = Identifiers.drawn_from(rng)
+        self._answered: _Answered | None = None
         self._pending: _Pending | None = None
         self._wanted: tuple[SendTrack, ...] = ()
-        self._refused: set[int] = set()
+        self._refused: dict[int, str] = {}
         self._session_id = rng.randrange(1, 2**62)
         self._version = 0
         self._parameters = LegParameters()
@@ -117,31 +137,31 @@ class Negotiation:
         """What is agreed on now."""
         return self._parameters
 
-    @property
-    def is_established(self) -> bool:
-        """Whether a first offer has been answered."""
-        return bool(self._slots)
-
     def offer_received(self, now: Instant, sdp: str) -> list[NegotiationOutput]:
         """Answer a client's offer; an offer of ours that is unanswered is abandoned and made anew.
+
+        An offer that comes twice is answered as before, and what we offered after it is said again.
 
         Raises:
             ParseError: no description.
             RemoteError: `lite`, `setup`, `fingerprint`, `sections`: it can't be answered.
         """
+        if self._answered is not None and sdp == self._answered.offer:
+            return [AnswerMade(self._answered.answer), *self._repeat(now)]
         offer = read_description(parse_sdp(sdp))
         self._check_transport(offer)
         if offer.setup == "passive":
             raise RemoteError("setup", "the client must be able to start DTLS")
         slots = slots_after_offer(self._slots, offer, self._config.codecs)
         outputs: list[NegotiationOutput] = []
-        if self._parameters.remote_ufrag not in {"", offer.ufrag}:
+        if self._restarts_ice(offer):
             self._local = replace(self._local, credentials=new_credentials(self._rng))
             outputs.append(IceRestarted(self._local.credentials))
         self._pending = None
-        self._tables.learn(offer)
+        self._learn(offer)
         self._slots = slots
         answer = self._write(slots, "passive", mixed=offer.mixed_extensions)
+        self._answered = _Answered(sdp, answer)
         outputs += [*self._agreed(offer), AnswerMade(answer)]
         return [*outputs, *self._offer(now)]
 
@@ -158,19 +178,20 @@ class Negotiation:
         answer = read_description(parse_sdp(sdp))
         self._check_transport(answer)
         slots = slots_after_answer(pending.slots, answer)
-        for section in answer.sections:
-            self._tables.used_ssrcs |= section.ssrcs
-        refused = sent_keys(pending.slots) - sent_keys(slots)
-        self._refused |= refused
-        self._pending = None
+        self._identifiers.avoid(answer)
+        self._answered = self._pending = None
         self._slots = slots
-        outputs: list[NegotiationOutput] = [SendTrackRefused(key, "refused") for key in sorted(refused)]
+        outputs = self._refuse(sorted(sent_keys(pending.slots) - sent_keys(slots)), "refused")
         return [*outputs, *self._agreed(answer), *self._offer(now)]
 
     def set_send_tracks(self, now: Instant, tracks: Sequence[SendTrack]) -> list[NegotiationOutput]:
         """Say which tracks shall go to the client, all of them; what changes is offered when it can be."""
         self._wanted = tuple(tracks)
-        self._refused &= {track.key for track in tracks}
+        # Room may have been made; the other reasons last as long as the track is wanted.
+        wanted = {track.key for track in tracks}
+        self._refused = {
+            key: reason for key, reason in self._refused.items() if key in wanted and reason != "full"
+        }
         return self._offer(now)
 
     def handle_timeout(self, now: Instant) -> list[NegotiationOutput]:
@@ -181,10 +202,7 @@ class Negotiation:
         if pending.tries >= self._config.offer_tries:
             self._pending = None
             return [NegotiationFailed("no_answer")]
-        self._pending = replace(
-            pending, resend_at=after_s(now, self._config.offer_timeout_s), tries=pending.tries + 1
-        )
-        return [OfferMade(pending.sdp)]
+        return self._repeat(now)
 
     def next_timeout(self) -> Instant | None:
         """When the pending offer is due again."""
@@ -197,23 +215,47 @@ class Negotiation:
         if known and remote.fingerprints and not set(known) & set(remote.fingerprints):
             raise RemoteError("fingerprint", "another certificate on a running transport")
 
+    def _restarts_ice(self, offer: RemoteDescription) -> bool:
+        known = self._parameters.remote_ufrag, self._parameters.remote_password
+        return bool(offer.ufrag) and known not in {("", ""), (offer.ufrag, offer.password)}
+
+    def _learn(self, offer: RemoteDescription) -> None:
+        self._tables.learn(offer)
+        self._identifiers.avoid(offer)
+        carriable = {track.key for track in self._wanted if self._tables.carriable(track)}
+        self._refused = {
+            key: reason for key, reason in self._refused.items() if reason != "codec" or key not in carriable
+        }
+
+    def _repeat(self, now: Instant) -> list[NegotiationOutput]:
+        pending = self._pending
+        if pending is None:
+            return []
+        resend_at = after_s(now, self._config.offer_timeout_s)
+        self._pending = replace(pending, resend_at=resend_at, tries=pending.tries + 1)
+        return [OfferMade(pending.sdp)]
+
     def _offer(self, now: Instant) -> list[NegotiationOutput]:
         if self._pending is not None or not self._slots:
             return []
-        outputs: list[NegotiationOutput] = []
-        for track in self._wanted:
-            if track.key not in self._refused and not carriable(track, self._tables):
-                self._refused.add(track.key)
-                outputs.append(SendTrackRefused(track.key, "codec"))
+        uncarriable = [track.key for track in self._wanted if not self._tables.carriable(track)]
+        outputs = self._refuse(uncarriable, "codec")
         tracks = [track for track in self._wanted if track.key not in self._refused]
         if sent_keys(self._slots) == {track.key for track in tracks}:
             return outputs
-        slots = slots_to_offer(self._slots, tracks, self._tables, self._rng)
+        slots = slots_to_offer(self._slots, tracks, self._tables, self._identifiers)
+        carried = sent_keys(slots)
+        outputs += self._refuse([track.key for track in tracks if track.key not in carried], "full")
         if slots == self._slots:
             return outputs
         sdp = self._write(slots, "actpass", mixed=self._parameters.mixed_extensions)
         self._pending = _Pending(sdp, slots, after_s(now, self._config.offer_timeout_s), 1)
         return [*outputs, OfferMade(sdp)]
+
+    def _refuse(self, keys: Iterable[int], reason: str) -> list[NegotiationOutput]:
+        fresh = [key for key in keys if key not in self._refused]
+        self._refused |= dict.fromkeys(fresh, reason)
+        return [SendTrackRefused(key, reason) for key in fresh]
 
     def _write(self, slots: Slots, setup: str, *, mixed: bool) -> str:
         self._version += 1
@@ -244,19 +286,20 @@ class Negotiation:
 
 
 def _send_sections(slots: Slots) -> tuple[SendSection, ...]:
-    return tuple(
-        SendSection(
-            mid=slot.mid,
-            kind=slot.kind,
-            key=slot.send.track.key,
-            formats=tuple(
-                codec.format for codec in slot.codecs if codec.format.key in slot.send.track.codec_keys
-            ),
-            extensions={one.extension: one.number for one in slot.extensions},
-            ssrc=slot.send.ssrc,
-            rtx_ssrc=slot.send.rtx_ssrc,
-            cname=slot.send.track.cname,
-        )
-        for slot in media_slots(slots)
-        if slot.send is not None
+    return tuple(_send_section(slot, slot.send) for slot in media_slots(slots) if slot.send is not None)
+
+
+def _send_section(slot: MediaSlot, sending: Sending) -> SendSection:
+    keys = sending.track.codec_keys
+    formats = tuple(codec.format for codec in slot.codecs if codec.format.key in keys)
+    is_repaired = any(form.rtx_payload_type is not None for form in formats)
+    return SendSection(
+        mid=slot.mid,
+        kind=slot.kind,
+        key=sending.track.key,
+        formats=formats,
+        extensions=numbers_of(without_rids(slot.extensions)),
+        ssrc=sending.ssrc,
+        rtx_ssrc=sending.rtx_ssrc if is_repaired else None,
+        cname=sending.track.cname,
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from sfu.errors import ParseError
-from sfu.negotiation.codecs import NegotiatedCodec, codecs_of
+from sfu.negotiation.codecs import NegotiatedCodec, codecs_of, payload_types_of
 from sfu.negotiation.encodings import all_ssrcs, cname_of, encodings_of, send_rids
-from sfu.negotiation.extensions import NegotiatedExtension, extensions_of
+from sfu.negotiation.extensions import NegotiatedExtension, extension_ids_of, extensions_of
 from sfu.negotiation.parameters import Fingerprint
 from sfu.units import Kind, Mid
 
@@ -17,12 +18,24 @@ if TYPE_CHECKING:
     from sfu.plane import EncodingSpec
     from sfu.units import Rid
 
-MAX_MID_LENGTH: Final = 16
-"""A mid must fit its one-byte header extension."""
 MAX_ID_LENGTH: Final = 255
 MAX_ICE_LENGTH: Final = 256
 
 APPLICATION: Final = "application"
+DEFAULT_DATA_PORT: Final = 5000
+_MID: Final = re.compile(r"[!#-'*+.0-9A-Z^-~-]{1,16}")
+"""A token (RFC 8866 section 9) that fits its one-byte header extension."""
+_PROTOCOLS: Final = frozenset(
+    {
+        "UDP/TLS/RTP/SAVPF",
+        "UDP/TLS/RTP/SAVP",
+        "TCP/DTLS/RTP/SAVPF",
+        "TCP/DTLS/RTP/SAVP",
+        "RTP/SAVPF",
+        "RTP/SAVP",
+    }
+)
+"""All of them mean DTLS-SRTP here, and are answered as they were offered (RFC 8829 section 5.1.2)."""
 _DIRECTIONS: Final = {
     "sendrecv": (True, True),
     "sendonly": (True, False),
@@ -41,6 +54,7 @@ class RemoteSection:
     """None: the data channel, or something that we refuse."""
     media: MediaSection = field(repr=False)
     is_rejected: bool
+    """Also where it is left out of the bundle: there is one transport."""
     sends: bool
     receives: bool
     codecs: tuple[NegotiatedCodec, ...]
@@ -52,6 +66,9 @@ class RemoteSection:
     track_id: str
     cname: str
     ssrcs: frozenset[int]
+    payload_types: frozenset[int]
+    """All that it gives a meaning, known to us or not."""
+    extension_ids: frozenset[int]
 
     @property
     def is_data(self) -> bool:
@@ -70,7 +87,7 @@ class RemoteDescription:
     setup: str = ""
     is_lite: bool = False
     mixed_extensions: bool = False
-    data_port: int = 5000
+    data_port: int = DEFAULT_DATA_PORT
 
 
 def read_description(description: SessionDescription) -> RemoteDescription:
@@ -81,7 +98,9 @@ def read_description(description: SessionDescription) -> RemoteDescription:
     """
     if not description.sections:
         raise ParseError("no_sections")
-    sections = tuple(_read_section(media) for media in description.sections)
+    direction = _direction(description) or "sendrecv"
+    bundle = _bundle(description)
+    sections = tuple(_read_section(media, direction, bundle) for media in description.sections)
     mids = [section.mid for section in sections]
     if len(set(mids)) != len(mids):
         raise ParseError("mid", "one stands twice")
@@ -98,22 +117,24 @@ def read_description(description: SessionDescription) -> RemoteDescription:
         password=password,
         fingerprints=_fingerprints(description, tagged),
         setup=_transport_value(description, tagged, "setup"),
-        is_lite="ice-lite" in description.attributes,
-        mixed_extensions="extmap-allow-mixed" in description.attributes,
+        is_lite=description.has("ice-lite"),
+        mixed_extensions=_mixed_extensions(description, sections),
         data_port=_data_port(sections),
     )
 
 
-def _read_section(media: MediaSection) -> RemoteSection:
-    mid = media.value("mid")
-    if mid is None or not 0 < len(mid) <= MAX_MID_LENGTH or not mid.isascii() or not mid.isprintable():
-        raise ParseError("mid", f"section {media.kind[:20]!r} has mid {(mid or '')[:20]!r}")
-    kind = Kind(media.kind) if media.kind in {"audio", "video"} else None
+def _read_section(
+    media: MediaSection, default_direction: str, bundle: frozenset[str] | None
+) -> RemoteSection:
+    mid = media.value("mid") or ""
+    if not _MID.fullmatch(mid):
+        raise ParseError("mid", f"section {media.kind[:20]!r} has mid {mid[:20]!r}")
+    is_media = media.kind in {"audio", "video"} and media.protocol in _PROTOCOLS
+    kind = Kind(media.kind) if is_media else None
     # Port 0 means rejected only without bundle-only (RFC 8843 section 6): Firefox writes both.
-    is_rejected = media.port == 0 and not media.has("bundle-only")
-    sends, receives = next(
-        (flags for name, flags in _DIRECTIONS.items() if media.has(name)), _DIRECTIONS["sendrecv"]
-    )
+    is_refused = media.port == 0 and not media.has("bundle-only")
+    is_rejected = is_refused or (bundle is not None and mid not in bundle)
+    sends, receives = _DIRECTIONS[_direction(media) or default_direction]
     is_live = kind is not None and not is_rejected
     stream_id, track_id = _msid(media)
     return RemoteSection(
@@ -131,6 +152,26 @@ def _read_section(media: MediaSection) -> RemoteSection:
         track_id=track_id or f"mid-{mid}",
         cname=cname_of(media),
         ssrcs=all_ssrcs(media),
+        payload_types=payload_types_of(media) if is_live else frozenset(),
+        extension_ids=extension_ids_of(media) if is_live else frozenset(),
+    )
+
+
+def _direction(level: MediaSection | SessionDescription) -> str | None:
+    return next((name for name in _DIRECTIONS if level.has(name)), None)
+
+
+def _bundle(description: SessionDescription) -> frozenset[str] | None:
+    # None: a client that says nothing of it gets the one transport that there is all the same.
+    groups = [value.split() for value in description.values("group")]
+    return next((frozenset(group[1:]) for group in groups if group and group[0] == "BUNDLE"), None)
+
+
+def _mixed_extensions(description: SessionDescription, sections: tuple[RemoteSection, ...]) -> bool:
+    # Chromium says it once, Firefox in each section (RFC 8285 section 6).
+    live = [section for section in sections if section.kind is not None and not section.is_rejected]
+    return description.has("extmap-allow-mixed") or (
+        bool(live) and all(section.media.has("extmap-allow-mixed") for section in live)
     )
 
 
@@ -166,10 +207,13 @@ def _fingerprints(description: SessionDescription, tagged: RemoteSection | None)
 
 def _data_port(sections: tuple[RemoteSection, ...]) -> int:
     for section in sections:
-        port = section.media.value("sctp-port")
-        if section.is_data and port is not None and port.isdecimal() and 0 < int(port[:6]) < 65_536:
-            return int(port[:6])
-    return 5000
+        if section.is_data and not section.is_rejected:
+            # The m= line carried it before RFC 8841.
+            old = section.media.formats[:1] if section.media.has("sctpmap") else ()
+            port = section.media.value("sctp-port") or next(iter(old), "")
+            if port.isdecimal() and port.isascii() and len(port) <= 5 and 0 < int(port) < 65_536:
+                return int(port)
+    return DEFAULT_DATA_PORT
 
 
 def _is_hex(pair: str) -> bool:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sfu.negotiation.codecs import NegotiatedCodec
     from sfu.negotiation.extensions import NegotiatedExtension
     from sfu.negotiation.parameters import ReceiveSection, SendTrack
@@ -32,6 +34,8 @@ class MediaSlot:
     codecs: tuple[NegotiatedCodec, ...]
     """Of what flows on it, under the client's numbers."""
     extensions: tuple[NegotiatedExtension, ...]
+    protocol: str = "UDP/TLS/RTP/SAVPF"
+    """In the wording of the client, where it opened the section."""
     rids: tuple[Rid, ...] = ()
     """Of the client, in its order: they stand in every later description of ours too."""
     receive: ReceiveSection | None = None
@@ -83,19 +87,20 @@ def without_tracks(slots: Slots, keep: frozenset[int]) -> Slots:
     )
 
 
-def free_index(slots: Slots, kind: Kind) -> int | None:
-    """A section of ours of this kind that carries nothing, else a rejected one; None where there is none."""
+def free_indices(slots: Slots, kind: Kind) -> Iterator[int]:
+    """Sections for a new track: ours of this kind that carry nothing, then those that were rejected."""
     for index, slot in enumerate(slots):
-        match slot:
-            case MediaSlot() if (
-                slot.is_ours and slot.kind is kind and slot.send is None and slot.receive is None
-            ):
-                return index
-            case _:
-                continue
-    return next((index for index, slot in enumerate(slots) if isinstance(slot, RejectedSlot)), None)
+        if isinstance(slot, MediaSlot) and slot.is_ours and slot.kind is kind and _is_idle(slot):
+            yield index
+    for index, slot in enumerate(slots):
+        if isinstance(slot, RejectedSlot):
+            yield index
 
 
 def replaced(slots: Slots, index: int, slot: Slot) -> Slots:
     """The table with one slot changed, or appended where `index` is its length."""
     return (*slots[:index], slot, *slots[index + 1 :])
+
+
+def _is_idle(slot: MediaSlot) -> bool:
+    return slot.send is None and slot.receive is None

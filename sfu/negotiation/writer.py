@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from sfu.negotiation.codecs import feedback_lines
 from sfu.negotiation.slots import DataSlot, MediaSlot, RejectedSlot, Slots
 
 if TYPE_CHECKING:
@@ -73,12 +74,8 @@ def write_description(
 
 
 def _media_lines(slot: MediaSlot) -> Iterator[str]:
-    numbers = []
-    for codec in slot.codecs:
-        numbers.append(str(codec.format.payload_type))
-        if codec.format.rtx_payload_type is not None:
-            numbers.append(str(codec.format.rtx_payload_type))
-    yield f"m={slot.kind} 9 UDP/TLS/RTP/SAVPF {' '.join(numbers)}"
+    numbers = [str(number) for codec in slot.codecs for number in codec.numbers]
+    yield f"m={slot.kind} 9 {slot.protocol} {' '.join(numbers)}"
     yield f"a=mid:{slot.mid}"
     yield f"a={_direction(slot)}"
     if slot.send is not None:
@@ -88,6 +85,7 @@ def _media_lines(slot: MediaSlot) -> Iterator[str]:
     yield "a=rtcp-rsize"
     for codec in slot.codecs:
         yield from codec.lines
+    yield from feedback_lines(slot.codecs)
     for extension in slot.extensions:
         yield extension.line
     if slot.send is not None:

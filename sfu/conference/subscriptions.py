@@ -130,6 +130,7 @@ class Subscriptions:
             if section is None:
                 outputs += _stop(forwarding)
                 continue
+            forwarding.refusal = None
             outputs += self._route(forwarding, section, mixed=parameters.mixed_extensions)
             outputs += self._demand(subscription, forwarding)
         return outputs

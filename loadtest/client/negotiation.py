@@ -146,6 +146,8 @@ class ClientNegotiation:
         self._transport: sdp.Transport | None = None
         self._session_id = 0
         self._slots: list[_Slot] = []
+        self._extension_ids: dict[str, int] = {}
+        """Of all that either side has used: they hold for the whole bundle (RFC 8843 section 8)."""
         self._pending: tuple[Section, ...] | None = None
         self._version = 0
 
@@ -176,7 +178,7 @@ class ClientNegotiation:
             slot.local,
             direction=track.direction,
             formats=self._numbers.formats(track.kind),
-            extensions=self._numbers.ids(track.kind),
+            extensions=self._extensions(track.kind),
             msid=(track.stream_id, track.track_id),
             send_rids=track.rids,
             ssrcs=media,
@@ -313,7 +315,7 @@ class ClientNegotiation:
     def _check_numbers(self, slot: _Slot, section: Section) -> None:
         """Chromium refuses reassigned extension ids; renumbered payload types end reception (7.5)."""
         for number, uri in section.extensions:
-            if self._numbers.extensions.get(uri, number) != number:
+            if self._extension_ids.setdefault(uri, number) != number:
                 self._violations.append(f"mid {section.mid}: {uri} moved to {number}")
         ours = {f.payload_type: f.codec.lower() for f in slot.local.formats}
         for form in section.formats:
@@ -323,6 +325,17 @@ class ClientNegotiation:
             self._violations.append(f"mid {section.mid}: {slot.local.kind} became {section.kind}")
         if slot.track is not None and slot.track.rids and section.receives and not section.receive_rids:
             self._violations.append(f"mid {section.mid}: rids {slot.track.rids} not taken")
+
+    def _extensions(self, kind: str) -> tuple[tuple[int, str], ...]:
+        """What a section of ours offers: under ids that are in use already, else under ours that are free."""
+        offered = []
+        for preferred, uri in self._numbers.ids(kind):
+            if uri not in self._extension_ids:
+                taken = set(self._extension_ids.values())
+                numbers = (preferred, *range(1, 15))
+                self._extension_ids[uri] = next(number for number in numbers if number not in taken)
+            offered.append((self._extension_ids[uri], uri))
+        return tuple(offered)
 
     @staticmethod
     def _is_free_for(slot: _Slot, track: LocalTrack) -> bool:

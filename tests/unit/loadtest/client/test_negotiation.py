@@ -253,6 +253,17 @@ def test_moved_numbers_are_violations() -> None:
     assert leg.violations == [f"mid 0: {sdp.MID} moved to 5", "mid 0: 97 became VP8"]
 
 
+def test_an_extension_that_only_the_focus_has_used_keeps_its_number_in_our_sections() -> None:
+    leg = Leg(MICROPHONE).connect()
+    theirs = replace(downstream("s0"), extensions=((4, sdp.MID), (1, sdp.AUDIO_LEVEL), (6, sdp.RID)))
+    assert leg.offer(theirs) is not None
+    leg.client.publish(CAMERA)
+    camera = next(s for s in sdp.parse(leg.client.make_offer()).sections if s.msid == ("stream", "cam"))
+    assert (6, sdp.RID) in camera.extensions
+    assert len({number for number, _ in camera.extensions}) == len(camera.extensions)
+    assert leg.violations == []
+
+
 def test_a_section_whose_kind_changes_is_a_violation() -> None:
     leg = Leg(MICROPHONE).connect()
     leg.sections = (replace(downstream("0"), direction="inactive"), *leg.sections[1:])

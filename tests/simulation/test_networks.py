@@ -84,6 +84,11 @@ def the_sound_survives(sim: Simulation) -> None:
     assert sim["bob"].is_connected
 
 
+def the_picture_is_back(sim: Simulation) -> None:
+    assert picture(sim).longest_freeze_ms < 2_000
+    assert len(picture(sim).between(5, 6).frames) >= 18
+
+
 ROWS: Final = (
     Scenario(
         "5 % lost on the way up are asked for and come again",
@@ -150,15 +155,10 @@ ROWS: Final = (
         "after an outage of a second the picture comes back within another",
         (Member("alice"), Member("bob", down=OUTAGE)),
         lambda sim: picture(sim).longest_freeze_ms > 900,
-        lambda sim: _picture_is_back(sim),
+        the_picture_is_back,
         seconds=6,
     ),
 )
-
-
-def _picture_is_back(sim: Simulation) -> None:
-    assert picture(sim).longest_freeze_ms < 2_000
-    assert len(picture(sim).between(5, 6).frames) >= 18
 
 
 @pytest.mark.parametrize("scenario", ROWS, ids=str)

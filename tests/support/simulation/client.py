@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadtest.client.negotiation import LIKE_CHROMIUM, LegNumbers
 from sfu.units import Instant, WallTime, after_ms
+from signalling.events.metadata import USERMEDIA
 from signalling.events.room_state import FocusDevice, MemberDevice, member_content
 from tests.support.simulation.audio_receiver import AudioReceiver
 from tests.support.simulation.clock import START
@@ -19,7 +20,7 @@ from tests.support.simulation.wishes import AnnouncedTrack, Tile, Wishes
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from loadtest.client.negotiation import ReceiveSection
     from sfu.netem.network import Address, Network
@@ -81,6 +82,7 @@ class SimClient:
         self._numbers_of = numbers_of
         self._seen: dict[tuple[str, Source], TrackObservations] = {}
         self._unwished_at: dict[tuple[str, Source], Instant] = {}
+        self._mutes: dict[str, list[tuple[bool, bool]]] = {}
         self._is_capturing = False
         homeserver = self.homeserver
         homeserver.log_in(self.user_id, self.device_id, self._take)
@@ -142,6 +144,17 @@ class SimClient:
         """Talk, or be silent."""
         assert self.sources.microphone is not None
         self.sources.microphone.talks = talks
+
+    def open_camera(self) -> None:
+        """Publish a camera that was not there."""
+        self.sources.open_camera(self.clock.now)
+        self._start_capturing()
+        self._republish()
+
+    def close_camera(self) -> None:
+        """Publish it no more."""
+        self.sources.camera = None
+        self._republish()
 
     def share_screen(self) -> None:
         """Publish a screen."""
@@ -205,6 +218,10 @@ class SimClient:
         """What is announced of somebody now."""
         return {t.source for t in self.wishes.present.values() if t.publisher == publisher.user_id}
 
+    def mutes(self, publisher: SimClient) -> list[tuple[bool, bool]]:
+        """What was told of somebody's microphone and camera, one after the other: whether they are muted."""
+        return self._mutes.get(publisher.user_id, [])
+
     def faults(self) -> list[str]:
         """Every rule that was broken, by whomever but the network."""
         found = [f"{self.user_id}: {text}" for text in self.unwanted]
@@ -224,10 +241,16 @@ class SimClient:
             return None
         return number, self._observations(track.publisher, track.source)
 
-    def announce(self, streams: Iterable[StreamMetadata]) -> None:
+    def announce(self, streams: tuple[StreamMetadata, ...]) -> None:
         """The focus says what others publish."""
         before = self.wishes.present
         self.wishes.announce(streams)
+        for stream in streams:
+            if stream.purpose == USERMEDIA:
+                told = self._mutes.setdefault(stream.user_id or "", [])
+                muted = stream.audio_muted, stream.video_muted
+                if told[-1:] != [muted]:
+                    told.append(muted)
         if self.wishes.present != before and self.leg is not None:
             self.leg.resubscribe()
 

@@ -75,7 +75,7 @@ class ClientLeg:
             send=self._send,
             connected=self._connected,
             received=self._message_received,
-            closed=lambda: self.end("closed"),
+            closed=self._closed,
         )
         self.session = RtpSession(self._send, client.observe, client.sources.starts, client.rng)
         self._seq = 0
@@ -240,6 +240,9 @@ class ClientLeg:
         self.say(self._client.wishes.subscription())
         for video in self._client.sources.videos():
             video.begin_anew()
+
+    def _closed(self) -> None:
+        """Clients of the dialect take no notice: they wait for a hangup (protocol: section 7.7)."""
 
     def _message_received(self, text: str) -> None:
         message = data_channel.parse_message(text[1:])

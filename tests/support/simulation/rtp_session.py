@@ -75,6 +75,8 @@ class RtpSession:
     ) -> None:
         self.counts = SessionCounts()
         self.faults: list[str] = []
+        self.agreements = 0
+        """Negotiations that came to an end."""
         self._send = send
         self._observe = observe
         self._starts = starts
@@ -102,6 +104,7 @@ class RtpSession:
 
     def agree(self, sending: Sequence[SendSection], receiving: Sequence[ReceiveSection]) -> None:
         """Take over what a negotiation settled; streams that go on keep their numbers."""
+        self.agreements += 1
         self._sending = {section.mid: section for section in sending}
         self._receiving = {section.mid: section for section in receiving}
         for ours in sending:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import heapq
 from itertools import count
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
     from sfu.units import Instant
+
+_SLACK: Final = 64
+"""Entries that are no longer true are cleared away when they are this many more than the true ones. Lower: it
+is done more often. Higher: more memory."""
 
 _Key = TypeVar("_Key")
 
@@ -27,6 +31,9 @@ class Agenda(Generic[_Key]):
         elif self._at.get(key) != at:
             self._at[key] = at
             heapq.heappush(self._heap, (at, next(self._tie), key))
+            if len(self._heap) > 2 * len(self._at) + _SLACK:
+                self._heap = [(at, next(self._tie), key) for key, at in self._at.items()]
+                heapq.heapify(self._heap)
 
     def due(self, now: Instant) -> list[_Key]:
         """Everything that is due, in order; it stays so until it is set anew."""

@@ -1,9 +1,14 @@
-"""A focus under test on a hand-set clock, with rooms, clients, and a runtime that does what it is told."""
+"""A focus under test on a hand-set clock, with rooms, clients, and a runtime that does what it is told.
+
+Whatever a test does, its stage checks what must hold always: counters exist with the labels that are used,
+log lines name nobody, numbers of to-device messages have no gaps, no client is told more than it can bear.
+"""
 
 from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -17,15 +22,16 @@ from sfu.conference.turn import (
     SendData,
 )
 from sfu.config import LimitsConfig, SfuConfig
+from sfu.metrics import Metrics
 from sfu.negotiation.parameters import Candidate, Fingerprint
 from sfu.plane import AddTransport, PairSelected, RemoveTrack, SetTrack, StreamBound
-from sfu.units import Instant, Kind, Ssrc, TrackHandle, TransportId, WallTime, after_ms
+from sfu.units import NS_PER_S, Instant, Kind, Ssrc, TrackHandle, TransportId, WallTime, after_ms
 from signalling.events import data_channel, to_device
 from signalling.events.metadata import StreamMetadata, TrackMetadata
 from signalling.events.room_state import CALL_TYPES, call_content
 from signalling.focus.focus import Focus
 from signalling.focus.settings import CallSettings
-from signalling.focus.turn import Count, MessageReceived, RoomState, SendToDevice, StateEvent
+from signalling.focus.turn import Count, MessageReceived, Note, RoomState, SendToDevice, StateEvent
 from tests.unit.conference.caller import Caller, of_type
 
 if TYPE_CHECKING:
@@ -40,6 +46,12 @@ OTHER_ROOM: Final = "!other:example.org"
 CONF: Final = "conf-1"
 HOUR_MS: Final = 3_600_000
 CALL: Final = CALL_TYPES[0]
+METRICS: Final = Metrics()
+OUTCOMES: Final = frozenset(
+    {"other_session", "wrong_device", "olm_required", "ended", "repeated", "ignored", "late", "not_encrypted"}
+    | {"unknown_leg", "expired", "malformed", "forged", "limit"}
+)
+"""A closed list: they are labels."""
 MEMBER: Final = "org.matrix.msc3401.call.member"
 
 
@@ -179,6 +191,9 @@ class Stage:
         self.answers_offers = True
         self.outputs: list[Any] = []
         self.tracks: dict[TrackHandle, TransportId] = {}
+        self._numbers: Counter[tuple[str, str, str]] = Counter()
+        self._said: dict[tuple[TransportId, str], list[Instant]] = {}
+        self._added = TransportId(0)
 
     # --- what happens to the focus --------------------------------------------------------------------------
 
@@ -298,13 +313,37 @@ class Stage:
                     self.tracks[track] = transport
                 case RemoveTrack(track):
                     self.tracks.pop(track, None)
+                case Count(name, labels):
+                    METRICS.count(name, labels)
+                    assert name != "signalling_messages" or labels["outcome"] in OUTCOMES
+                case Note(_, _, facts):
+                    assert not any(set("@!:") & set(str(fact)) for fact in facts.values())
                 case SendToDevice(user_id, device_id, message):
+                    self._check_number(user_id, device_id, message)
                     done += self._deliver(user_id, device_id, message)
                 case SendData(leg, channel, text):
+                    self._check_pace(leg, text)
                     done += self._heard(leg, channel, text)
                 case _:
                     pass
         return done
+
+    def _check_number(self, user_id: str, device_id: str, message: to_device.ToDeviceMessage) -> None:
+        envelope = message.envelope
+        assert (envelope.party_id, envelope.device_id) == (FOCUS_DEVICE, FOCUS_DEVICE)
+        assert envelope.sender_session_id == to_device.FOCUS_SESSION_ID
+        key = user_id, device_id, envelope.call_id
+        if envelope.seq is not None:
+            assert envelope.seq == self._numbers[key]
+            self._numbers[key] += 1
+
+    def _check_pace(self, leg: TransportId, text: str) -> None:
+        message = data_channel.parse_message(text)
+        if isinstance(message, data_channel.Negotiate):
+            return
+        said = self._said.setdefault((leg, message.type), [])
+        said.append(self.now)
+        assert len([at for at in said if self.now - at < NS_PER_S]) <= 5
 
     def _deliver(self, user_id: str, device_id: str, message: to_device.ToDeviceMessage) -> list[Any]:
         # Through the wire's form and back.

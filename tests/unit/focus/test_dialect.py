@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from sfu.conference.values import Source, Speaker, StreamDescription, StreamView, TrackDescription
+from sfu.units import Kind, TransportId
+from signalling.events.data_channel import ActiveSpeaker
+from signalling.events.metadata import StreamMetadata, TrackMetadata
+from signalling.focus.dialect import active_speakers, descriptions, metadata_of
+from tests.unit.focus.stage import Stage
+
+VIDEO = TrackMetadata("v", Kind.VIDEO, 1280, 720)
+
+
+def test_purposes_become_sources_and_what_is_for_something_else_is_ignored() -> None:
+    metadata = (
+        StreamMetadata("a", "m.usermedia", (VIDEO, TrackMetadata("x")), audio_muted=True),
+        StreamMetadata("b", "m.screenshare", video_muted=True),
+        StreamMetadata("c", "org.example.whiteboard", (VIDEO,)),
+    )
+    assert descriptions(metadata) == (
+        StreamDescription(
+            "a",
+            Source.CAMERA,
+            (TrackDescription("v", Kind.VIDEO, 1280, 720), TrackDescription("x")),
+            audio_muted=True,
+        ),
+        StreamDescription("b", Source.SCREEN, (), video_muted=True),
+    )
+
+
+def test_no_metadata_is_not_the_same_as_no_streams() -> None:
+    assert descriptions(None) is None
+    assert descriptions(()) == ()
+
+
+def test_whose_a_stream_is_comes_from_its_leg_and_sizes_are_kept() -> None:
+    stage = Stage()
+    alice = stage.join("alice")
+    assert alice.leg is not None
+    legs = {leg.transport: leg for call in stage.focus._calls for leg in call.legs.values()}
+    stream = StreamDescription("a", Source.SCREEN, (TrackDescription("v", Kind.VIDEO, 1280, 720),))
+    gone = TransportId(99)
+    view = (StreamView(alice.leg, stream), StreamView(gone, stream))
+    assert metadata_of(view, legs) == (
+        StreamMetadata("a", "m.screenshare", (VIDEO,), user_id="@alice:example.org", device_id="ALICE"),
+    )
+    speakers = (Speaker(gone, 1.0), Speaker(alice.leg, 0.5))
+    assert active_speakers(speakers, legs) == (ActiveSpeaker("@alice:example.org", "ALICE", 0.5),)

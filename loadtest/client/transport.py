@@ -71,6 +71,8 @@ class LegTransport:
         self.messages: asyncio.Queue[str | bytes] = asyncio.Queue()
         """What came on the data channel. Unbounded: this end trusts nobody's memory but its own."""
         self.packets_undecryptable = 0
+        self._early: list[str] | None = []
+        """Candidates that came before `connect`; None after it."""
 
     async def gather(self) -> sdp.Transport:
         """Open sockets; what an offer says of this connection, without candidates."""
@@ -89,6 +91,9 @@ class LegTransport:
 
     async def add_candidate(self, text: str) -> None:
         """Take a candidate of the focus; an empty one ends them. Kinds that we don't do are skipped."""
+        if self._early is not None:
+            self._early.append(text)
+            return
         if self.closed.is_set():
             return
         with contextlib.suppress(ValueError):
@@ -107,7 +112,9 @@ class LegTransport:
         """
         self._ice.remote_username, self._ice.remote_password = remote.ufrag, remote.password
         self._ice.remote_is_lite = remote.is_lite
-        for candidate in remote.candidates:
+        # The end of candidates may come before the answer is read, and nothing may follow it.
+        early, self._early = self._early or [], None
+        for candidate in (*remote.candidates, *early):
             await self.add_candidate(candidate)
         try:
             await self._ice.connect()

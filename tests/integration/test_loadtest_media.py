@@ -215,3 +215,15 @@ async def test_an_offer_lists_what_the_transport_gathered() -> None:
         assert all(" 127.0.0.1 " in candidate for candidate in transport.candidates())
     finally:
         await transport.close()
+
+
+async def test_an_end_of_candidates_that_overtakes_the_answer_ends_nothing() -> None:
+    scene = Scene()
+    alice, bob = End(ALICE, 1, scene), End(BOB, 2, scene)
+    try:
+        for end in (alice, bob):
+            await end.transport.add_candidate("")
+        await connect(alice, bob)
+    finally:
+        await alice.transport.close()
+        await bob.transport.close()

@@ -22,7 +22,6 @@ from sfu.runtime.clocks import monotonic_clock
 from sfu.runtime.runtime import Runtime
 from sfu.transport.certificate import Certificate
 from signalling.focus.focus import Focus
-from signalling.focus.leg import Identity
 from signalling.focus.turn import FocusInput, LegsRestored, ShuttingDown
 from signalling.matrix.encryption import Encryption
 from signalling.matrix.invitations import Invitations
@@ -112,7 +111,7 @@ class Service:
         encryption = Encryption(session, OlmMachine(store, session.user_id, session.device_id))
         outbox = Outbox(session, encryption, metrics, tasks)
         focus = Focus(
-            Identity(session.user_id, session.device_id),
+            (session.user_id, session.device_id),
             status.local,
             config.calls,
             config.sfu,
@@ -147,7 +146,7 @@ class Service:
             refusals=refusals,
             metrics=metrics,
         )
-        status.working = Working(focus, runtime, outbox, rooms, invitations, sync)
+        status.working = Working(focus, runtime, outbox, invitations, sync)
         tasks.create_task(runtime.run())
         await hand_on(LegsRestored(tuple(store.legs())))
         self._announce(well_known(session.user_id, session.device_id))
@@ -157,7 +156,7 @@ class Service:
     async def _say_goodbye(self, working: Working | None) -> None:
         if working is None:
             return
-        _log.info("focus_stopping", legs=len(working.focus.snapshot()))
+        _log.info("focus_stopping", legs=working.focus.snapshot()["counts"]["participants"])
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_TURN_S):
                 await working.runtime.ready()

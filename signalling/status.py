@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from signalling.focus.focus import Focus
     from signalling.matrix.invitations import Invitations
     from signalling.matrix.outbox import Outbox
-    from signalling.matrix.rooms import Rooms
     from signalling.matrix.session import MatrixSession
     from signalling.matrix.sync import Sync
+
+COUNTED: Final = ("rooms", "calls", "participants", "tracks", "subscriptions")
+"""What the focus has a count of."""
 
 SHOWN_DROPS: Final = 5
 """Reasons for dropped packets that are shown; all of them are metrics."""
@@ -36,7 +38,6 @@ class Working:
     focus: Focus
     runtime: Runtime
     outbox: Outbox
-    rooms: Rooms
     invitations: Invitations
     sync: Sync
 
@@ -61,7 +62,7 @@ class Status:
     def status(self) -> dict[str, Any]:
         """Everything in one JSON object."""
         working = self.working
-        counts = self._counts()
+        counts = None if working is None else working.focus.snapshot()["counts"]
         return {
             "plane": self.plane.name,
             "version": version("matrix-focus"),
@@ -71,8 +72,7 @@ class Status:
             "device_id": self.session.device_id,
             "addresses": [one.address for one in self.local.candidates],
             "port": self.plane.port,
-            "rooms": 0 if working is None else len(working.rooms),
-            **counts,
+            **{name: 0 if counts is None else counts[name] for name in COUNTED},
             "uptime_s": (self.clock() - self.started_at) // NS_PER_S,
             "dropped_packets": dict(self._drops()[:SHOWN_DROPS]),
             "waiting": {
@@ -84,7 +84,8 @@ class Status:
 
     def calls(self) -> list[dict[str, Any]]:
         """Every call with its members, what they publish and receive."""
-        return [] if self.working is None else self.working.focus.snapshot()
+        found: list[dict[str, Any]] = [] if self.working is None else self.working.focus.snapshot()["calls"]
+        return found
 
     def refresh_gauges(self) -> None:
         """Set what is read at each scrape rather than counted as it happens."""
@@ -100,16 +101,6 @@ class Status:
         if self.working is None or not self.working.sync.is_caught_up:
             return "reachable, the state of rooms is being read"
         return "reachable"
-
-    def _counts(self) -> dict[str, int]:
-        calls = self.calls()
-        members = [member for call in calls for member in call["members"]]
-        return {
-            "calls": len(calls),
-            "participants": len(members),
-            "tracks": sum(len(member["tracks"]) for member in members),
-            "subscriptions": sum(len(member["subscriptions"]) for member in members),
-        }
 
     def _drops(self) -> list[tuple[str, int]]:
         drops = [(reason, count) for reason, count in _by_label(self.metrics.dropped, "reason") if count]

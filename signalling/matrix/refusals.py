@@ -30,8 +30,11 @@ class Refusals:
         self._clock = clock
         self._lines = TokenBucket(LOGGED_PER_S, LOGGED_AT_ONCE)
 
-    def accept(self, event_type: str, outcome: str = "ok") -> None:
-        """Count what was taken, or passed over as none of ours."""
+    def accept(self, event_type: str, outcome: str = "read") -> None:
+        """Count what was read and taken, or passed over as none of ours.
+
+        What the focus then makes of it is another outcome, which it counts itself.
+        """
         self._metrics.signalling_messages.labels("received", event_type, outcome).inc()
 
     def refuse(self, event_type: str, outcome: str, amount: int = 1, **facts: Any) -> None:  # noqa: ANN401

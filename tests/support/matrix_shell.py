@@ -1,0 +1,108 @@
+"""The Matrix shell of a focus without the focus: what it would hand on is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sfu.metrics import Metrics
+from sfu.runtime.clocks import monotonic_clock
+from signalling.matrix.encryption import Encryption
+from signalling.matrix.invitations import Invitations
+from signalling.matrix.olm import OlmMachine
+from signalling.matrix.outbox import Outbox
+from signalling.matrix.refusals import Refusals
+from signalling.matrix.rooms import Rooms
+from signalling.matrix.session import MatrixSession
+from signalling.matrix.sync import Sync
+from signalling.matrix.to_device import ToDeviceInbox
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from signalling.config import MatrixConfig, Secrets
+    from signalling.store import Store
+
+T = TypeVar("T")
+
+PATIENCE_S = 20.0
+
+
+class _Done(Exception):  # noqa: N818  # no error
+    """Ends the task group of a shell from inside."""
+
+
+@contextlib.asynccontextmanager
+async def matrix_shell(config: MatrixConfig, secrets: Secrets, store: Store) -> AsyncIterator[MatrixShell]:
+    """A shell that is logged in and syncs."""
+    session = MatrixSession(config, secrets, store)
+    try:
+        await session.open()
+        async with asyncio.TaskGroup() as tasks:
+            shell = MatrixShell(session, config, store, tasks)
+            tasks.create_task(shell.run())
+            yield shell
+            raise _Done
+    except* _Done:
+        pass
+    finally:
+        await session.close()
+
+
+class MatrixShell:
+    """All parts, with a list where the focus would be."""
+
+    def __init__(
+        self, session: MatrixSession, config: MatrixConfig, store: Store, tasks: asyncio.TaskGroup
+    ) -> None:
+        self.session = session
+        self.metrics = Metrics()
+        self.received: list[Any] = []
+        self.fails_on: Callable[[Any], bool] = lambda _: False
+        """Inputs that the one who takes them stumbles over."""
+        self.machine = OlmMachine(store, session.user_id, session.device_id)
+        self.encryption = Encryption(session, self.machine)
+        self.outbox = Outbox(session, self.encryption, self.metrics, tasks)
+        refusals = Refusals(self.metrics, monotonic_clock)
+        self.invitations = Invitations(session, config.allowed_servers, refusals, tasks)
+        self.rooms = Rooms(session, self._take, lambda count: refusals.refuse("state", "malformed", count))
+        self.sync = Sync(
+            session,
+            store,
+            config.sync_timeout_ms,
+            invitations=self.invitations,
+            rooms=self.rooms,
+            to_device=ToDeviceInbox(self.encryption, self._take, refusals),
+            encryption=self.encryption,
+            refusals=refusals,
+            metrics=self.metrics,
+        )
+        self._news = asyncio.Condition()
+
+    async def run(self) -> None:
+        """Sync until cancelled."""
+        await self.encryption.publish()
+        await self.sync.run()
+
+    def of(self, kind: type[T]) -> list[T]:
+        """What was handed on of one kind, in order."""
+        return [given for given in self.received if isinstance(given, kind)]
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait until something is so after an input."""
+        async with asyncio.timeout(PATIENCE_S), self._news:
+            await self._news.wait_for(condition)
+
+    def counted(self, event_type: str, outcome: str, direction: str = "received") -> int:
+        """How many messages were counted so."""
+        labels = {"direction": direction, "type": event_type, "outcome": outcome}
+        value = self.metrics.registry.get_sample_value("focus_signalling_messages_total", labels)
+        return int(value or 0)
+
+    async def _take(self, given: Any) -> None:  # noqa: ANN401  # any input of the focus
+        if self.fails_on(given):
+            raise RuntimeError("as the test wants")
+        async with self._news:
+            self.received.append(given)
+            self._news.notify_all()

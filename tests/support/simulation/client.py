@@ -84,6 +84,7 @@ class SimClient:
         self._unwished_at: dict[tuple[str, Source], Instant] = {}
         self._mutes: dict[str, list[tuple[bool, bool]]] = {}
         self._is_capturing = False
+        self._is_in_call = False
         homeserver = self.homeserver
         homeserver.log_in(self.user_id, self.device_id, self._take)
 
@@ -91,10 +92,11 @@ class SimClient:
 
     def join(self, *, member_event: bool = True) -> None:
         """Join the room and the call, as clients do: member event first, invite soon after."""
+        self._is_in_call = True
         self.homeserver.join_room(self.user_id)
         if member_event:
             self.write_member_event()
-        self.clock.call_after_ms(INVITE_DELAY_MS, self.dial)
+        self.clock.call_after_ms(INVITE_DELAY_MS, self._dial_if_still_wanted)
 
     def write_member_event(self) -> None:
         """Say that this device is in the call."""
@@ -118,6 +120,7 @@ class SimClient:
 
     def leave(self) -> None:
         """Leave the call as clients do: member event, then hangup."""
+        self._is_in_call = False
         self.homeserver.put_member(self.user_id, member_content(CONF_ID, ()))
         if self.leg is not None and self.leg.state is not LegState.ENDED:
             self.leg.hang_up()
@@ -218,6 +221,10 @@ class SimClient:
         """What is announced of somebody now."""
         return {t.source for t in self.wishes.present.values() if t.publisher == publisher.user_id}
 
+    def wants(self, publisher: SimClient, source: Source) -> bool:
+        """Whether a track of somebody is wished for."""
+        return self.wishes.wants(AnnouncedTrack(publisher.user_id, source, "", ""))
+
     def mutes(self, publisher: SimClient) -> list[tuple[bool, bool]]:
         """What was told of somebody's microphone and camera, one after the other: whether they are muted."""
         return self._mutes.get(publisher.user_id, [])
@@ -296,6 +303,10 @@ class SimClient:
     def _republish(self) -> None:
         if self.leg is not None:
             self.leg.republish()
+
+    def _dial_if_still_wanted(self) -> None:
+        if self._is_in_call:
+            self.dial()
 
     def _start_capturing(self) -> None:
         if not self._is_capturing and self.leg is not None:

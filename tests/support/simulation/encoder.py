@@ -52,6 +52,13 @@ CAMERA: Final = (
 )
 """Lowest first (protocol: section 7.2)."""
 
+SMALL_CAMERA: Final = (
+    EncodingPlan("q", 320, 180, 15, 80_000),
+    EncodingPlan("h", 640, 360, 15, 200_000),
+    EncodingPlan("f", 1_280, 720, 15, 500_000),
+)
+"""Of a machine that is short of bandwidth or processor, with a third of the packets: for large calls."""
+
 SCREEN: Final = (
     EncodingPlan("q", 640, 360, 3, 200_000, 1),
     EncodingPlan("h", 1_280, 720, 15, 1_000_000, 1),

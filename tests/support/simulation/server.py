@@ -196,8 +196,9 @@ class SimServer:
         self._clock.call_at(self._stalled_until, self._resume)
 
     def _resume(self) -> None:
-        self._stalled_until = None
-        self._wake()
+        if self._stalled_until is not None and self._clock.now >= self._stalled_until:
+            self._stalled_until = None
+            self._wake()
 
     def _wake(self) -> None:
         if self._is_running or self._stalled_until is not None:

@@ -181,6 +181,20 @@ class Sources:
         """Camera and screen, where they are on."""
         yield from (video for video in (self.camera, self.screen) if video is not None)
 
+    def published(self) -> set[Source]:
+        """What is there, whether it flows or not."""
+        found = {video.source for video in self.videos()}
+        return found if self.microphone is None else found | {Source.MICROPHONE}
+
+    def flows(self, source: Source) -> bool:
+        """Whether packets of a source are sent now; of a muted microphone, comfort noise is."""
+        if source is Source.MICROPHONE:
+            return self.microphone is not None
+        return any(
+            video.source is source and not video.is_muted and video.encoders.keys() > video.stopped_rids
+            for video in self.videos()
+        )
+
     def key_frames(self) -> list[int]:
         """How many key frames each encoding of the camera has made, lowest first."""
         return [] if self.camera is None else [one.key_frames for one in self.camera.encoders.values()]

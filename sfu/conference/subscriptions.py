@@ -79,15 +79,18 @@ class Subscriptions:
         """Remember wishes, or their new sizes; return how many found no room.
 
         A wish whose track is not there makes room for a new one, the oldest first: tracks come and go under
-        new ids all call long, and nobody takes back wishes for those that went.
+        new ids all call long, and nobody takes back wishes for those that went. Those asked for together make
+        no room for one another.
         """
         refused = 0
+        asked: set[TrackIds] = set()
         for wish in wishes:
             ids = wish.stream_id, wish.track_id
+            asked.add(ids)
             subscription = self._by_ids.get(ids)
             if subscription is not None:
                 subscription.wish = wish
-            elif len(self._by_ids) < self._limit or self._forget_oldest():
+            elif len(self._by_ids) < self._limit or self._forget_oldest(asked):
                 self._by_ids[ids] = Subscription(wish)
             else:
                 refused += 1
@@ -208,9 +211,11 @@ class Subscriptions:
         self._retired[forwarding.key] = forwarding.announced.ids
         return _stop(forwarding)
 
-    def _forget_oldest(self) -> bool:
-        """Forget the oldest wish whose track is not there."""
-        oldest = next((ids for ids, one in self._by_ids.items() if one.forwarding is None), None)
+    def _forget_oldest(self, kept: set[TrackIds]) -> bool:
+        """Forget the oldest wish whose track is not there, but for those kept."""
+        oldest = next(
+            (ids for ids, one in self._by_ids.items() if one.forwarding is None and ids not in kept), None
+        )
         if oldest is None:
             return False
         del self._by_ids[oldest]

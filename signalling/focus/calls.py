@@ -150,10 +150,12 @@ class Calls:
 
     def due(self, now: Instant) -> list[LiveCall]:
         """The calls of which something is due."""
-        calls = [self._by_key[key] for key in self._agenda.due(now)]
-        for call in calls:
-            self.touch(call)
-        return calls
+        return [self._by_key[key] for key in self._agenda.due(now)]
+
+    def hold(self, call: LiveCall, until: Instant) -> None:
+        """Leave a call alone until then, or until it is touched again."""
+        self._touched.discard(call.key)
+        self._agenda.set(call.key, until)
 
     def next_timeout(self) -> Instant | None:
         """When the first is due."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from sfu.conference.turn import (
     CloseLeg,
@@ -15,7 +15,7 @@ from sfu.conference.turn import (
     MediaReport,
 )
 from sfu.plane import ConsentLost, PairSelected, StreamBound, StreamEnded
-from sfu.units import earliest
+from sfu.units import after_s, earliest
 from signalling.focus.admission import Admission
 from signalling.focus.calls import Calls
 from signalling.focus.channel import OpenChannel
@@ -52,6 +52,10 @@ if TYPE_CHECKING:
     from signalling.focus.leg import Leg
     from signalling.focus.settings import CallSettings
     from signalling.focus.turn import Outputs
+
+HOLD_S: Final = 1.0
+"""A call whose timers met a mistake of ours is left alone for this long. Lower: it takes turns from others.
+Higher: its people wait longer for what is due to them."""
 
 _AboutLeg = (
     LegConnected
@@ -116,7 +120,12 @@ class Focus:
         try:
             outputs: Outputs = []
             for call in self._calls.due(now):
-                outputs += self._call_due(now, wall, call)
+                try:
+                    outputs += self._call_due(now, wall, call)
+                except Exception:
+                    self._calls.hold(call, after_s(now, HOLD_S))
+                    raise
+                self._calls.touch(call)
             return [*outputs, *self._mailbox.handle_timeout(now)]
         finally:
             self._calls.turn_ended()

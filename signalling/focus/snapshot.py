@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sfu.units import Kind
 from signalling.focus.channel import OpenChannel
 from signalling.focus.leg import Awaited, Connecting
 
@@ -105,9 +104,9 @@ def _subscription(call: LiveCall, conference: ConferenceSnapshot, wish: Subscrip
     track = _track_of(conference, wish)
     rids = [""] if track is None else [encoding.rid for encoding in track.encodings]
     return {
-        "kind": str(Kind.VIDEO if track is None else track.kind),
-        "from": "" if owner is None else owner.key.user_id,
-        "device_id": "" if owner is None else owner.key.device_id,
+        "kind": "track" if track is None else str(track.kind),
+        "from": "nobody" if owner is None else owner.key.user_id,
+        "device_id": None if owner is None else owner.key.device_id,
         "stream_id": wish.stream_id,
         "track_id": wish.track_id,
         "width": wish.width,

@@ -40,8 +40,16 @@ def sent(found: Subscriptions) -> list[TrackIds]:
 
 def test_wishes_for_tracks_that_never_come_do_not_grow_and_the_oldest_goes() -> None:
     found = subscriptions()
-    assert found.wish(Wish(f"S{number}", "T") for number in range(1_000)) == 0
+    for number in range(1_000):
+        assert found.wish([Wish(f"S{number}", "T")]) == 0
     assert [stream_id for stream_id, _ in found.wished] == [f"S{number}" for number in range(995, 1_000)]
+
+
+def test_of_wishes_asked_for_together_the_first_are_granted() -> None:
+    found = subscriptions()
+    found.wish([Wish("old", "T")])
+    assert found.wish(Wish(f"S{number}", "T") for number in range(LIMIT + 2)) == 2
+    assert [stream_id for stream_id, _ in found.wished] == [f"S{number}" for number in range(LIMIT)]
 
 
 def test_a_wish_that_is_being_fulfilled_makes_room_for_none() -> None:

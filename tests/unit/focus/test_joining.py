@@ -239,7 +239,7 @@ def test_while_two_rooms_fit_an_invite_waits_for_its_member_event() -> None:
     assert stage.focus.snapshot()["counts"]["invites_waiting"] == 1
     stage.send(alice, Candidates(alice.envelope(), ()))
     stage.state(member_event(alice.user_id, alice.named), room=OTHER_ROOM)
-    assert alice.last(Answer)
+    assert alice.leg is not None
     assert stage.focus.snapshot()["calls"][0]["room_id"] == OTHER_ROOM
     # Its candidates had been kept, so its next message is in order.
     stage.send(alice, SelectAnswer(alice.envelope(), "another"))

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import random
+
+from sfu.conference.conference import LocalMedia
+from sfu.conference.ids import IdSource
+from sfu.config import SfuConfig
+from sfu.negotiation.parameters import Fingerprint
+from sfu.plane import EncodingSpec, RemoveTrack, SetTrack
+from sfu.units import NO_RID, Instant, Kind, Mid, TrackHandle, TransportId, after_s
+from signalling.focus.calls import Calls, LiveCall
+from signalling.focus.leg import Admitted, CallKey, Connected, Dialled, Leg, LegKey
+from signalling.focus.ordering import Ordering
+
+NOW = Instant(5)
+KEY = CallKey("!r:x", "conf")
+
+
+def new_calls() -> Calls:
+    local = LocalMedia(Fingerprint("sha-256", "AB"), ())
+    return Calls(local, SfuConfig(), random.Random(1), IdSource())
+
+
+def add_leg(calls: Calls, call: LiveCall, name: str, number: int, until_s: float = 60.0) -> Leg:
+    leg = Leg(
+        key=LegKey(call.key, name, "D"),
+        dialled=Dialled(name, "D", call.key.conf_id, "call"),
+        session_id="s",
+        transport=TransportId(number),
+        standing=Admitted(after_s(NOW, until_s)),
+        connection=Connected(),
+        ordering=Ordering(5.0),
+    )
+    calls.add(leg)
+    return leg
+
+
+def test_a_leg_is_found_by_each_of_its_names_until_it_is_removed() -> None:
+    calls = new_calls()
+    call = calls.open(KEY)
+    leg = add_leg(calls, call, "@a:x", 1)
+    assert calls.open(KEY) is call
+    assert calls.call(KEY) is call
+    found = calls.leg(leg.transport), calls.leg_of(leg.key), calls.dialled(leg.dialled)
+    assert found == (leg, leg, leg)
+    assert calls.call_of(leg) is call
+    assert list(calls) == [call]
+    assert calls.legs == (leg,)
+    calls.remove(leg)
+    gone = calls.leg(leg.transport), calls.leg_of(leg.key), calls.dialled(leg.dialled), calls.call(KEY)
+    assert gone == (None,) * 4
+    assert len(calls) == 0
+
+
+def test_a_call_lives_as_long_as_somebody_is_in_it() -> None:
+    calls = new_calls()
+    call = calls.open(KEY)
+    first, second = add_leg(calls, call, "@a:x", 1), add_leg(calls, call, "@b:x", 2)
+    calls.remove(first)
+    assert calls.call(KEY) is call
+    calls.remove(second)
+    assert calls.call(KEY) is None
+    assert calls.open(KEY).conference.id != call.conference.id
+
+
+def test_tracks_are_known_by_their_call_while_they_are_there() -> None:
+    calls = new_calls()
+    call = calls.open(KEY)
+    track = SetTrack(TrackHandle(3), TransportId(1), Mid("0"), Kind.AUDIO, (), (EncodingSpec(NO_RID),), {})
+    calls.pass_on(call, [track])
+    assert calls.call_of_track(TrackHandle(3)) is call
+    calls.pass_on(call, [RemoveTrack(TrackHandle(3)), RemoveTrack(TrackHandle(4))])
+    assert calls.call_of_track(TrackHandle(3)) is None
+
+
+def test_only_what_was_touched_is_asked_when_it_is_due() -> None:
+    calls = new_calls()
+    call, other = calls.open(KEY), calls.open(CallKey("!r:x", "other"))
+    leg = add_leg(calls, call, "@a:x", 1, until_s=10.0)
+    add_leg(calls, other, "@b:x", 2, until_s=20.0)
+    calls.turn_ended()
+    assert calls.next_timeout() == after_s(NOW, 10)
+    leg.standing = Admitted(after_s(NOW, 30))
+    calls.turn_ended()
+    assert calls.next_timeout() == after_s(NOW, 10)
+    calls.touch(call)
+    calls.turn_ended()
+    assert calls.next_timeout() == after_s(NOW, 20)
+    assert calls.due(after_s(NOW, 25)) == [other]
+
+
+def test_a_call_that_is_over_is_never_due() -> None:
+    calls = new_calls()
+    leg = add_leg(calls, calls.open(KEY), "@a:x", 1)
+    calls.turn_ended()
+    calls.remove(leg)
+    calls.turn_ended()
+    assert calls.next_timeout() is None
+    assert calls.due(after_s(NOW, 600)) == []

@@ -92,7 +92,7 @@ class Invitations:
         except (MatrixRequestError, TransportError) as error:
             self._refusals.refuse(_COUNTED, "failed", room=room_id, error=str(error)[:200])
         else:
-            self._refusals.accept(_COUNTED)
+            self._refusals.accept(_COUNTED, "joined")
             _log.info("room_joined", room=room_id)
         finally:
             self._waiting.discard(room_id)

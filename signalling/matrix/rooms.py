@@ -62,14 +62,14 @@ class Rooms:
         self._stale = set(self._rooms)
 
     async def read_all(self) -> None:
-        """Read the rooms that no sync told of, being quiet, and lose those that we are in no more."""
+        """Read the quiet rooms, that no sync told of, and lose those that we are in no more."""
         answer = await self._session.request("GET", "/_matrix/client/v3/joined_rooms")
         listed = answer.get("joined_rooms")
         if not isinstance(listed, list):
             self._count_malformed(1)
             return
         joined = {room_id for room_id in listed if isinstance(room_id, str)}
-        for room_id in sorted(self._rooms - joined):
+        for room_id in sorted(self._stale - joined):
             await self._lose(room_id)
         await self._read({room_id: () for room_id in sorted(joined) if self._is_unread(room_id)})
 

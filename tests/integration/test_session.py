@@ -15,6 +15,7 @@ from signalling.config import MatrixConfig, Secrets
 from signalling.matrix import session as session_module
 from signalling.matrix.session import MatrixSession
 from signalling.store import Store
+from tests.support.eventually import eventually
 from tests.support.homeserver import new_user
 from tests.support.scripted_homeserver import (
     DEVICE_ID,
@@ -178,8 +179,7 @@ async def test_a_homeserver_that_is_away_at_the_start_is_waited_for(store: Store
         url = scripted.url
     async with session_at(url, store) as session, asyncio.TaskGroup() as tasks:
         opening = tasks.create_task(session.open())
-        while session.trouble is None or "reached" not in session.trouble:  # noqa: ASYNC110  # a word in a value, no event
-            await asyncio.sleep(0.01)
+        await eventually(lambda: session.trouble is not None and "reached" in session.trouble)
         assert not opening.done()
         async with ScriptedHomeserver(port=int(url.rpartition(":")[2])):
             await opening

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 PREFIX: Final = "/_matrix/client/v3"
 USER_ID: Final = "@focus:localhost"
@@ -57,7 +57,8 @@ UNKNOWN_TOKEN: Final = error("M_UNKNOWN_TOKEN", 401)
 class ScriptedHomeserver:
     """Use as `async with ScriptedHomeserver() as homeserver:`.
 
-    Paths are matched by their beginning; scripted answers are given once each, in order, then the usual one.
+    Paths are matched by their beginning, the longest first; scripted answers are given
+    once each, in order, then the usual one.
     A sync without a scripted answer waits until there is one.
     """
 
@@ -132,12 +133,15 @@ class ScriptedHomeserver:
         return answer.response()
 
     async def _choose(self, path: str) -> Answer:
-        for beginning, script in self._scripts.items():
-            if script and path.startswith(beginning):
-                return script.popleft()
+        scripts = {beginning: script for beginning, script in self._scripts.items() if script}
+        beginning = _longest(scripts, path)
+        if beginning is not None:
+            return scripts[beginning].popleft()
         if path == "/sync":
             return await self._syncs.get()
-        return next(
-            (answer for beginning, answer in self.usual.items() if path.startswith(beginning)),
-            error("M_UNRECOGNIZED", 404),
-        )
+        beginning = _longest(self.usual, path)
+        return error("M_UNRECOGNIZED", 404) if beginning is None else self.usual[beginning]
+
+
+def _longest(beginnings: Iterable[str], path: str) -> str | None:
+    return max((one for one in beginnings if path.startswith(one)), key=len, default=None)

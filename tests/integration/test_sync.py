@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import json
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -42,7 +42,11 @@ pytestmark = pytest.mark.integration
 
 SINCE_FACT = f"since {USER_ID} {DEVICE_ID}"
 ENVELOPE = Envelope("call", "PARTY", "conf", "ALICEDEVICE", "session", "sfu", seq=0)
-HANGUP = {"type": "m.call.hangup", "sender": "@alice:localhost", "content": Hangup(ENVELOPE).content()}
+HANGUP: Final[dict[str, Any]] = {
+    "type": "m.call.hangup",
+    "sender": "@alice:localhost",
+    "content": Hangup(ENVELOPE).content(),
+}
 
 
 @pytest.fixture(autouse=True)

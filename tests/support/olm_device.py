@@ -88,9 +88,10 @@ class OlmDevice:
                 return dict(json.loads(session.decrypt(message)))
             except vodozemac.OlmDecryptionException:
                 continue
-        session, plaintext = self._account.create_inbound_session(
-            vodozemac.Curve25519PublicKey.from_base64(content["sender_key"]), message.to_pre_key()
-        )
+        prekey = message.to_pre_key()
+        assert prekey is not None
+        sender_key = vodozemac.Curve25519PublicKey.from_base64(content["sender_key"])
+        session, plaintext = self._account.create_inbound_session(sender_key, prekey)
         self._sessions.append(session)
         return dict(json.loads(plaintext))
 

@@ -27,7 +27,6 @@ from sfu.transport.sctp import (
     SendOutcome,
     TextReceived,
 )
-from sfu.transport.sctp_check import SctpFault
 from sfu.units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -197,10 +196,6 @@ class LegTransport:
                 assert_never(event)
 
     def _open_channel(self, stream: int, label: str) -> None:
-        if not self._messages.take(self._clock()):
-            # Each opening is remembered for the life of the leg, so openings are rationed like messages.
-            self._metrics.sctp_faults.labels(SctpFault.TOO_MANY_CHANNELS.value).inc()
-            return
         if not self._streams and self._connected_at is not None:
             self._metrics.joins.labels("data_channel", "ok").inc()
             elapsed_s = (self._clock() - self._connected_at) / NS_PER_S

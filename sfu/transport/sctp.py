@@ -63,6 +63,10 @@ that stops reading costs more, and what it reads later is older."""
 
 MAX_CHANNELS: Final = 8
 """Open data channels of a leg. Clients use one."""
+OPENINGS_PER_S: Final = 0.2
+OPENINGS_AT_ONCE: Final = 16
+"""Channels that a leg may open, closed ones too. Lower: a client that opens another for each purpose is cut
+off. Higher: a peer that opens and closes costs a turn of the engine each time, and its numbers are kept."""
 MAX_LABEL_BYTES: Final = 256
 
 MAX_CHUNKS_PER_S: Final = 2_000
@@ -172,6 +176,7 @@ class SctpTransport(RTCSctpTransport):
         self._clock = clock
         self._tell = emit
         self._chunks = TokenBucket(MAX_CHUNKS_PER_S, MAX_CHUNKS_PER_S)
+        self._openings = TokenBucket(OPENINGS_PER_S, OPENINGS_AT_ONCE)
         self._exceptions = 0
         self._rto = RTO_INITIAL_S
 
@@ -258,8 +263,8 @@ class SctpTransport(RTCSctpTransport):
             await self._receive_control(stream_id, data)
             return
         if stream_id not in self._data_channels:
-            return
-        if pp_id == WEBRTC_STRING:
+            self._tell(PacketRefused(SctpFault.CHANNEL))
+        elif pp_id == WEBRTC_STRING:
             self._receive_text(stream_id, data)
         elif pp_id == WEBRTC_STRING_EMPTY:
             self._tell(TextReceived(stream_id, ""))
@@ -285,7 +290,7 @@ class SctpTransport(RTCSctpTransport):
             await super()._data_channel_receive(stream_id, WEBRTC_DCEP, data)
         elif kind != DATA_CHANNEL_OPEN or known or not _is_good_open(data):
             self._tell(PacketRefused(SctpFault.CHANNEL))
-        elif len(self._data_channels) >= MAX_CHANNELS:
+        elif len(self._data_channels) >= MAX_CHANNELS or not self._openings.take(self._clock()):
             self._tell(PacketRefused(SctpFault.TOO_MANY_CHANNELS))
         else:
             await super()._data_channel_receive(stream_id, WEBRTC_DCEP, data)

@@ -56,6 +56,8 @@ from sfu.transport.sctp import (
     MAX_CHUNKS_PER_S,
     MAX_QUEUED_BYTES,
     MAX_UNFINISHED_CHUNKS,
+    OPENINGS_AT_ONCE,
+    OPENINGS_PER_S,
     SEND_MESSAGE_BYTES,
     SendOutcome,
 )
@@ -569,6 +571,37 @@ async def test_a_leg_opens_only_so_many_channels() -> None:
         await asyncio.sleep(1)
         assert len(wire.of(DataChannelOpened)) == MAX_CHANNELS
     assert wire.counted("focus_sctp_faults_total", reason="too_many_channels") == 1
+
+
+@virtually
+async def test_a_leg_that_opens_and_closes_channels_all_the_time_is_refused_for_a_while() -> None:
+    wire = virtual_wire()
+    async with joined(wire) as first:
+        stream, channel = first.stream, first
+        for _ in range(OPENINGS_AT_ONCE - 1):
+            channel.close()
+            await channel.closed.wait()
+            channel = await wire.open_channel("again")
+        channel.close()
+        await channel.closed.wait()
+        await send_raw(wire, stream, WEBRTC_DCEP, pack("!BBHLHH", 3, 0, 0, 0, 0, 0))
+        await asyncio.sleep(0.1)
+        assert len(wire.of(DataChannelOpened)) == OPENINGS_AT_ONCE
+        assert wire.counted("focus_sctp_faults_total", reason="too_many_channels") == 1
+        await asyncio.sleep(2 / OPENINGS_PER_S)
+        await wire.open_channel("later")
+        await wire.hears(DataChannelOpened, OPENINGS_AT_ONCE + 1)
+
+
+@virtually
+async def test_a_message_on_a_channel_that_was_never_opened_is_counted_and_ends_nothing() -> None:
+    wire = virtual_wire()
+    async with joined(wire) as channel:
+        await send_raw(wire, 100, WEBRTC_STRING, b"hello?")
+        channel.send("still here")
+        assert (await wire.hears(DataReceived)).text == "still here"
+        assert len(wire.told) == 3
+    assert wire.counted("focus_sctp_faults_total", reason="channel") == 1
 
 
 @pytest.mark.parametrize(

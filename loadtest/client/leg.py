@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from loadtest.client.scene import Party, Scene
     from loadtest.client.signalling import MatrixClient
     from loadtest.client.subscriber import Subscriber
+    from signalling.events.metadata import StreamMetadata
     from signalling.events.room_state import FocusDevice
 
 LAYERS: Final = "org.matrix_focus.layers"
@@ -59,6 +60,10 @@ class RuleBreaks:
     answer_pings: bool = True
     answer_offers: bool = True
     obey_layers: bool = True
+    obey_hangups: bool = True
+    """Without it, a leg that the focus has ended goes on as if it had not been told."""
+    metadata_owner: Party | None = None
+    """Claimed to own the streams that are published."""
     lifetime_ms: int = to_device.DEFAULT_LIFETIME_MS
     mangle_sdp: Callable[[str], str] | None = None
     """Is given each description of ours on its way out."""
@@ -165,7 +170,8 @@ class Leg:
         self._end("vanished")
 
     def abandon(self) -> None:
-        """End this side; the focus learns of it by the next invite."""
+        """End this side without a word; the focus learns of it by the next invite."""
+        self._transport.drop()
         self._end("replaced")
 
     # --- to-device ---------------------------------------------------------------------------------------
@@ -189,7 +195,8 @@ class Leg:
                 self._end(f"rejected: {message.reason}")
             case to_device.Hangup():
                 self._seen.hangups.append(message.reason)
-                self._end(f"hung up: {message.reason}")
+                if self.terms.breaks.obey_hangups:
+                    self._end(f"hung up: {message.reason}")
             case to_device.Candidates():
                 for candidate in message.candidates:
                     await self._transport.add_candidate(candidate.candidate)
@@ -210,6 +217,14 @@ class Leg:
     def say_raw(self, message: str | bytes) -> None:
         """Send anything on the data channel."""
         self._transport.send_message(message)
+
+    def open_channel(self, label: str) -> asyncio.Queue[str | bytes]:
+        """Open one more data channel, which no focus wants; what comes on it."""
+        return self._transport.open_channel(label)
+
+    async def send_datagram(self, data: bytes) -> None:
+        """Send anything as one datagram on the way that ICE has chosen."""
+        await self._transport.send_datagram(data)
 
     # --- media -------------------------------------------------------------------------------------------
 
@@ -241,12 +256,12 @@ class Leg:
             return
         self._sync_tracks()
         offer = self._mangled(self._negotiation.make_offer())
-        self.say(data_channel.Negotiate("offer", offer, self._publisher.metadata()))
+        self.say(data_channel.Negotiate("offer", offer, self._metadata()))
 
     def tell_metadata(self) -> None:
         """Tell the focus of mutes."""
         if self.ready.is_set():
-            self.say(data_channel.MetadataChanged(self._publisher.metadata()))
+            self.say(data_channel.MetadataChanged(self._metadata()))
 
     # --- helpers: dialling -------------------------------------------------------------------------------
 
@@ -263,7 +278,7 @@ class Leg:
             self._envelope(),
             offer,
             self.terms.breaks.lifetime_ms,
-            self._publisher.metadata(),
+            self._metadata(),
             invitee=self.terms.focus.user_id,
         )
         self._scene.note_invite(self.terms.party, _now())
@@ -343,6 +358,12 @@ class Leg:
         self._seq += 1
         return envelope if breaks.sequence_numbers else replace(envelope, seq=None)
 
+    def _metadata(self) -> tuple[StreamMetadata, ...]:
+        metadata, owner = self._publisher.metadata(), self.terms.breaks.metadata_owner
+        if owner is None:
+            return metadata
+        return tuple(replace(stream, user_id=owner.user_id, device_id=owner.device_id) for stream in metadata)
+
     # --- helpers: the data channel -----------------------------------------------------------------------
 
     def _take_message(self, text: str) -> None:
@@ -379,8 +400,7 @@ class Leg:
                 if answer is None:
                     return
                 self._seen.offers_answered += 1
-                metadata = self._publisher.metadata()
-                self.say(data_channel.Negotiate("answer", self._mangled(answer), metadata))
+                self.say(data_channel.Negotiate("answer", self._mangled(answer), self._metadata()))
         except SdpError as error:
             self._seen.violations.append(f"{message.description_type}: {error}")
             return

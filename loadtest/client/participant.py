@@ -19,6 +19,7 @@ from loadtest.client.room import Room
 from loadtest.client.scene import Party, Scene
 from loadtest.client.signalling import Account, MatrixClient, MatrixRefusedError
 from loadtest.client.subscriber import Subscriber
+from loadtest.client.transport import TransportFailedError
 from loadtest.media.audio import FRAME_MS
 from sfu.errors import ParseError
 from sfu.units import NS_PER_S, Instant, Kind
@@ -221,6 +222,21 @@ class Participant:
         """Send anything on the data channel."""
         if self._leg is not None:
             self._leg.say_raw(message)
+
+    def open_channel(self, label: str) -> asyncio.Queue[str | bytes]:
+        """Open one more data channel; what comes on it.
+
+        Raises:
+            TransportFailedError: there is no leg, or it has no connection.
+        """
+        if self._leg is None:
+            raise TransportFailedError("no leg to open a channel on")
+        return self._leg.open_channel(label)
+
+    async def send_datagram(self, data: bytes) -> None:
+        """Send the focus any datagram from the address that it knows as this leg's."""
+        if self._leg is not None:
+            await self._leg.send_datagram(data)
 
     @property
     def room(self) -> Room:

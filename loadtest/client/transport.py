@@ -141,6 +141,24 @@ class LegTransport:
         if self._channel is not None and self._channel.readyState == "open":
             self._channel.send(message)
 
+    def open_channel(self, label: str) -> asyncio.Queue[str | bytes]:
+        """Open one more data channel; what comes on it.
+
+        Raises:
+            TransportFailedError: there is no connection.
+        """
+        if self._sctp is None:
+            raise TransportFailedError("no connection to open a channel on")
+        messages: asyncio.Queue[str | bytes] = asyncio.Queue()
+        channel = RTCDataChannel(self._sctp, RTCDataChannelParameters(label=label))
+        channel.on("message", messages.put_nowait)
+        return messages
+
+    async def send_datagram(self, data: bytes) -> None:
+        """Send anything as it is; lost where there is no connection."""
+        with contextlib.suppress(ConnectionError):
+            await self._ice.send(data)
+
     async def send_media(self, packets: Sequence[bytes], *, is_rtcp: bool) -> None:
         """Encrypt and send packets; lost where there is no connection."""
         if self._dtls.state != "connected" or self.closed.is_set():

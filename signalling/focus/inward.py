@@ -79,7 +79,8 @@ class Inward:
 
     def data_received(self, now: Instant, leg: Leg, given: DataReceived) -> Outputs:
         """Do what a message asks for; one that can't be read is refused, and everything else goes on."""
-        if not _is_adopted(leg, given.channel):
+        channel = leg.channel
+        if not (isinstance(channel, OpenChannel) and channel.number == given.channel):
             return [Count("messages_refused", {"reason": ErrorCode.SECOND_CHANNEL})]
         try:
             message = data_channel.parse_message(given.text)
@@ -95,8 +96,7 @@ class Inward:
             case data_channel.Ping():
                 return self._outward.say(now, leg, data_channel.Pong())
             case data_channel.Pong():
-                if isinstance(leg.channel, OpenChannel):
-                    leg.channel.pong_received()
+                channel.pong_received()
                 self._calls.touch(self._calls.call_of(leg))
                 return []
             case data_channel.Speakers() | data_channel.Error() | data_channel.Unknown():

@@ -170,14 +170,16 @@ class Stage:
         limits: LimitsConfig | None = None,
         *,
         config: SfuConfig | None = None,
+        identity: tuple[str, str] = (FOCUS_USER, FOCUS_DEVICE),
     ) -> None:
+        self.identity = identity
         self.now = Instant(1_000_000_000)
         self.wall = WallTime(0)
         config = config or SfuConfig()
         if limits is not None:
             config = replace(config, limits=limits)
         self.focus = Focus(
-            (FOCUS_USER, FOCUS_DEVICE),
+            identity,
             LocalMedia(
                 Fingerprint("sha-256", ":".join(["CD"] * 32)),
                 (Candidate("192.0.2.1", 10_000, 2_130_706_431),),
@@ -330,7 +332,7 @@ class Stage:
 
     def _check_number(self, user_id: str, device_id: str, message: to_device.ToDeviceMessage) -> None:
         envelope = message.envelope
-        assert (envelope.party_id, envelope.device_id) == (FOCUS_DEVICE, FOCUS_DEVICE)
+        assert {envelope.party_id, envelope.device_id} == {self.identity[1]}
         assert envelope.sender_session_id == to_device.FOCUS_SESSION_ID
         key = user_id, device_id, envelope.call_id
         if envelope.seq is not None:

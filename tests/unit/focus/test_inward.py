@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 
 import pytest
 from hypothesis import given
@@ -263,10 +264,17 @@ def test_a_track_in_a_codec_that_the_client_can_not_decode_is_said() -> None:
 
 @given(st.text(max_size=60) | st.recursive(st.none() | st.text(max_size=5), st.lists).map(json.dumps))
 def test_any_text_on_a_channel_is_survived(text: str) -> None:
-    stage = Stage()
-    alice = stage.join("alice")
+    stage, alice = long_call()
+    stage.pass_ms(300)
     stage.say(alice, text)
     assert stage.focus.snapshot()["counts"]["participants"] == 1
+    stage.say(alice, Pong())
+
+
+@cache
+def long_call() -> tuple[Stage, Client]:
+    stage = Stage()
+    return stage, stage.join("alice")
 
 
 # --- subscriptions ------------------------------------------------------------------------------------------

@@ -1,0 +1,154 @@
+"""Whole calls: a real Synapse, `focus serve` as an operator starts it, and participants on the wire."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.eventually import eventually
+from tests.support.focus_process import RunningFocus, running_focus
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from loadtest.client.participant import Participant
+    from loadtest.homeserver.server import Homeserver
+
+pytestmark = pytest.mark.e2e
+
+FRAMES = {"audio": 50, "video": 15}
+"""About a second of each."""
+PATIENCE_S = 30.0
+
+
+@pytest.fixture
+async def focus(homeserver: Homeserver, tmp_path: Path) -> AsyncIterator[RunningFocus]:
+    async with running_focus(homeserver, tmp_path) as running:
+        yield running
+
+
+def counts(receiver: Participant, *senders: Participant) -> list[int]:
+    """Frames that somebody decoded of others, for each of them and kind."""
+    return [receiver.observations.frames_decoded(sender.party, kind) for sender in senders for kind in FRAMES]
+
+
+async def see_and_hear_each_other(*people: Participant) -> None:
+    """Wait until everybody has decoded another second of everybody else's sound and pictures."""
+    others = {one: [other for other in people if other is not one] for one in people}
+    before = {one: counts(one, *others[one]) for one in people}
+
+    def is_enough(one: Participant) -> bool:
+        more = [*FRAMES.values()] * len(others[one])
+        return all(
+            now >= then + wanted
+            for now, then, wanted in zip(counts(one, *others[one]), before[one], more, strict=True)
+        )
+
+    await eventually(lambda: all(is_enough(one) for one in people), PATIENCE_S)
+    for one in people:
+        assert one.observations.wrong_frames() == 0
+        assert one.observations.violations == []
+        assert one.observations.errors == []
+
+
+async def test_people_see_and_hear_each_other_and_the_focus_knows_of_it(focus: RunningFocus) -> None:
+    async with focus.call("alice", "bob", "carol") as (alice, bob, carol):
+        await alice.join()
+        await bob.join()
+        await see_and_hear_each_other(alice, bob)
+        await carol.join()
+        await see_and_hear_each_other(alice, bob, carol)
+
+        status = await focus.status()
+        assert status["plane"] == "reference"
+        assert status["ready"] is True
+        counted = [status[name] for name in ("calls", "participants", "tracks", "subscriptions")]
+        assert counted == [1, 3, 6, 12]
+        (call,) = await focus.calls()
+        assert call["conf_id"] == alice.conf_id
+        assert {member["user_id"]: member["state"] for member in call["members"]} == {
+            one.party.user_id: "connected" for one in (alice, bob, carol)
+        }
+
+        await bob.leave()
+        await eventually(lambda: bob.party not in alice.observations.announced)
+        await see_and_hear_each_other(alice, carol)
+        await alice.leave()
+        await carol.leave()
+        await focus.until(lambda status: status["calls"] == 0)
+
+
+async def test_a_smaller_picture_comes_without_a_gap(focus: RunningFocus) -> None:
+    async with focus.call("alice", "bob") as (alice, bob):
+        await alice.join()
+        await bob.join()
+        await see_and_hear_each_other(alice, bob)
+        seen = bob.observations.track(alice.party, "video")
+        assert seen.current_layer == "f"
+        await bob.subscribe_size(90)
+        await eventually(lambda: seen.current_layer == "q")
+        await see_and_hear_each_other(alice, bob)
+        await bob.subscribe_size(360)
+        await eventually(lambda: seen.current_layer == "f")
+        assert (seen.id_jumps, seen.wrong_frames) == (0, 0)
+
+
+async def test_who_is_put_out_of_the_room_is_put_out_of_the_call(focus: RunningFocus) -> None:
+    async with focus.call("alice", "bob") as (alice, bob):
+        await alice.join()
+        await bob.join()
+        await see_and_hear_each_other(alice, bob)
+        await alice.room.kick(bob.party.user_id)
+        await eventually(lambda: bob.party not in alice.observations.announced)
+        await eventually(lambda: bob.observations.hangups)
+        (call,) = await focus.calls()
+        assert [member["user_id"] for member in call["members"]] == [alice.party.user_id]
+
+
+async def test_everybody_is_hung_up_when_the_focus_ends_and_calls_again_when_it_is_back(
+    focus: RunningFocus,
+) -> None:
+    async with focus.call("alice", "bob", redial_after_s=1.0) as (alice, bob):
+        await alice.join()
+        await bob.join()
+        await see_and_hear_each_other(alice, bob)
+        await focus.process.stop()
+        assert focus.process.status == 0
+        await eventually(lambda: alice.observations.hangups and bob.observations.hangups)
+        await focus.process.start()
+        await focus.process.wait_ready()
+        await see_and_hear_each_other(alice, bob)
+
+
+async def test_everybody_is_back_after_the_focus_was_killed(focus: RunningFocus) -> None:
+    async with focus.call("alice", "bob", redial_after_s=0.5) as (alice, bob):
+        await alice.join()
+        await bob.join()
+        await see_and_hear_each_other(alice, bob)
+        await focus.process.kill()
+        assert not alice.observations.hangups
+        await focus.process.start()
+        await focus.process.wait_ready()
+        await eventually(lambda: alice.observations.hangups and bob.observations.hangups)
+        await see_and_hear_each_other(alice, bob)
+
+
+async def test_media_goes_on_while_the_homeserver_hangs(own_homeserver: Homeserver, tmp_path: Path) -> None:
+    more = {"matrix": {"sync_timeout_ms": 1_000, "request_timeout_s": 1.0}}
+    async with (
+        running_focus(own_homeserver, tmp_path, more) as focus,
+        focus.call("alice", "bob") as (alice, bob),
+    ):
+        await alice.join()
+        await bob.join()
+        await see_and_hear_each_other(alice, bob)
+        own_homeserver.pause()
+        try:
+            await focus.until(lambda status: not status["ready"])
+            await see_and_hear_each_other(alice, bob)
+        finally:
+            own_homeserver.resume()
+        await focus.until(lambda status: status["ready"])
+        await see_and_hear_each_other(alice, bob)

@@ -28,6 +28,10 @@ HELD_S: Final = 1.0
 """How long they are kept: as long as a packet cache keeps packets."""
 
 
+MAX_NAMES: Final = 2_048
+"""SSRCs whose names are remembered: twice what a transport admits at once. The oldest go."""
+
+
 @dataclass(frozen=True, slots=True)
 class StreamName:
     """Where an RTP stream belongs."""
@@ -62,8 +66,10 @@ class Bindings:
         return packet.extension(self._ids.get(extension))
 
     def remember(self, ssrc: Ssrc, name: StreamName) -> None:
-        """This SSRC belongs there; more SSRCs than a transport admits are never remembered."""
+        """This SSRC belongs there."""
         self._names[ssrc] = name
+        if len(self._names) > MAX_NAMES:
+            del self._names[next(iter(self._names))]
 
     def name_of(self, packet: RtpPacket) -> StreamName | None:
         """Where a packet belongs, as known or as it says itself; None: neither."""

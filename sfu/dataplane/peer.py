@@ -53,7 +53,6 @@ class Peer:
         self._drops = drops
         self._cname = cname
         self._arrivals = TwccReceiver(FEEDBACK_SSRC)
-        self._used_ssrcs: set[Ssrc] = {FEEDBACK_SSRC}
 
     def secure(self, session: SrtpSession) -> list[Transmit]:
         """Use these keys from now on; what to send of the packets that waited for them."""
@@ -94,14 +93,12 @@ class Peer:
         """Something goes to it.
 
         Raises:
-            LocalError: one of its SSRCs was used on this transport before (packet rule 3).
+            LocalError: its SSRC is that of another, or ours as a receiver.
         """
-        ssrcs = {ssrc for ssrc in (route.spec.ssrc, route.spec.rtx_ssrc) if ssrc is not None}
-        used = ssrcs & self._used_ssrcs
-        if used:
-            raise LocalError(f"SSRCs {sorted(used)} of route {route.spec.route} were used before")
-        self._used_ssrcs |= ssrcs
-        self.routes[route.spec.ssrc] = route
+        ssrc = route.spec.ssrc
+        if ssrc in self.routes or ssrc == FEEDBACK_SSRC:
+            raise LocalError(f"SSRC {ssrc} of route {route.spec.route} is taken")
+        self.routes[ssrc] = route
 
     def remove_route(self, route: Route) -> list[Transmit]:
         """Something goes to it no more; what to say of that."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sfu.dataplane.reception import Received
     from sfu.dataplane.translation import Translation
     from sfu.dataplane.transport import Transport
+    from sfu.plane import DropReason
     from sfu.streams.cache import CacheBudget
     from sfu.units import Instant, PayloadType, Ssrc
 
@@ -34,8 +35,10 @@ class Resender(Protocol):
         """A packet was sent under this number, made of what was received."""
         ...
 
-    def resend(self, now: Instant, seqs: Sequence[int], translation: Translation) -> list[Transmit]:
-        """Send again what can be of the packets asked for."""
+    def resend(
+        self, now: Instant, seqs: Sequence[int], translation: Translation
+    ) -> list[Transmit | DropReason]:
+        """Send again what can be of the packets asked for, in their order."""
         ...
 
     def close(self) -> None:
@@ -78,16 +81,19 @@ class RtxResender:
             head,
         )
 
-    def resend(self, now: Instant, seqs: Sequence[int], translation: Translation) -> list[Transmit]:
+    def resend(
+        self, now: Instant, seqs: Sequence[int], translation: Translation
+    ) -> list[Transmit | DropReason]:
         """Send what is in the cache still."""
-        makings = {sent.seq: (sent, received) for sent, received in self._cached(now, seqs)}
-        allowed = self._policy.answer(now, list(makings), self._transport.round_trip_ms)
-        transmits = []
-        for seq in allowed:
-            transmit = self._send(now, *makings[seq], translation)
-            if transmit is not None:
-                transmits.append(transmit)
-        return transmits
+        cached = {sent.seq: (sent, received) for sent, received in self._cached(now, seqs)}
+        outcomes = []
+        for seq in self._policy.answer(now, list(cached), self._transport.round_trip_ms):
+            packet = self._packet(*cached[seq], translation)
+            if packet is not None and self._transport.resends.take(len(packet.payload)):
+                outcome = self._transport.send_rtp(now, packet, translation.stamping)
+                self._next_seq += isinstance(outcome, Transmit)
+                outcomes.append(outcome)
+        return outcomes
 
     def close(self) -> None:
         """Nothing is kept here."""
@@ -100,16 +106,15 @@ class RtxResender:
                 if cached is not None:
                     yield sent, cached.packet
 
-    def _send(
-        self, now: Instant, sent: _Sent, received: Received, translation: Translation
-    ) -> Transmit | None:
+    def _packet(self, sent: _Sent, received: Received, translation: Translation) -> RtpPacket | None:
+        """It, made again; None where the subscriber has no RTX for its codec."""
         form = translation.format_of(sent.payload_type)
         if form is None or form.rtx_payload_type is None:
             return None
         payload = received.packet.payload
         if received.vp8 is not None:
             payload = sent.head + payload[received.vp8.size_bytes :]
-        packet = RtpPacket(
+        return RtpPacket(
             form.rtx_payload_type,
             self._next_seq & 0xFFFF,
             sent.timestamp,
@@ -118,13 +123,6 @@ class RtxResender:
             received.packet.marker,
             translation.elements(received.packet.extensions),
         )
-        if not self._transport.resends.take(len(payload)):
-            return None
-        outcome = self._transport.send_rtp(now, packet, translation.stamping)
-        if not isinstance(outcome, Transmit):
-            return None
-        self._next_seq += 1
-        return outcome
 
 
 class RepeatResender:
@@ -139,16 +137,16 @@ class RepeatResender:
         """Keep it."""
         self._cache.store(now, seq, transmit.data, len(transmit.data))
 
-    def resend(self, now: Instant, seqs: Sequence[int], translation: Translation) -> list[Transmit]:
+    def resend(
+        self, now: Instant, seqs: Sequence[int], translation: Translation
+    ) -> list[Transmit | DropReason]:
         """Send what is kept still."""
         kept = {seq: found.packet for seq in seqs if (found := self._cache.lookup(now, seq)) is not None}
-        transmits = []
-        for seq in self._policy.answer(now, list(kept), self._transport.round_trip_ms):
-            if self._transport.resends.take(len(kept[seq])):
-                outcome = self._transport.send_datagram(kept[seq])
-                if isinstance(outcome, Transmit):
-                    transmits.append(outcome)
-        return transmits
+        return [
+            self._transport.send_datagram(kept[seq])
+            for seq in self._policy.answer(now, list(kept), self._transport.round_trip_ms)
+            if self._transport.resends.take(len(kept[seq]))
+        ]
 
     def close(self) -> None:
         """Give the memory back."""

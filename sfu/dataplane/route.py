@@ -174,7 +174,12 @@ class Route:
         self.nack_count += len(sequence_numbers)
         newest = self._sequence.next_seq - 1
         seqs = [newest - ((newest - number) & 0xFFFF) for number in sequence_numbers]
-        transmits = self._resender.resend(now, seqs, self._translation)
+        transmits = []
+        for outcome in self._resender.resend(now, seqs, self._translation):
+            if isinstance(outcome, Transmit):
+                transmits.append(outcome)
+            else:
+                self._drops[outcome] += 1
         self.retransmitted_packets_sent += len(transmits)
         return transmits
 

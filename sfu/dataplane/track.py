@@ -173,11 +173,6 @@ class Track:
             if route.source == ssrc:
                 route.transport.reports.hurry(now)
 
-    def close(self) -> None:
-        """The track is gone."""
-        for encoding in self.encodings:
-            encoding.close()
-
     def _take(self, now: Instant, encoding: Encoding, outcome: Received | DropReason) -> list[Transmit]:
         if isinstance(outcome, DropReason):
             self._drops[outcome] += 1

@@ -218,6 +218,32 @@ def serialise_message(message: DataMessage) -> str:
     return json.dumps({"type": message.type, "content": message.content()}, separators=(",", ":"))
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A message as it goes over the channel, and its type."""
+
+    type: str
+    text: str = field(repr=False)
+
+
+def frame_of(message: DataMessage) -> Frame:
+    """Any message, written."""
+    return Frame(message.type, serialise_message(message))
+
+
+def metadata_frame(metadata: str) -> Frame:
+    """A `MetadataChanged` of metadata that is written already (`metadata_text`)."""
+    content = f"{{{json.dumps(STABLE_KEY)}:{metadata}}}"
+    return Frame(METADATA_CHANGED, f'{{"type":{json.dumps(METADATA_CHANGED)},"content":{content}}}')
+
+
+def negotiate_frame(description_type: str, sdp: str, metadata: str) -> Frame:
+    """A `Negotiate` of metadata that is written already (`metadata_text`)."""
+    description = json.dumps({"type": description_type, "sdp": sdp}, separators=(",", ":"))
+    content = f'{{"description":{description},{json.dumps(STABLE_KEY)}:{metadata}}}'
+    return Frame(NEGOTIATE, f'{{"type":{json.dumps(NEGOTIATE)},"content":{content}}}')
+
+
 def _parse_subscription(source: Mapping[str, Any]) -> TrackSubscription:
     subscribe = as_list(source.get("subscribe", []), "subscribe", MAX_SUBSCRIPTIONS)
     unsubscribe = as_list(source.get("unsubscribe", []), "unsubscribe", MAX_SUBSCRIPTIONS)

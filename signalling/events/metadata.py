@@ -5,6 +5,7 @@ A message's metadata is always the complete picture of its sender's side (protoc
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -80,6 +81,17 @@ def parse_metadata(source: Mapping[str, Any]) -> tuple[StreamMetadata, ...] | No
 def metadata_content(streams: Iterable[StreamMetadata]) -> JsonObject:
     """The JSON object that goes under a metadata key."""
     return {stream.stream_id: _stream_content(stream) for stream in streams}
+
+
+def stream_text(stream: StreamMetadata) -> str:
+    """One stream's member of the JSON object that `metadata_content` is: `"id":{…}`."""
+    content = json.dumps(_stream_content(stream), separators=(",", ":"))
+    return f"{json.dumps(stream.stream_id)}:{content}"
+
+
+def metadata_text(streams: Iterable[str]) -> str:
+    """The JSON object of `metadata_content`, of streams that are written already."""
+    return f"{{{','.join(streams)}}}"
 
 
 def _parse_stream(stream_id: str, value: object) -> StreamMetadata:

@@ -9,6 +9,7 @@ from sfu.conference.conference import Conference
 from sfu.plane import RemoveTrack, SetTrack
 from sfu.units import earliest
 from signalling.focus.agenda import Agenda
+from signalling.focus.views import Views
 
 if TYPE_CHECKING:
     import random
@@ -28,6 +29,7 @@ class LiveCall:
     key: CallKey
     conference: Conference
     legs: dict[TransportId, Leg] = field(default_factory=dict)
+    views: Views = field(default_factory=Views)
 
     def next_timeout(self) -> Instant | None:
         """When something of the call or one of its legs is due."""
@@ -124,7 +126,7 @@ class Calls:
         if not call.legs:
             del self._by_key[call.key]
 
-    def pass_on(self, call: LiveCall, outputs: Iterable[ConferenceOutput]) -> None:
+    def note_tracks(self, call: LiveCall, outputs: Iterable[ConferenceOutput]) -> None:
         """Take notice of the tracks that a call's outputs set and remove."""
         for output in outputs:
             match output:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sfu.units import after_s, earliest
-from signalling.events.data_channel import METADATA_CHANGED, SPEAKERS, Negotiate, Ping
+from signalling.events.data_channel import METADATA_CHANGED, NEGOTIATE, SPEAKERS, Ping, frame_of
 from signalling.focus.allowance import Window
 
 if TYPE_CHECKING:
     from sfu.units import Instant
-    from signalling.events.data_channel import DataMessage
+    from signalling.events.data_channel import Frame
     from signalling.focus.settings import CallSettings
 
 MAX_PER_S: Final = 5
@@ -22,6 +22,7 @@ MAX_PER_S: Final = 5
 later. Higher: clients lay out, and ask for tracks, for each."""
 
 _STANDING_TYPES: Final = frozenset({METADATA_CHANGED, SPEAKERS})
+_PING: Final = frame_of(Ping())
 
 
 class ClosedChannel:
@@ -41,19 +42,19 @@ class OpenChannel:
         self.number = number
         self._settings = settings
         self._windows: dict[str, Window] = {}
-        self._waiting: dict[str, DataMessage] = {}
+        self._waiting: dict[str, Frame] = {}
         self._ping_at = after_s(now, settings.ping_interval_s)
         self._unanswered_at: Instant | None = None
 
-    def say(self, now: Instant, message: DataMessage) -> list[DataMessage]:
+    def say(self, now: Instant, frame: Frame) -> list[Frame]:
         """What of a message may go now: itself, or nothing. Descriptions always go."""
-        if isinstance(message, Negotiate):
-            return [message]
-        if self._window(message.type).take(now):
-            self._waiting.pop(message.type, None)
-            return [message]
-        if message.type in _STANDING_TYPES:
-            self._waiting[message.type] = message
+        if frame.type == NEGOTIATE:
+            return [frame]
+        if self._window(frame.type).take(now):
+            self._waiting.pop(frame.type, None)
+            return [frame]
+        if frame.type in _STANDING_TYPES:
+            self._waiting[frame.type] = frame
         return []
 
     def pong_received(self) -> None:
@@ -64,16 +65,16 @@ class OpenChannel:
         """Whether a ping has been unanswered for too long."""
         return self._unanswered_at is not None and now >= self._dead_at(self._unanswered_at)
 
-    def handle_timeout(self, now: Instant) -> list[DataMessage]:
+    def handle_timeout(self, now: Instant) -> list[Frame]:
         """What is due to be said."""
-        due: list[DataMessage] = []
+        due: list[Frame] = []
         for waiting in tuple(self._waiting.values()):
             due += self.say(now, waiting)
         if now >= self._ping_at:
             self._ping_at = after_s(now, self._settings.ping_interval_s)
             if self._unanswered_at is None:
                 self._unanswered_at = now
-            due.append(Ping())
+            due.append(_PING)
         return due
 
     def next_timeout(self) -> Instant | None:

@@ -28,7 +28,7 @@ from signalling.focus.memory import Memory
 from signalling.focus.outward import Outward
 from signalling.focus.places import Places
 from signalling.focus.restart import Replies
-from signalling.focus.rooms import Rooms
+from signalling.focus.rooms import Rooms, users_concerned
 from signalling.focus.snapshot import calls_snapshot, counts_of
 from signalling.focus.turn import (
     Count,
@@ -148,10 +148,11 @@ class Focus:
                 return self._mailbox.take(now, wall, given)
             case RoomState():
                 ignored = [_state_ignored(why) for why in self._rooms.apply(given)]
-                return [*ignored, *self._room_changed(now, wall, given.room_id)]
+                users = users_concerned(given)
+                return [*ignored, *self._room_changed(now, wall, given.room_id, users)]
             case RoomGone(room_id):
                 self._rooms.drop(room_id)
-                return self._room_changed(now, wall, room_id)
+                return self._room_changed(now, wall, room_id, None)
             case LegsRestored():
                 return [*self._replies.restored(given)]
             case ShuttingDown():
@@ -229,9 +230,11 @@ class Focus:
     def _is_live(self, leg: Leg) -> bool:
         return self._calls.leg(leg.transport) is not None
 
-    def _room_changed(self, now: Instant, wall: WallTime, room_id: str) -> Outputs:
+    def _room_changed(
+        self, now: Instant, wall: WallTime, room_id: str, users: frozenset[str] | None
+    ) -> Outputs:
         return [
-            *self._places.room_changed(now, wall, room_id),
+            *self._places.room_changed(now, wall, room_id, users),
             *self._mailbox.rooms_changed(now, wall),
         ]
 

@@ -59,7 +59,7 @@ class Outward:
         """
         given = tuple(given)
         self._calls.touch(call)
-        self._calls.pass_on(call, given)
+        self._calls.note_tracks(call, given)
         outputs: Outputs = []
         unusable: list[Leg] = []
         for one in given:
@@ -71,9 +71,10 @@ class Outward:
                         outputs += self._tell_view(now, call, call.legs[transport])
                 case SpeakersChanged(speakers):
                     message = data_channel.Speakers(active_speakers(speakers, call.legs))
+                    frame = data_channel.frame_of(message)
                     for leg in call.legs.values():
                         if isinstance(leg.standing, Admitted):
-                            outputs += self.say(now, leg, message)
+                            outputs += self._say(now, leg, frame)
                 case LegUnusable(transport):
                     unusable.append(call.legs[transport])
                 case Refused(transport, code, text):
@@ -87,9 +88,7 @@ class Outward:
 
     def say(self, now: Instant, leg: Leg, message: data_channel.DataMessage) -> Outputs:
         """Say something on a leg's channel, as soon as its pace allows; without a channel it is not said."""
-        if not isinstance(leg.channel, OpenChannel):
-            return []
-        return self._send(leg, leg.channel, leg.channel.say(now, message))
+        return self._say(now, leg, data_channel.frame_of(message))
 
     def say_due(self, now: Instant, leg: Leg) -> Outputs:
         """Say what a leg's pace allows now, and ping it when that is due."""
@@ -100,7 +99,7 @@ class Outward:
     def greet(self, now: Instant, leg: Leg) -> Outputs:
         """Tell a leg whose channel has just opened what there is, even if that is nothing."""
         call = self._calls.call_of(leg)
-        outputs = self.say(now, leg, data_channel.MetadataChanged(self._metadata(call, leg)))
+        outputs = self._say(now, leg, data_channel.metadata_frame(_written(call, leg)))
         speakers = active_speakers(call.conference.speakers, call.legs)
         if speakers and isinstance(leg.standing, Admitted):
             outputs += self.say(now, leg, data_channel.Speakers(speakers))
@@ -111,15 +110,18 @@ class Outward:
         error = data_channel.Error(code, text[: data_channel.MAX_ERROR_TEXT], about)
         return [Count("messages_refused", {"reason": code}), *self.say(now, leg, error)]
 
-    def _metadata(self, call: LiveCall, leg: Leg) -> tuple[StreamMetadata, ...]:
-        return metadata_of(call.conference.view(leg.transport), call.legs)
+    def to_device(self, leg: Leg, message: to_device.ToDeviceMessage) -> SendToDevice:
+        """A to-device message to a leg, encrypted as its invite was."""
+        return SendToDevice(leg.key.user_id, leg.key.device_id, message, is_encrypted=leg.is_encrypted)
+
+    # --- within -------------------------------------------------------------------------------------------
 
     def _tell_view(self, now: Instant, call: LiveCall, leg: Leg) -> Outputs:
-        metadata = self._metadata(call, leg)
         if isinstance(leg.channel, OpenChannel):
-            return self.say(now, leg, data_channel.MetadataChanged(metadata))
+            return self._say(now, leg, data_channel.metadata_frame(_written(call, leg)))
         if leg.negotiates_by is Way.TO_DEVICE:
-            return [self.to_device(leg, to_device.MetadataChanged(leg.envelope(self._identity), metadata))]
+            envelope = leg.envelope(self._identity)
+            return [self.to_device(leg, to_device.MetadataChanged(envelope, _metadata(call, leg)))]
         return []
 
     def _describe(
@@ -132,27 +134,34 @@ class Outward:
                 way = leg.way_of_offer(given.sdp)
             case _:
                 assert_never(given.type)
-        metadata = self._metadata(call, leg)
         match way:
             case Way.CHANNEL:
-                return self.say(now, leg, data_channel.Negotiate(given.type, given.sdp, metadata))
+                frame = data_channel.negotiate_frame(given.type, given.sdp, _written(call, leg))
+                return self._say(now, leg, frame)
             case Way.INVITE:
                 envelope = leg.envelope(self._identity)
-                return [self.to_device(leg, to_device.Answer(envelope, given.sdp, metadata))]
+                return [self.to_device(leg, to_device.Answer(envelope, given.sdp, _metadata(call, leg)))]
             case Way.TO_DEVICE:
-                envelope = leg.envelope(self._identity)
+                envelope, metadata = leg.envelope(self._identity), _metadata(call, leg)
                 message = to_device.Negotiate(envelope, given.type, given.sdp, metadata=metadata)
                 return [self.to_device(leg, message)]
             case _:
                 assert_never(way)
 
-    def to_device(self, leg: Leg, message: to_device.ToDeviceMessage) -> SendToDevice:
-        """A to-device message to a leg, encrypted as its invite was."""
-        return SendToDevice(leg.key.user_id, leg.key.device_id, message, is_encrypted=leg.is_encrypted)
+    def _say(self, now: Instant, leg: Leg, frame: data_channel.Frame) -> Outputs:
+        if not isinstance(leg.channel, OpenChannel):
+            return []
+        return self._send(leg, leg.channel, leg.channel.say(now, frame))
 
-    def _send(self, leg: Leg, channel: OpenChannel, messages: Iterable[data_channel.DataMessage]) -> Outputs:
+    def _send(self, leg: Leg, channel: OpenChannel, frames: Iterable[data_channel.Frame]) -> Outputs:
         self._calls.touch(self._calls.call_of(leg))
-        return [
-            SendData(leg.transport, channel.number, data_channel.serialise_message(message))
-            for message in messages
-        ]
+        return [SendData(leg.transport, channel.number, frame.text) for frame in frames]
+
+
+def _metadata(call: LiveCall, leg: Leg) -> tuple[StreamMetadata, ...]:
+    return metadata_of(call.conference.view(leg.transport), call.legs)
+
+
+def _written(call: LiveCall, leg: Leg) -> str:
+    """The same as JSON."""
+    return call.views.text(call.conference.view(leg.transport), call.legs)

@@ -33,14 +33,24 @@ class Places:
         self._endings = endings
         self._outward = outward
 
-    def room_changed(self, now: Instant, wall: WallTime, room_id: str) -> Outputs:
-        """Look at every leg in the room, and at those that any room may admit or make ambiguous."""
-        outputs: Outputs = []
-        for call in self._calls:
-            for leg in tuple(call.legs.values()):
-                if call.key.room_id == room_id or isinstance(leg.standing, Awaited):
-                    outputs += self._look(now, wall, leg)
-        return outputs
+    def room_changed(
+        self, now: Instant, wall: WallTime, room_id: str, users: frozenset[str] | None
+    ) -> Outputs:
+        """Look at the legs in the room, and at those that any room may admit or make ambiguous.
+
+        Args:
+            now: of the turn.
+            wall: likewise.
+            room_id: where something has changed.
+            users: whom it concerns; None: everybody.
+        """
+        concerned = [
+            leg
+            for leg in self._calls.legs
+            if (users is None or leg.key.user_id in users)
+            and (leg.key.call.room_id == room_id or isinstance(leg.standing, Awaited))
+        ]
+        return [output for leg in concerned for output in self._look(now, wall, leg)]
 
     def leg_due(self, now: Instant, wall: WallTime, leg: Leg) -> Outputs:
         """Look at a leg whose member event is over, or was waited for, until now."""

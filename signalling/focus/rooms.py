@@ -35,8 +35,18 @@ MAX_MEMBER_EVENTS: Final = 5_000
 MAX_JOINED: Final = 50_000
 """Users joined to one room; those beyond take part in no call."""
 
+_OF_ONE_USER: Final = frozenset({*CALL_MEMBER_TYPES, ROOM_MEMBER})
+"""Types of events that are about the user who is their state key."""
+
 _EventKey = tuple[str, str]
 """Type and state key."""
+
+
+def users_concerned(given: RoomState) -> frozenset[str] | None:
+    """Whose places in calls this state may change; None: everybody's."""
+    if given.is_complete or any(event.type not in _OF_ONE_USER for event in given.events):
+        return None
+    return frozenset(event.state_key for event in given.events)
 
 
 @dataclass(slots=True)

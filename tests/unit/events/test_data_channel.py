@@ -15,6 +15,7 @@ from signalling.events.data_channel import (
     ActiveSpeaker,
     DataMessage,
     Error,
+    Frame,
     MetadataChanged,
     Negotiate,
     Ping,
@@ -24,10 +25,20 @@ from signalling.events.data_channel import (
     TrackRef,
     TrackSubscription,
     Unknown,
+    frame_of,
+    metadata_frame,
+    negotiate_frame,
     parse_message,
     serialise_message,
 )
-from signalling.events.metadata import MAX_STREAMS, MAX_TRACKS, StreamMetadata, TrackMetadata
+from signalling.events.metadata import (
+    MAX_STREAMS,
+    MAX_TRACKS,
+    StreamMetadata,
+    TrackMetadata,
+    metadata_text,
+    stream_text,
+)
 from tests.support.recordings import RUNS, recorded
 from tests.unit.events.test_to_device import json_values
 
@@ -177,3 +188,12 @@ def test_any_content_is_a_message_or_a_parse_error(kind: str, content: object) -
     except ParseError:
         return
     assert message.type == kind
+
+
+def test_frames_of_written_metadata_are_the_messages_themselves() -> None:
+    written = metadata_text(stream_text(stream) for stream in METADATA)
+    assert parse_message(metadata_frame(written).text) == MetadataChanged(METADATA)
+    offer = Negotiate("offer", 'v=0\r\ns="-"\r\n', METADATA)
+    assert parse_message(negotiate_frame("offer", offer.sdp, written).text) == offer
+    for message in (MetadataChanged(METADATA), offer, Ping()):
+        assert frame_of(message) == Frame(message.type, serialise_message(message))

@@ -67,9 +67,9 @@ def test_tracks_are_known_by_their_call_while_they_are_there() -> None:
     calls = new_calls()
     call = calls.open(KEY)
     track = SetTrack(TrackHandle(3), TransportId(1), Mid("0"), Kind.AUDIO, (), (EncodingSpec(NO_RID),), {})
-    calls.pass_on(call, [track])
+    calls.note_tracks(call, [track])
     assert calls.call_of_track(TrackHandle(3)) is call
-    calls.pass_on(call, [RemoveTrack(TrackHandle(3)), RemoveTrack(TrackHandle(4))])
+    calls.note_tracks(call, [RemoveTrack(TrackHandle(3)), RemoveTrack(TrackHandle(4))])
     assert calls.call_of_track(TrackHandle(3)) is None
 
 

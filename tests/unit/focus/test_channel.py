@@ -3,13 +3,14 @@ from __future__ import annotations
 from sfu.units import Instant, after_ms, after_s
 from signalling.events.data_channel import (
     ActiveSpeaker,
-    DataMessage,
     Error,
+    Frame,
     MetadataChanged,
     Negotiate,
     Ping,
     Pong,
     Speakers,
+    frame_of,
 )
 from signalling.events.metadata import StreamMetadata
 from signalling.focus.channel import MAX_PER_S, ClosedChannel, OpenChannel
@@ -19,8 +20,11 @@ NOW = Instant(3)
 SETTINGS = CallSettings(ping_interval_s=10.0, pong_timeout_s=25.0)
 
 
-def view(number: int) -> MetadataChanged:
-    return MetadataChanged((StreamMetadata(f"stream-{number}", "m.usermedia"),))
+PING = frame_of(Ping())
+
+
+def view(number: int) -> Frame:
+    return frame_of(MetadataChanged((StreamMetadata(f"stream-{number}", "m.usermedia"),)))
 
 
 def due_at(channel: OpenChannel) -> Instant:
@@ -55,7 +59,7 @@ def test_what_waited_is_not_said_after_something_newer() -> None:
 
 def test_each_type_has_a_pace_of_its_own() -> None:
     channel = OpenChannel(NOW, 0, SETTINGS)
-    speakers = Speakers((ActiveSpeaker("@a:x", "A", 0.5),))
+    speakers = frame_of(Speakers((ActiveSpeaker("@a:x", "A", 0.5),)))
     for number in range(MAX_PER_S + 1):
         channel.say(NOW, view(number))
     assert channel.say(NOW, speakers) == [speakers]
@@ -63,8 +67,8 @@ def test_each_type_has_a_pace_of_its_own() -> None:
 
 def test_errors_and_pongs_beyond_the_pace_are_dropped() -> None:
     channel = OpenChannel(NOW, 0, SETTINGS)
-    for message in (Error("malformed", ""), Pong()):
-        said: list[DataMessage] = []
+    for message in (frame_of(Error("malformed", "")), frame_of(Pong())):
+        said: list[Frame] = []
         for _ in range(MAX_PER_S + 5):
             said += channel.say(NOW, message)
         assert said == [message] * MAX_PER_S
@@ -73,7 +77,7 @@ def test_errors_and_pongs_beyond_the_pace_are_dropped() -> None:
 
 def test_descriptions_always_go() -> None:
     channel = OpenChannel(NOW, 0, SETTINGS)
-    answer = Negotiate("answer", "v=0")
+    answer = frame_of(Negotiate("answer", "v=0"))
     assert all(channel.say(NOW, answer) == [answer] for _ in range(50))
 
 
@@ -83,7 +87,7 @@ def test_the_client_is_pinged_every_interval() -> None:
     for _ in range(5):
         assert due_at(channel) == after_s(now, 10)
         now = due_at(channel)
-        assert channel.handle_timeout(now) == [Ping()]
+        assert channel.handle_timeout(now) == [PING]
         channel.pong_received()
         assert not channel.is_dead(after_s(now, 9))
 
@@ -91,7 +95,7 @@ def test_the_client_is_pinged_every_interval() -> None:
 def test_a_client_is_dead_when_the_first_unanswered_ping_is_too_old() -> None:
     channel = OpenChannel(NOW, 0, SETTINGS)
     for seconds in (10, 20, 30):
-        assert channel.handle_timeout(after_s(NOW, seconds)) == [Ping()]
+        assert channel.handle_timeout(after_s(NOW, seconds)) == [PING]
     assert due_at(channel) == after_s(NOW, 10 + 25)
     assert not channel.is_dead(after_ms(NOW, 34_999))
     assert channel.is_dead(after_s(NOW, 35))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalling.focus.rooms import MAX_CALLS, MAX_JOINED, MAX_MEMBER_EVENTS, MAX_ROOMS, Rooms
+from signalling.focus.rooms import MAX_CALLS, MAX_JOINED, MAX_MEMBER_EVENTS, MAX_ROOMS, Rooms, users_concerned
 from signalling.focus.turn import RoomState, StateEvent
 from tests.unit.focus.stage import CONF, OTHER_ROOM, ROOM, call_event, member_event, membership
 
@@ -185,6 +185,14 @@ def test_the_rooms_are_bounded() -> None:
     assert rooms.apply(RoomState("!0:x", (call_event(),), is_complete=True)) == []
     rooms.drop("!1:x")
     assert rooms.apply(RoomState(ROOM, (call_event(),))) == []
+
+
+def test_events_of_one_user_concern_nobody_else() -> None:
+    own = (membership("@bob:x"), member_event(ALICE, ("A", "s")))
+    assert users_concerned(RoomState(ROOM, own)) == frozenset({ALICE, "@bob:x"})
+    assert users_concerned(RoomState(ROOM, own, is_complete=True)) is None
+    assert users_concerned(RoomState(ROOM, (*own, call_event()))) is None
+    assert users_concerned(RoomState(ROOM, (*own, StateEvent("m.room.tombstone", "", ALICE, {})))) is None
 
 
 JSON = st.recursive(

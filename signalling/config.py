@@ -106,6 +106,7 @@ def parse_config(source: Mapping[str, Any]) -> Config:
     """
     config: Config = _build(Config, source, "")
     check_ranges(config)
+    _check_account(config.matrix)
     _check_choice("log.format", config.log.format, ("json", "console"))
     _check_choice("log.level", config.log.level, ("debug", "info", "warning", "error"))
     for codec in config.conference.codecs:
@@ -183,6 +184,21 @@ _TYPE_NAMES: Final = {str: "a string", int: "a whole number", float: "a number",
 def _check_choice(key: str, value: str, legal: tuple[str, ...]) -> None:
     if value not in legal:
         raise ConfigError(f"{key} = {value!r}: legal are {', '.join(legal)}")
+
+
+def _check_account(matrix: MatrixConfig) -> None:
+    if not matrix.homeserver_url.startswith(("http://", "https://")):
+        raise ConfigError(
+            f"matrix.homeserver_url = {matrix.homeserver_url!r}: must begin with http:// or https://"
+        )
+    localpart, _, server = matrix.user_id.partition(":")
+    # Empty is left to those who need an account.
+    if matrix.user_id and not (localpart.startswith("@") and server):
+        raise ConfigError(
+            f"matrix.user_id = {matrix.user_id!r}: must be a whole user id, such as @focus:example.org"
+        )
+    if not matrix.device_id:
+        raise ConfigError("matrix.device_id = '': must not be empty")
 
 
 def _secret(source: Mapping[str, str], name: str) -> str | None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, MutableMapping
+
     from signalling.config import LogConfig
 
 _LEVELS: Final = {
@@ -17,6 +19,7 @@ _LEVELS: Final = {
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
+_HEAD: Final = ("event", "level", "timestamp")
 _NOISY: Final = ("mau", "aiortc", "aioice", "aiohttp", "asyncio")
 """Libraries whose own info lines are not what an operator counts."""
 
@@ -46,6 +49,7 @@ def set_up_logs(config: LogConfig) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
+                _event_first,
                 renderer,
             ],
             foreign_pre_chain=shared,
@@ -56,3 +60,8 @@ def set_up_logs(config: LogConfig) -> None:
     root.setLevel(level)
     for name in _NOISY:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
+
+
+def _event_first(_logger: object, _method: str, line: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """What happened, how bad it is and when; then the facts."""
+    return {name: line.pop(name) for name in _HEAD if name in line} | dict(line)

@@ -74,6 +74,7 @@ class Status:
             "port": self.plane.port,
             **{name: 0 if counts is None else counts[name] for name in COUNTED},
             "uptime_s": (self.clock() - self.started_at) // NS_PER_S,
+            "internal_failures": sum(count for _, count in _by_label(self.metrics.failures, "where")),
             "dropped_packets": dict(self._drops()[:SHOWN_DROPS]),
             "waiting": {
                 "inputs": 0 if working is None else working.runtime.waiting,

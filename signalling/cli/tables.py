@@ -15,6 +15,14 @@ NO_LAYER: Final = "none"
 SINGLE_LAYER: Final = "single"
 """A track that is sent as one encoding has no rid to show."""
 
+_PUBLISHED: Final = {
+    ("audio", "camera"): "microphone",
+    ("video", "camera"): "camera",
+    ("audio", "screen"): "sound of the screen",
+    ("video", "screen"): "screen",
+}
+"""What a track shows, by kind and source; one whose source is not known yet is named by its kind."""
+
 _REFERENCE_PLANE: Final = "reference (the Python twin: for a handful of people)"
 
 
@@ -57,6 +65,8 @@ def _status_rows(status: Mapping[str, Any]) -> Iterable[tuple[str, Text]]:
         yield name, Text(str(status[name]))
     yield "packets dropped", _numbers(status["dropped_packets"])
     yield "waiting", _numbers(status["waiting"])
+    failures = status["internal_failures"]
+    yield "failures", Text(f"{failures}: see the log", style="red") if failures else Text("none")
 
 
 def _track_line(track: Mapping[str, Any]) -> Text:
@@ -66,7 +76,9 @@ def _track_line(track: Mapping[str, Any]) -> Text:
         if encoding["live"]
     )
     return Text.assemble(
-        "sends ", (_track(track["kind"], track["source"]), "green"), f": {layers or 'nothing now'}"
+        "sends ",
+        (_PUBLISHED.get((track["kind"], track["source"]), track["kind"]), "green"),
+        f": {layers or 'nothing now'}",
     )
 
 
@@ -76,10 +88,6 @@ def _subscription_line(subscription: Mapping[str, Any]) -> Text:
     if current == wanted:
         return Text(f"{what}{current} ({subscription['cause']})")
     return Text(f"{what}{current}, wants {wanted} ({subscription['cause']})")
-
-
-def _track(kind: str, source: str | None) -> str:
-    return kind if source is None else f"{source} {kind}"
 
 
 def _layer(rid: str | None) -> str:

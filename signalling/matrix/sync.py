@@ -127,7 +127,9 @@ class Sync:
             await self._rooms.read_all()
         await self._to_device.take(answer.to_device)
         self._store.set_fact(self._since_fact, answer.next_batch)
-        self.is_caught_up = True
+        if not self.is_caught_up:
+            _log.info("rooms_known", rooms=len(self._rooms))
+            self.is_caught_up = True
         if answer.one_time_keys is not None:
             await self._encryption.fill_up(answer.one_time_keys)
 

@@ -43,7 +43,7 @@ class RunningFocus:
     async def until(self, condition: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         """Wait until the status is so; return it."""
         async with asyncio.timeout(PATIENCE_S):
-            while not condition(status := await self.status()):
+            while not condition(status := await self.status()):  # noqa: ASYNC110  # another process, no event
                 await asyncio.sleep(0.05)
         return status
 

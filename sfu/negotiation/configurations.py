@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, assert_never
 
 from sfu.plane import Codec
 
@@ -52,6 +52,8 @@ def codec_key(codec: Codec, parameters: str) -> str | None:
             return f"AV1/{profile}" if profile in _AV1_PROFILES else None
         case Codec.OPUS | Codec.VP8:
             return codec.value
+        case _:
+            assert_never(codec)
 
 
 def decoder_parameters(codec: Codec, parameters: str) -> str:

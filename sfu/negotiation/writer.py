@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, assert_never
 
 from sfu.negotiation.codecs import feedback_lines
 from sfu.negotiation.slots import DataSlot, MediaSlot, RejectedSlot, Slots
@@ -68,6 +68,8 @@ def write_description(
                 lines += _data_lines(slot)
             case MediaSlot():
                 lines += _media_lines(slot)
+            case _:
+                assert_never(slot)
         if slot.mid == live[0]:
             lines += _candidate_lines(local.candidates)
     return "".join(f"{line}\r\n" for line in lines)

@@ -101,12 +101,13 @@ async def _prepare() -> None:
 async def _homeserver(logs: Path | None) -> AsyncIterator[Homeserver]:
     server = Homeserver()
     try:
-        await asyncio.to_thread(server.start)
+        # Not in a thread: that would go on starting it while it is being stopped.
+        server.start()
         await asyncio.to_thread(server.wait_ready)
         yield server
     finally:
         _keep(server.folder / "homeserver.log", logs)
-        await asyncio.to_thread(server.stop)
+        server.stop()
 
 
 @contextlib.asynccontextmanager

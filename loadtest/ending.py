@@ -13,7 +13,7 @@ class Ending:
     """Takes the two signals while entered.
 
     The first one cancels the task that entered, or after `be_polite` only sets `asked`. All later ones are
-    ignored: what is being cleaned up then must not be interrupted.
+    ignored, to the end of the process: what is being cleaned up then must not be interrupted.
     """
 
     def __init__(self) -> None:
@@ -33,6 +33,8 @@ class Ending:
         loop = asyncio.get_running_loop()
         for number in SIGNALS:
             loop.remove_signal_handler(number)
+            if self.asked.is_set():
+                signal.signal(number, signal.SIG_IGN)
 
     def be_polite(self) -> None:
         """From now on whoever waits looks at `asked` by themselves."""

@@ -61,7 +61,7 @@ class RuleBreaks:
     answer_offers: bool = True
     obey_layers: bool = True
     obey_hangups: bool = True
-    """Without it, a leg that the focus has ended goes on as if it had not been told."""
+    """Without it, a leg stays where it is when it was hung up and its connection closed."""
     metadata_owner: Party | None = None
     """Claimed to own the streams that are published."""
     lifetime_ms: int = to_device.DEFAULT_LIFETIME_MS
@@ -126,7 +126,9 @@ class Leg:
         self._subscriber = subscriber
         self._scene = scene
         self._seen = seen
-        self._transport = LegTransport(terms.addresses, self._take_media)
+        self._transport = LegTransport(
+            terms.addresses, self._take_media, obeys_close=terms.breaks.obey_hangups
+        )
         self._negotiation = ClientNegotiation(terms.numbers, secrets.token_hex(8), seen.violations)
         self._answer: asyncio.Queue[to_device.Answer] = asyncio.Queue()
         self._resends: list[bytes] = []
@@ -227,6 +229,11 @@ class Leg:
         await self._transport.send_datagram(data)
 
     # --- media -------------------------------------------------------------------------------------------
+
+    @property
+    def media_received(self) -> int:
+        """All RTP packets that reached this leg, wanted or not, decryptable or not."""
+        return self._transport.rtp_received
 
     async def tick(self, now: Instant, wall_s: float) -> None:
         """Send what is due: media, RTCP, and wishes that waited."""

@@ -63,8 +63,6 @@ SessionEvent = FrameArrived | SoundArrived | KeyFrameWanted
 class SessionStats:
     """What this leg counted."""
 
-    packets_received: int = 0
-    """All RTP that could be decrypted and read, of whatever stream."""
     packets_unknown: int = 0
     """RTP of no section that was agreed on."""
     malformed: int = 0
@@ -225,7 +223,6 @@ class RtpSession:
         except ParseError:
             self.stats.malformed += 1
             return []
-        self.stats.packets_received += 1
         self._note_arrival(now, packet)
         place = self._place(packet)
         if place is None:

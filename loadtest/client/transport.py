@@ -49,11 +49,19 @@ class LegTransport:
     Args:
         addresses: local addresses that ICE uses.
         on_media: is called with each decrypted packet, and whether it is RTCP.
+        obeys_close: otherwise the socket stays open when the focus closes the connection.
     """
 
-    def __init__(self, addresses: Sequence[str], on_media: Callable[[bytes, bool], None]) -> None:
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        on_media: Callable[[bytes, bool], None],
+        *,
+        obeys_close: bool = True,
+    ) -> None:
         self._addresses = tuple(addresses)
         self._on_media = on_media
+        self._obeys_close = obeys_close
         self._certificate = RTCCertificate.generateCertificate()
         self._ice = _HostConnection(
             self._addresses,
@@ -73,6 +81,11 @@ class LegTransport:
         self.packets_undecryptable = 0
         self._early: list[str] | None = []
         """Candidates that came before `connect`; None after it."""
+
+    @property
+    def rtp_received(self) -> int:
+        """RTP packets that came on the socket, whatever became of them."""
+        return self._ice.rtp_received
 
     async def gather(self) -> sdp.Transport:
         """Open sockets; what an offer says of this connection, without candidates."""
@@ -182,14 +195,14 @@ class LegTransport:
         self._ice.go_silent()
 
     def _watch_dtls(self) -> None:
-        if self._dtls.state in {"closed", "failed"}:
+        if self._obeys_close and self._dtls.state in {"closed", "failed"}:
             self.closed.set()
 
     def _take_media(self, data: bytes) -> None:
         session: pylibsrtp.Session | None = self._dtls._rx_srtp  # the keys that aiortc exported
         if session is None or len(data) < 2:
             return
-        is_rtcp = data[1] & 0x7F in _RTCP_TYPES
+        is_rtcp = _is_rtcp(data)
         try:
             plain = session.unprotect_rtcp(data) if is_rtcp else session.unprotect(data)
         except pylibsrtp.Error:
@@ -204,6 +217,7 @@ class _HostConnection(aioice.Connection):
     def __init__(self, addresses: Sequence[str], **options: Any) -> None:  # noqa: ANN401  # aioice's own
         super().__init__(**options)
         self._host_addresses = list(addresses)
+        self.rtp_received = 0
 
     async def get_component_candidates(
         self,
@@ -213,6 +227,11 @@ class _HostConnection(aioice.Connection):
     ) -> list[aioice.Candidate]:
         """Gather on our addresses instead."""
         return await super().get_component_candidates(component, self._host_addresses, timeout)
+
+    def data_received(self, data: bytes, component: int) -> None:
+        """Count RTP: also where nobody reads what has arrived."""
+        self.rtp_received += _is_media(data) and not _is_rtcp(data)
+        super().data_received(data, component)
 
     def go_silent(self) -> None:
         """Close the sockets and say nothing."""
@@ -234,6 +253,15 @@ class _MediaTap:
     async def _recv(self) -> bytes:
         while True:
             data = await self._ice.recv()
-            if not data or not 128 <= data[0] < 192:
+            if not _is_media(data):
                 return data
             self._on_media(data)
+
+
+def _is_media(data: bytes) -> bool:
+    """RTP or RTCP, not DTLS (RFC 7983)."""
+    return len(data) >= 2 and 128 <= data[0] < 192
+
+
+def _is_rtcp(data: bytes) -> bool:
+    return data[1] & 0x7F in _RTCP_TYPES

@@ -158,6 +158,14 @@ class DtlsTransport(RTCDtlsTransport):
             return
         self._flush()
 
+    def release(self) -> None:
+        """Let go of OpenSSL's state, most of what a leg weighs; to be called when the pump has ended.
+
+        Legs are cycles of objects (aiortc's layers know each other), which Python collects minutes later.
+        """
+        self._shut = True
+        self._ssl = None  # type: ignore[assignment]  # nobody asks for it once it is shut
+
     # --- what aiortc calls --------------------------------------------------------------------------------
 
     async def _do_handshake(self) -> None:

@@ -124,17 +124,9 @@ class LegTransport:
             data_port: its SCTP port.
         """
         try:
-            await self._connect(fingerprints)
-        except HandshakeError as error:
-            self._metrics.joins.labels("dtls", error.reason).inc()
-            self._fail(error.reason)
-            return
-        self._sctp = SctpTransport(self._dtls, self._limits.message_bytes, self._clock, self._take)
-        self._tell(LegConnected(self._leg))
-        if not self._closed:
-            await self._sctp.connect(data_port)
-            await self._dtls.ended()
-        self._fail("dtls_closed")
+            await self._run(fingerprints, data_port)
+        finally:
+            self._dtls.release()
 
     def send(self, channel: int, text: str) -> SendOutcome:
         """Queue a text on a channel; what can't be sent is dropped, as the outcome says."""
@@ -152,6 +144,20 @@ class LegTransport:
             self._sctp.abort()
         self._dtls.shut_down()
         self._ice.close()
+
+    async def _run(self, fingerprints: Sequence[Fingerprint], data_port: int) -> None:
+        try:
+            await self._connect(fingerprints)
+        except HandshakeError as error:
+            self._metrics.joins.labels("dtls", error.reason).inc()
+            self._fail(error.reason)
+            return
+        self._sctp = SctpTransport(self._dtls, self._limits.message_bytes, self._clock, self._take)
+        self._tell(LegConnected(self._leg))
+        if not self._closed:
+            await self._sctp.connect(data_port)
+            await self._dtls.ended()
+        self._fail("dtls_closed")
 
     async def _connect(self, fingerprints: Sequence[Fingerprint]) -> None:
         try:

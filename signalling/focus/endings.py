@@ -48,8 +48,10 @@ class Ending(enum.StrEnum):
     SILENT = "silent"
     """It answered no ping."""
     CONSENT_LOST = "consent_lost"
+    CLOSED = "closed"
+    """It closed its transport: its word that it leaves may be slower, or may not come."""
     FAILED = "failed"
-    """DTLS or SCTP ended."""
+    """DTLS or SCTP failed."""
     UNUSABLE = "unusable"
     """It did not answer an offer."""
     INTERNAL = "internal"
@@ -85,6 +87,7 @@ _TOLD: Final[dict[Ending, Told | NothingTold]] = {
     Ending.NEVER_CONNECTED: Told("ice_failed"),
     Ending.SILENT: Told("keep_alive_timeout"),
     Ending.CONSENT_LOST: Told("ice_timeout"),
+    Ending.CLOSED: Told("user_hangup"),
     Ending.FAILED: Told("ice_failed"),
     Ending.UNUSABLE: Told("unknown_error"),
     Ending.INTERNAL: Told("unknown_error"),
@@ -101,7 +104,11 @@ _BY_LOSS: Final = {
     Gone.EXPIRED: Ending.EXPIRED,
 }
 
-_FAILURES: Final = {"consent": Ending.CONSENT_LOST, "internal": Ending.INTERNAL}
+_FAILURES: Final = {
+    "dtls_closed": Ending.CLOSED,
+    "consent": Ending.CONSENT_LOST,
+    "internal": Ending.INTERNAL,
+}
 
 
 def ending_of_loss(gone: Gone) -> Ending:

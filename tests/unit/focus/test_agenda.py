@@ -38,3 +38,15 @@ def test_setting_the_same_time_again_and_again_takes_no_room_for_ever() -> None:
         agenda.set("a", Instant(turn % 2))
     assert len(agenda._heap) < 100
     assert agenda.next_timeout() == 1
+
+
+def test_clearing_away_what_is_no_longer_true_keeps_what_is() -> None:
+    agenda: Agenda[int] = Agenda()
+    for turn in range(4):
+        for key in range(100):
+            agenda.set(key, Instant(10_000 * turn + 1_000 - key))
+    assert len(agenda._heap) < 300
+    for key in reversed(range(100)):
+        assert agenda.next_timeout() == 30_000 + 1_000 - key
+        agenda.set(key, None)
+    assert agenda.next_timeout() is None

@@ -167,7 +167,7 @@ def test_a_clock_that_was_set_back_gives_the_member_event_its_time() -> None:
     [
         ("dtls_handshake", "failed", "ice_failed", Level.INFO),
         ("dtls_timeout", "failed", "ice_failed", Level.INFO),
-        ("dtls_closed", "failed", "ice_failed", Level.INFO),
+        ("dtls_closed", "closed", "user_hangup", Level.INFO),
         ("fingerprint", "failed", "ice_failed", Level.INFO),
         ("sctp_aborted", "failed", "ice_failed", Level.INFO),
         ("consent", "consent_lost", "ice_timeout", Level.INFO),

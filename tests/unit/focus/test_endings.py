@@ -9,7 +9,7 @@ import pytest
 from sfu.conference.turn import DropDemand, LegConnected, LegFailed
 from sfu.plane import ConsentLost, PairSelected, RemoveRoute, RemoveTrack
 from signalling.events.data_channel import Ping, Pong
-from signalling.events.to_device import Hangup
+from signalling.events.to_device import Answer, Hangup
 from signalling.focus.admission import Gone
 from signalling.focus.endings import Ending, ending_of_failure, ending_of_loss
 from signalling.focus.settings import CallSettings
@@ -157,6 +157,17 @@ def test_a_clock_that_was_set_back_gives_the_member_event_its_time() -> None:
     stage.wall -= 600_000  # type: ignore[assignment]
     assert closed(stage.pass_ms(HOUR_MS + 300_000)) == []
     assert closed(stage.pass_ms(600_000)) == [alice.leg]
+
+
+def test_a_hangup_names_what_its_client_has_selected() -> None:
+    """CAP: a hangup is ignored whose `party_id`, `dest_session_id`, `conf_id` or `call_id` do not fit."""
+    stage = Stage()
+    alice = stage.join("alice")
+    (hangup,) = letters(stage.state(membership(ALICE, "leave")), Hangup)
+    envelope, answer = hangup.envelope, alice.last(Answer).envelope
+    assert envelope.party_id == answer.party_id
+    assert envelope.dest_session_id == alice.session_id
+    assert (envelope.conf_id, envelope.call_id) == (alice.conf_id, alice.call_id)
 
 
 # --- transport ----------------------------------------------------------------------------------------------

@@ -352,6 +352,57 @@ def test_a_mute_is_told_to_the_others_and_not_to_who_muted() -> None:
     assert len(alice.received) == before
 
 
+def test_the_metadata_of_an_answer_counts() -> None:
+    """CAP: the client's answers carry metadata too."""
+    stage, alice, bob = pair()
+    stage.answers_offers = False
+    stage.subscribe(alice, ("bob-stream", "bob-video"))
+    answer = alice.caller.answer(alice.last(Negotiate).sdp)
+    stage.say(alice, Negotiate("answer", answer, alice.metadata(audio_muted=True)))
+    stage.pass_ms(1_000)
+    assert stage.told(bob)["alice-stream"].audio_muted
+
+
+def test_a_camera_that_comes_on_late_may_ride_on_a_section_of_ours() -> None:
+    """CAP: the client's offer turns our `sendonly` section into `sendrecv` with its msid, without rids.
+
+    The focus must answer `sendrecv` and receive there. The stop is an offer with that section `recvonly` and
+    metadata without the stream; what it receives on it goes on.
+    """
+    stage = Stage()
+    alice, bob = stage.join("alice"), stage.join("bob", "audio")
+    (route,) = of_type(stage.subscribe(bob, ALICE_VIDEO), SetRoute)
+    offer = bob.caller.change(route.mid, direction="sendrecv", stream_id="late", track_id="late-video")
+    stage.say(bob, Negotiate("offer", offer, bob.metadata(video_muted=True)))
+    answered = bob.last(Negotiate).sdp.partition(f"a=mid:{route.mid}\r\n")[2].partition("m=")[0]
+    assert "a=sendrecv" in answered
+    stage.flow(bob)
+    stage.pass_ms(1_000)
+    told = {track.track_id for one in stage.told(alice).values() for track in one.tracks}
+    assert told == {"bob-audio", "late-video"}
+    without = tuple(one for one in bob.metadata() if one.stream_id != "late")
+    outputs = stage.say(bob, Negotiate("offer", bob.caller.change(route.mid, direction="recvonly"), without))
+    outputs += stage.pass_ms(1_000)
+    assert list(stage.told(alice)) == ["bob-stream"]
+    assert of_type(outputs, RemoveRoute) == []
+
+
+def test_a_stream_id_that_flips_ends_nothing_and_renames_nothing() -> None:
+    """CAP: camera on is two offers in a row, the first under a new stream id; track ids never change."""
+    stage, alice, bob = pair()
+    (route,) = of_type(stage.subscribe(bob, ALICE_VIDEO), SetRoute)
+    before, outputs = len(bob.received), []
+    for stream_id in ("flipped", "alice-stream"):
+        offer = alice.caller.change("1", stream_id=stream_id)
+        outputs += stage.say(alice, Negotiate("offer", offer, alice.metadata()))
+        outputs += stage.pass_ms(60)
+    outputs += stage.pass_ms(1_000)
+    assert of_type(outputs, RemoveRoute) == []
+    assert all("alice-stream" in repr(one) for one in of_type(bob.received[before:], MetadataChanged))
+    assert [one.track_id for one in stage.told(bob)["alice-stream"].tracks] == ["alice-audio", "alice-video"]
+    assert route.transport == bob.leg
+
+
 def test_what_a_client_says_of_others_counts_for_nothing() -> None:
     """Metadata of one member can't overwrite another's, and whose it is comes from its leg."""
     stage, alice, bob = pair()

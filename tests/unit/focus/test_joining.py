@@ -179,6 +179,7 @@ def test_in_its_grace_a_leg_is_ended_at_once_when_the_call_ends() -> None:
 
 
 def test_a_stranger_is_rejected_at_once() -> None:
+    """CAP: a hangup instead of an answer is ignored, and so is silence: before an answer use only reject."""
     stage = Stage()
     stage.join("alice")
     eve = stage.client("eve")

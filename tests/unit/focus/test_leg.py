@@ -36,7 +36,8 @@ def new_leg() -> Leg:
     )
 
 
-def test_every_message_takes_the_next_number() -> None:
+def test_every_message_takes_the_next_number_and_names_both_ends() -> None:
+    """CAP: without `device_id` a client discards a message and shows a lasting banner."""
     leg = new_leg()
     envelopes = [leg.envelope(Identity("@focus:x", "F")) for _ in range(3)]
     assert [one.seq for one in envelopes] == [0, 1, 2]

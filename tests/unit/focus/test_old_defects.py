@@ -97,7 +97,10 @@ def test_two_members_with_the_same_ids_are_told_apart() -> None:
 
 @pytest.mark.parametrize("by_metadata", [True, False])
 def test_the_stop_of_a_screen_share(by_metadata: bool) -> None:
-    """It waited for the track's end, which does not come; the others kept a frozen picture."""
+    """It waited for the track's end, which does not come; the others kept a frozen picture.
+
+    CAP: a section's `a=msid` stays in later offers after unpublishing: only the direction counts.
+    """
     stage = Stage()
     alice, bob = stage.join("alice"), stage.join("bob")
     camera = alice.metadata()

@@ -198,6 +198,9 @@ def test_a_camera_that_goes_off_and_on_is_told_as_muted_and_under_the_same_ids()
     replay = replayed("run1", 50.0)
     before, during, after = (replay.told_at("@bob", at_s) for at_s in (41.0, 44.0, 48.0))
     assert list(before) == list(during) == list(after) == ["96944160"]
+    # Dropping a stream and listing it again is what clients take worst.
+    told = [view for told_s, view in replay.told_to["@bob"] if told_s > 41.0]
+    assert all(any(stream_id.startswith("96944160") for stream_id in view) for view in told)
     muted = [view["96944160"].video_muted for view in (before, during, after)]
     assert muted == [False, True, False]
     tracks = [{one.track_id for one in view["96944160"].tracks} for view in (before, during, after)]
@@ -245,6 +248,7 @@ def test_a_camera_that_was_off_at_the_join_is_told_when_it_comes_on() -> None:
 
     assert bobs_kinds(35.0) == {"audio"}
     assert bobs_kinds(42.0) == {"audio", "video"}
+    assert all(one.video_muted for one in replay.told_at("@alice", 42.0).values())
 
 
 def test_its_wishes_are_offered_with_the_ids_that_it_was_told() -> None:

@@ -44,8 +44,9 @@ def test_a_call_under_both_types_lives_while_one_of_them_says_so() -> None:
 
 
 def test_a_room_may_have_several_live_calls() -> None:
-    # Element Call never terminated one: the room keeps all that were ever begun (protocol: section 2.1).
-    rooms = rooms_with(call_event("old"), call_event("new"))
+    """CAP: Element Call never wrote `m.terminated`; the last one leaving left the call event as it was."""
+    content = {"m.intent": "m.room", "m.type": "m.video", "io.element.ptt": False}
+    rooms = rooms_with(*(replace(call_event(conf_id), content=content) for conf_id in ("old", "new")))
     assert rooms.has_call(ROOM, "old")
     assert rooms.has_call(ROOM, "new")
 

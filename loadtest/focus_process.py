@@ -134,14 +134,14 @@ class FocusProcess:
             return {}
         return status if isinstance(status, dict) else {}
 
-    async def stop(self) -> None:
+    async def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """End the process politely, and otherwise after a while; harmless when there is none."""
         process = self._process
         if process is None or process.returncode is not None:
             return
         process.terminate()
         try:
-            async with asyncio.timeout(STOP_TIMEOUT_S):
+            async with asyncio.timeout(timeout_s):
                 await process.wait()
         except TimeoutError:
             await self.kill()

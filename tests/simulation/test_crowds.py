@@ -8,6 +8,7 @@ from tests.support.simulation.simulation import Simulation
 from tests.support.simulation.sources import Capture
 
 PEOPLE = 20
+TALKERS = 2
 TILE = (320, 180)
 
 
@@ -16,18 +17,18 @@ def test_twenty_people_see_and_hear_each_other_for_ten_seconds() -> None:
     capture = Capture(camera=SMALL_CAMERA)
     people = [sim.add(f"user{number}", capture=capture, tile=TILE) for number in range(PEOPLE)]
     for number, one in enumerate(people):
-        one.talk(talks=number < 3)
+        one.talk(talks=number < TALKERS)
         sim.at_s(number * 0.1, one.join)
     sim.run_until_s(10)
     pairs = [(viewer, publisher) for viewer in people for publisher in people if viewer is not publisher]
     for viewer, publisher in pairs:
         seen, heard = viewer.seen(publisher), viewer.seen(publisher, Source.MICROPHONE)
         assert seen.encodings == [0]
-        assert len(seen.between(4, 10).frames) >= 6 * 15 - 2
+        assert len(seen.between(4, 10).frames) >= 6 * 10 - 2
         assert seen.longest_freeze_ms < 150
-        assert len(heard.between(4, 10).sounds) >= (295 if publisher in people[:3] else 14)
+        assert len(heard.between(4, 10).sounds) >= (295 if publisher in people[:TALKERS] else 14)
         assert seen.nack_count == seen.pli_count == heard.packets_given_up == 0
-    talkers = {one.user_id for one in people[:3]}
+    talkers = {one.user_id for one in people[:TALKERS]}
     assert all(set(one.speakers[-1][1]) == talkers for one in people)
     # Nineteen newcomers need one key frame each of the lowest layer; those who come together share it.
     assert all(one.sources.key_frames()[0] <= PEOPLE for one in people)
@@ -47,5 +48,5 @@ def test_ten_join_in_the_same_moment_and_nobody_is_left_out() -> None:
     for viewer in people:
         for publisher in people:
             if viewer is not publisher:
-                assert len(viewer.seen(publisher).between(2, 4).frames) >= 28
+                assert len(viewer.seen(publisher).between(2, 4).frames) >= 18
     assert sim.faults() == []

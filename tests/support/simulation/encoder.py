@@ -53,7 +53,7 @@ CAMERA: Final = (
 """Lowest first (protocol: section 7.2)."""
 
 SMALL_CAMERA: Final = (
-    EncodingPlan("q", 320, 180, 15, 80_000),
+    EncodingPlan("q", 320, 180, 10, 80_000),
     EncodingPlan("h", 640, 360, 15, 200_000),
     EncodingPlan("f", 1_280, 720, 15, 500_000),
 )

@@ -61,6 +61,8 @@ class ClientLeg:
         self.violations: list[str] = []
         """Rules of the dialect that the focus broke."""
         self.pings = 0
+        self.subscriptions = 0
+        """Lists of wishes that were said."""
         self.connected_at: Instant | None = None
         self.call_id: Final = call_id
         self._client = client
@@ -84,6 +86,11 @@ class ClientLeg:
         self._is_dirty = False
         """Tracks have changed while an offer of ours is unanswered."""
         self._party: str | None = None
+
+    @property
+    def offers_ignored(self) -> int:
+        """Offers of the focus that met one of ours on the way (glare)."""
+        return self._negotiation.offers_ignored
 
     # --- dialling -----------------------------------------------------------------------------------------
 
@@ -210,7 +217,7 @@ class ClientLeg:
                 self._client.judge(self.session)
             if self._subscribe_at is not None and now >= self._subscribe_at:
                 self._subscribe_at = None
-                self.say(self._client.wishes.subscription())
+                self._subscribe()
         self._clock.call_after_ms(POLL_MS, self._tick)
 
     def _begin_negotiation(self) -> None:
@@ -237,9 +244,13 @@ class ClientLeg:
         self.state = LegState.CONNECTED
         self.connected_at = self._clock.now
         self._association.say(self._clock.now, f"O{data_channel.CHANNEL_LABEL}")
-        self.say(self._client.wishes.subscription())
+        self._subscribe()
         for video in self._client.sources.videos():
             video.begin_anew()
+
+    def _subscribe(self) -> None:
+        self.subscriptions += 1
+        self.say(self._client.wishes.subscription())
 
     def _closed(self) -> None:
         """Clients of the dialect take no notice: they wait for a hangup (protocol: section 7.7)."""

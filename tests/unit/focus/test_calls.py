@@ -97,3 +97,17 @@ def test_a_call_that_is_over_is_never_due() -> None:
     calls.turn_ended()
     assert calls.next_timeout() is None
     assert calls.due(after_s(NOW, 600)) == []
+
+
+def test_a_call_that_is_held_is_left_alone_until_it_is_touched_again() -> None:
+    calls = new_calls()
+    call = calls.open(KEY)
+    leg = add_leg(calls, call, "@a:x", 1, until_s=10.0)
+    calls.touch(call)
+    calls.hold(call, after_s(NOW, 25))
+    calls.turn_ended()
+    assert calls.next_timeout() == after_s(NOW, 25)
+    leg.standing = Admitted(after_s(NOW, 12))
+    calls.touch(call)
+    calls.turn_ended()
+    assert calls.next_timeout() == after_s(NOW, 12)

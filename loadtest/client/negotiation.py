@@ -135,14 +135,19 @@ class ClientNegotiation:
         numbers: payload types and extension ids of this client.
         cname: of its streams.
         violations: gets a line for each rule that the focus breaks.
+        rides: publish on sections of the focus too, where they are free for sending, and without rids there:
+            clients of the dialect take the first that fits (protocol: section 7.4).
     """
 
-    def __init__(self, numbers: LegNumbers, cname: str, violations: list[str]) -> None:
+    def __init__(
+        self, numbers: LegNumbers, cname: str, violations: list[str], *, rides: bool = False
+    ) -> None:
         self.offers_ignored = 0
         """Offers of the focus that met one of ours (glare)."""
         self._numbers = numbers
         self._cname = cname
         self._violations = violations
+        self._rides = rides
         self._transport: sdp.Transport | None = None
         self._session_id = 0
         self._slots: list[_Slot] = []
@@ -166,8 +171,13 @@ class ClientNegotiation:
         self._slots.append(_Slot(Section(self._free_mid(), sdp.APPLICATION)))
 
     def publish(self, track: LocalTrack) -> None:
-        """Send a track in the next offer: on a section of ours that is free, else on a new one."""
+        """Send a track in the next offer: on a section that is free, else on a new one."""
         slot = next((s for s in self._slots if self._is_free_for(s, track)), None)
+        if slot is not None and not slot.is_ours:
+            slot.track = track
+            msid = track.stream_id, track.track_id
+            slot.local = replace(slot.local, direction="sendrecv", msid=msid, cname=self._cname)
+            return
         if slot is None:
             slot = _Slot(Section(self._free_mid(), track.kind))
             self._slots.append(slot)
@@ -191,7 +201,8 @@ class ClientNegotiation:
         for slot in self._slots:
             if slot.track is not None and slot.track.track_id == track_id:
                 slot.track = None
-                slot.local = replace(slot.local, direction="inactive", ssrcs=(), rtx_ssrcs=())
+                direction = "inactive" if slot.is_ours else "recvonly"
+                slot.local = replace(slot.local, direction=direction, ssrcs=(), rtx_ssrcs=())
 
     def published(self) -> set[str]:
         """The ids of the tracks that the next offer sends."""
@@ -323,7 +334,8 @@ class ClientNegotiation:
                 self._violations.append(f"mid {section.mid}: {form.payload_type} became {form.codec}")
         if section.kind != slot.local.kind:
             self._violations.append(f"mid {section.mid}: {slot.local.kind} became {section.kind}")
-        if slot.track is not None and slot.track.rids and section.receives and not section.receive_rids:
+        has_rids = slot.is_ours and slot.track is not None and bool(slot.track.rids)
+        if has_rids and slot.track is not None and section.receives and not section.receive_rids:
             self._violations.append(f"mid {section.mid}: rids {slot.track.rids} not taken")
 
     def _extensions(self, kind: str) -> tuple[tuple[int, str], ...]:
@@ -337,10 +349,10 @@ class ClientNegotiation:
             offered.append((self._extension_ids[uri], uri))
         return tuple(offered)
 
-    @staticmethod
-    def _is_free_for(slot: _Slot, track: LocalTrack) -> bool:
-        same = slot.local.kind == track.kind and bool(slot.local.send_rids) == bool(track.rids)
-        return slot.is_ours and slot.track is None and same and not slot.local.is_rejected
+    def _is_free_for(self, slot: _Slot, track: LocalTrack) -> bool:
+        if slot.local.kind != track.kind or slot.track is not None or slot.local.is_rejected:
+            return False
+        return bool(slot.local.send_rids) == bool(track.rids) if slot.is_ours else self._rides
 
     def _free_mid(self) -> str:
         taken = {slot.local.mid for slot in self._slots}

@@ -18,9 +18,9 @@ SCREEN = LocalTrack(sdp.VIDEO, "screen", "scr", ssrc=11, rtx_ssrc=12, direction=
 class Leg:
     """A client's negotiation and a focus that answers as the protocol says."""
 
-    def __init__(self, *tracks: LocalTrack, numbers: LegNumbers = LIKE_CHROMIUM) -> None:
+    def __init__(self, *tracks: LocalTrack, numbers: LegNumbers = LIKE_CHROMIUM, rides: bool = False) -> None:
         self.violations: list[str] = []
-        self.client = ClientNegotiation(numbers, "cname", self.violations)
+        self.client = ClientNegotiation(numbers, "cname", self.violations, rides=rides)
         self.client.begin(OURS, session_id=1)
         for track in tracks:
             self.client.publish(track)
@@ -243,6 +243,31 @@ def test_the_focus_repeats_our_sections_in_its_offer_and_we_go_on_sending() -> N
     assert ours is not None
     assert (ours.direction, ours.send_rids) == ("sendonly", ("f", "h", "q"))
     assert leg.client.sending() == before
+
+
+def test_a_client_that_rides_publishes_on_a_section_of_the_focus_without_rids() -> None:
+    leg = Leg(MICROPHONE, rides=True).connect()
+    leg.offer(downstream("s0"))
+    leg.client.publish(CAMERA)
+    (ridden,) = (s for s in sdp.parse(leg.client.make_offer()).sections if s.mid == "s0")
+    assert (ridden.direction, ridden.msid, ridden.send_rids) == ("sendrecv", ("stream", "cam"), ())
+    leg.sections = (*leg.sections[:-1], replace(leg.sections[-1], direction="sendrecv"))
+    leg.client.accept_answer(focus_says(*leg.sections))
+    assert [(s.mid, s.rids) for s in leg.client.sending()] == [("0", ()), ("s0", ())]
+    assert [s.mid for s in leg.client.receiving()] == ["s0"]
+    leg.client.unpublish("cam")
+    (ridden,) = (s for s in sdp.parse(leg.client.make_offer()).sections if s.mid == "s0")
+    assert ridden.direction == "recvonly"
+    assert leg.violations == []
+
+
+def test_a_client_that_does_not_ride_opens_a_section_of_its_own() -> None:
+    leg = Leg(MICROPHONE).connect()
+    leg.offer(downstream("s0"))
+    leg.client.publish(CAMERA)
+    assert [s.mid for s in sdp.parse(leg.client.make_offer()).sections if s.msid == ("stream", "cam")] == [
+        "2"
+    ]
 
 
 def test_moved_numbers_are_violations() -> None:

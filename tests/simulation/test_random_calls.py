@@ -136,7 +136,7 @@ acts = st.builds(
 def play(script: list[Act], seed: int) -> Simulation:
     sim = Simulation(seed)
     for name in NAMES:
-        sim.add(name, capture=CAPTURE)
+        sim.add(name, capture=CAPTURE).rides = name in NAMES[:2]
     for name in NAMES[:3]:
         sim[name].join()
     sim.run_until_s(1)

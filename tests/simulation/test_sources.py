@@ -114,17 +114,34 @@ def test_a_screen_is_shared_stopped_and_shared_again() -> None:
     assert sim.faults() == []
 
 
-def test_who_joined_without_a_camera_turns_one_on_later() -> None:
+@pytest.mark.parametrize("rides", [True, False])
+def test_a_camera_that_is_turned_on_later_may_ride_on_a_section_of_the_focus(*, rides: bool) -> None:
+    """Clients of the dialect take the first that is free, and have no rids there (protocol: section 7.4)."""
     sim = Simulation()
     alice = sim.add("alice", capture=MICROPHONE_ONLY)
+    alice.rides = rides
     alice.join()
-    (bob,) = sim.join("bob")
+    bob, carol = sim.join("bob", "carol")
     sim.run_until_s(3)
-    assert bob.announced(alice) == {Source.MICROPHONE}
-    assert len(alice.seen(bob).frames) > 20
     alice.open_camera()
     sim.run_until_s(6)
-    assert len(bob.seen(alice).between(4, 6).frames) >= 35
+    mids = {stream.section.mid for stream in alice.session.streams("alice-video")}
+    assert mids <= {section.mid for section, _ in alice.session.receivers()} or not rides
+    assert len(mids) == 1
+    assert len(alice.session.streams("alice-video")) == (1 if rides else 3)
+    for viewer in (bob, carol):
+        assert len(viewer.seen(alice).between(4, 6).frames) >= 35
+    alice.close_camera()
+    sim.run_until_s(8)
+    for viewer in (bob, carol):
+        assert viewer.announced(alice) == {Source.MICROPHONE}
+        assert viewer.seen(alice).between(6.3, 8).frames == []
+        assert len(alice.seen(viewer).between(6, 8).frames) >= 36
+    carol.leave()
+    sim.run_until_s(9)
+    alice.open_camera()
+    sim.run_until_s(11)
+    assert len(bob.seen(alice).between(9.5, 11).frames) >= 25
     assert alice.seen(bob).longest_freeze_ms < 100
     assert sim.faults() == []
 

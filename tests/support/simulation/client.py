@@ -68,6 +68,8 @@ class SimClient:
         self.session_id: Final = f"{name}-session"
         self.rng: Final = rng
         self.numbers: Final = numbers
+        self.rides = False
+        """Whether it publishes on sections of the focus, as clients of the dialect do."""
         self.wishes: Final = Wishes(tile)
         self.sources: Final = Sources(name, number, capture or Capture(), rng, self.clock.now)
         self.address: Address = (f"198.51.100.{number}", 50_000)

@@ -70,7 +70,9 @@ class ClientLeg:
         self._rng = client.rng
         self._ufrag = self._token(8)
         self._password = self._token(24)
-        self._negotiation = ClientNegotiation(client.numbers, self._token(8), self.violations)
+        self._negotiation = ClientNegotiation(
+            client.numbers, self._token(8), self.violations, rides=client.rides
+        )
         self._ice = ControllingAgent(self._ufrag, client.send_datagram, client.rng)
         self._association = Association(
             Role.CLIENT,

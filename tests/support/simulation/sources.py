@@ -101,12 +101,16 @@ class VideoSource:
     @property
     def plan(self) -> EncodingPlan:
         """Of the highest encoding."""
-        return max((one.plan for one in self.encoders.values()), key=lambda plan: plan.height)
+        return self._highest().plan
 
     @property
     def next_timeout(self) -> Instant:
         """When the next picture is captured."""
         return after_ms(self._begins_at, self._pictures * 1_000 / CAPTURE_RATE)
+
+    def want_key_frame(self, rid: str) -> None:
+        """The focus wants one of an encoding, or of the whole where it is sent as one."""
+        (self.encoders.get(rid) or self._highest()).want_key_frame()
 
     def capture(self, now: Instant, session: RtpSession | None) -> None:
         """Take the picture that is due."""
@@ -115,12 +119,15 @@ class VideoSource:
         if session is None or self.is_muted:
             return
         for stream in session.streams(self.track.track_id):
-            encoder = self.encoders[stream.rid]
+            encoder = self.encoders.get(stream.rid) or self._highest()
             part = encoder.plan.frames_per_s / CAPTURE_RATE
             if stream.rid in self.stopped_rids or int(number * part) == int((number - 1) * part):
                 continue
             frame = encoder.encode(captured_at)
             session.send_media(stream, frame.payloads, captured_at, now)
+
+    def _highest(self) -> VideoEncoder:
+        return max(self.encoders.values(), key=lambda encoder: encoder.plan.height)
 
     def begin_anew(self) -> None:
         """All encoders start with a key frame."""
@@ -202,8 +209,8 @@ class Sources:
     def want_key_frame(self, track_id: str, rid: str) -> None:
         """The focus wants one."""
         for video in self.videos():
-            if video.track.track_id == track_id and rid in video.encoders:
-                video.encoders[rid].want_key_frame()
+            if video.track.track_id == track_id:
+                video.want_key_frame(rid)
 
     def metadata(self, user_id: str, device_id: str) -> tuple[StreamMetadata, ...]:
         """What others are told of all this, complete."""

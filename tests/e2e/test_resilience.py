@@ -1,0 +1,130 @@
+"""What people notice of it when a focus or a homeserver goes away and comes back: as little as can be."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loadtest.client.scene import VIDEO
+from tests.e2e.venue import closed_venue, open_venue
+from tests.e2e.watching import all_receive, both_ways, is_clean, seen, undisturbed, until, until_told
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from loadtest.client.participant import Participant
+    from loadtest.homeserver.server import Homeserver
+
+pytestmark = [pytest.mark.e2e]
+
+AWAY_S = 20.0
+HUNG_S = 8.0
+"""Both long enough for every request to fail, and for several tries in between."""
+
+
+async def test_everybody_is_back_after_a_focus_was_killed(homeserver: Homeserver, tmp_path: Path) -> None:
+    async with closed_venue(homeserver, tmp_path) as venue:
+        await venue.focus.start()
+        await venue.focus.wait_ready()
+        async with venue.call() as call:
+            # Real clients know nothing of a kill: they dial again when they are hung up.
+            people = await call.join("alice", "bob", "carol", redial_after_s=0.5)
+            await all_receive(people)
+            dials = [one.leg for one in people]
+            await venue.focus.kill()
+            await venue.focus.start()
+            await venue.focus.wait_ready()
+            for one, before in zip(people, dials, strict=True):
+                await dials_again(one, before)
+            await all_receive(people)
+            for one in people:
+                assert one.observations.hangups == ["unknown_error"]
+            is_clean(*people)
+            assert len(await call.members()) == 3
+            assert await venue.admin.counted("focus_leaves_total", reason="restart") == 3
+            # And the next one does not hang up those that were told.
+            assert venue.admin.log("leg_record_unreadable") == []
+
+
+async def dials_again(one: Participant, before: object) -> None:
+    """Wait until somebody has a new leg that is connected."""
+    await until(
+        lambda: one.leg is not None and one.leg is not before and one.leg.ready.is_set(),
+        f"{one.party.user_id} is connected again",
+    )
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("hung", [False, True], ids=["killed", "hung"])
+async def test_media_goes_on_while_the_homeserver_is_away(
+    own_homeserver: Homeserver, tmp_path: Path, *, hung: bool
+) -> None:
+    async with (
+        open_venue(own_homeserver, tmp_path, matrix={"request_timeout_s": 5.0}) as venue,
+        venue.call() as call,
+    ):
+        alice, bob = await call.join("alice", "bob")
+        late = await call.enter("carol")
+        async with undisturbed(*both_ways(alice, bob)):
+            if hung:
+                own_homeserver.pause()
+            else:
+                await asyncio.to_thread(own_homeserver.kill)
+            # What goes over the data channel needs no homeserver.
+            await alice.subscribe_size(90)
+            await until(lambda: seen(alice, bob, VIDEO).current_layer == "h", "a smaller picture comes")
+            await asyncio.sleep(HUNG_S if hung else AWAY_S)
+            if hung:
+                own_homeserver.resume()
+            else:
+                await asyncio.to_thread(own_homeserver.start)
+                await asyncio.to_thread(own_homeserver.wait_ready)
+            await late.join()
+            await all_receive((alice, bob, late))
+        assert alice.observations.hangups == bob.observations.hangups == []
+        is_clean(alice, bob, late)
+
+
+async def test_a_focus_that_is_asked_to_end_hangs_everybody_up(
+    homeserver: Homeserver, tmp_path: Path
+) -> None:
+    async with closed_venue(homeserver, tmp_path) as venue:
+        await venue.focus.start()
+        await venue.focus.wait_ready()
+        async with venue.call() as call:
+            people = await call.join("alice", "bob")
+            await all_receive(people)
+            await venue.focus.stop()
+            assert venue.focus.status == 0
+            for one in people:
+                await hung_up(one)
+                assert one.observations.hangups == ["unknown_error"]
+
+
+async def hung_up(one: Participant) -> None:
+    """Wait for the focus's last word."""
+    await until(lambda: one.observations.hangups, f"{one.party.user_id} is hung up")
+
+
+@pytest.mark.timeout(240)
+async def test_a_focus_that_starts_before_its_homeserver_serves_as_soon_as_it_can(
+    own_homeserver: Homeserver, tmp_path: Path
+) -> None:
+    async with closed_venue(own_homeserver, tmp_path) as venue:
+        await asyncio.to_thread(own_homeserver.kill)
+        await venue.focus.start()
+
+        async def says_that_it_is_not_ready() -> bool:
+            status = await venue.focus.ask_status()
+            return status.get("ready") is False and status["homeserver"] != "reachable"
+
+        await until_told(says_that_it_is_not_ready, "the focus says that it cannot serve")
+        await asyncio.to_thread(own_homeserver.start)
+        await asyncio.to_thread(own_homeserver.wait_ready)
+        await venue.focus.wait_ready()
+        async with venue.call() as call:
+            people = await call.join("alice", "bob")
+            await all_receive(people)
+            is_clean(*people)

@@ -3,6 +3,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field, replace
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from loadtest.client import sdp
 from loadtest.client.negotiation import (
     LIKE_CHROMIUM,
@@ -349,3 +352,44 @@ def test_goodbyes_name_our_streams() -> None:
     assert bye == rtcp.Bye((line.near.streams("track1")[0].ssrc,))
     line.far.receive_rtcp(T0, line.near.bye())
     assert line.far.stats.byes_received == 1
+
+
+def test_another_track_on_a_used_section_has_streams_of_its_own() -> None:
+    session = RtpSession("near", dice(1))
+    first = section(LIKE_CHROMIUM)
+    session.agree([first], [])
+    (before,) = session.streams("track1")
+    other = LocalTrack(sdp.VIDEO, "stream2", "track2", ssrc=77, rtx_ssrc=78)
+    session.agree([replace(first, track=other)], [])
+    (after,) = session.streams("track2")
+    assert (after.ssrc, after.rtx_ssrc) == (77, 78)
+    assert before.ssrc != after.ssrc
+    assert session.streams("track1") == []
+
+
+@given(st.lists(st.binary(max_size=80), max_size=20))
+def test_any_bytes_are_taken_or_counted(datagrams: list[bytes]) -> None:
+    line = Line()
+    for data in datagrams:
+        line.far.receive_rtp(T0, data)
+        line.far.receive_rtcp(T0, data)
+    line.send(frame(0), is_key=True)
+    assert line.whole() == [frame(0)]
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**16 - 1), st.binary(max_size=60), st.booleans()), max_size=40))
+def test_any_payloads_on_a_known_section_harm_nothing(payloads: list[tuple[int, bytes, bool]]) -> None:
+    line = Line()
+    mid = (LIKE_CHROMIUM.extensions[sdp.MID], b"1")
+    for number, payload, is_rtx in payloads:
+        packet = RtpPacket(
+            payload_type=PayloadType(LIKE_CHROMIUM.rtx if is_rtx else LIKE_CHROMIUM.vp8),
+            sequence_number=number,
+            timestamp=0,
+            ssrc=Ssrc(9 if is_rtx else 8),
+            extensions=(mid,),
+            payload=payload,
+            marker=True,
+        )
+        line.far.receive_rtp(T0, packet.serialise())
+    line.far.poll(after_ms(T0, 1_000), NTP)

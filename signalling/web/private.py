@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from signalling.web.paths import CALLS, STATUS
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from prometheus_client import CollectorRegistry
 
     from signalling.config import AdminConfig
-
-API: Final = "/_focus/admin/v1"
 
 SHUTDOWN_S: Final = 0.5
 """How long a request may keep the process from ending. Lower: a scrape at that moment is cut off."""
@@ -56,8 +56,8 @@ class PrivateListener:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/health/live", self._live)
         app.router.add_get("/health/ready", self._ready)
-        app.router.add_get(f"{API}/status", _json(self._readings.status))
-        app.router.add_get(f"{API}/calls", _json(lambda: {"calls": self._readings.calls()}))
+        app.router.add_get(STATUS, _json(self._readings.status))
+        app.router.add_get(CALLS, _json(lambda: {"calls": self._readings.calls()}))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._config.host, self._config.port)

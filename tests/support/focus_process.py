@@ -12,7 +12,7 @@ from loadtest.client.scene import Scene
 from loadtest.focus_process import FocusProcess, FocusSettings
 from signalling.cli.admin import ask
 from signalling.events.room_state import FocusDevice
-from signalling.web.private import API
+from signalling.web.paths import CALLS, STATUS
 from tests.support.eventually import PATIENCE_S
 from tests.support.homeserver import account, new_room, new_user
 
@@ -38,7 +38,7 @@ class RunningFocus:
 
     async def status(self) -> dict[str, Any]:
         """What `focus status --json` prints."""
-        return await asyncio.to_thread(ask, self.process.admin_url, f"{API}/status")
+        return await asyncio.to_thread(ask, self.process.admin_url, STATUS)
 
     async def until(self, condition: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         """Wait until the status is so; return it."""
@@ -49,7 +49,7 @@ class RunningFocus:
 
     async def calls(self) -> list[dict[str, Any]]:
         """What `focus calls --json` prints."""
-        answer = await asyncio.to_thread(ask, self.process.admin_url, f"{API}/calls")
+        answer = await asyncio.to_thread(ask, self.process.admin_url, CALLS)
         return list(answer["calls"])
 
     @contextlib.asynccontextmanager

@@ -1,0 +1,440 @@
+"""The command `focus` as an operator runs it: a process with a configuration file, secrets and signals."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import urllib.error
+import urllib.request
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from signalling.config import example_toml
+from signalling.service import FLUSH_S
+from signalling.store import FILE_NAME, Store
+from tests.support.eventually import eventually
+from tests.support.scripted_homeserver import (
+    DEVICE_ID,
+    UNKNOWN_TOKEN,
+    USER_ID,
+    Answer,
+    ScriptedHomeserver,
+    error,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+pytestmark = pytest.mark.integration
+
+FOCUS = Path(sys.executable).parent / "focus"
+PASSWORD, TOKEN, NEW_TOKEN = "correct horse", "syt_first_token", "syt_second_token"
+HANGUPS = "/sendToDevice/m.call.hangup"
+QUICKLY_S = 5.0
+"""A generous limit: other tests may be running."""
+
+
+@dataclass
+class Ended:
+    status: int
+    out: str
+    err: str
+
+
+@dataclass
+class Process:
+    """One `focus` command; what it prints goes to files, as it may be a lot."""
+
+    process: asyncio.subprocess.Process
+    folder: Path
+    admin_url: str = ""
+    media_port: int = 0
+
+    @property
+    def out(self) -> str:
+        return (self.folder / "out").read_text()
+
+    @property
+    def err(self) -> str:
+        return (self.folder / "err").read_text()
+
+    def events(self) -> list[str]:
+        return [json.loads(line)["event"] for line in self.err.splitlines() if line.startswith("{")]
+
+    async def ended(self, patience_s: float = 20.0) -> Ended:
+        async with asyncio.timeout(patience_s):
+            status = await self.process.wait()
+        return Ended(status, self.out, self.err)
+
+
+async def start(folder: Path, *arguments: str, **secrets: str) -> Process:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FOCUS_")}
+    with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
+        process = await asyncio.create_subprocess_exec(
+            FOCUS,
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            env=environment | secrets,
+        )
+    return Process(process, folder)
+
+
+async def run(folder: Path, *arguments: str, **secrets: str) -> Ended:
+    return await (await start(folder, *arguments, **secrets)).ended()
+
+
+def free_port(kind: socket.SocketKind) -> int:
+    with socket.socket(type=kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def write_config(folder: Path, homeserver_url: str, **more: dict[str, Any]) -> Path:
+    tables: dict[str, dict[str, Any]] = {
+        "matrix": {"homeserver_url": homeserver_url, "user_id": USER_ID, "device_id": DEVICE_ID},
+        "media": {"host": "127.0.0.1", "port": free_port(socket.SOCK_DGRAM)},
+        "admin": {"port": free_port(socket.SOCK_STREAM)},
+        "log": {"level": "debug"},
+    }
+    lines = [f"data_dir = {json.dumps(str(folder / 'data'))}"]
+    for name, keys in tables.items():
+        lines += [
+            f"[{name}]",
+            *(f"{key} = {json.dumps(value)}" for key, value in (keys | more.get(name, {})).items()),
+        ]
+    path = folder / "focus.toml"
+    path.write_text("\n".join(lines))
+    return path
+
+
+@asynccontextmanager
+async def serving(
+    folder: Path, homeserver_url: str, secrets: Mapping[str, str] | None = None, **more: dict[str, Any]
+) -> AsyncIterator[Process]:
+    config = write_config(folder, homeserver_url, **more)
+    given = {"FOCUS_PASSWORD": PASSWORD} if secrets is None else secrets
+    focus = await start(folder, "serve", "-c", str(config), **given)
+    ports = [int(line.split(" = ")[1]) for line in config.read_text().splitlines() if line.startswith("port")]
+    focus.media_port, focus.admin_url = ports[0], f"http://127.0.0.1:{ports[1]}"
+    try:
+        yield focus
+    finally:
+        if focus.process.returncode is None:
+            focus.process.kill()
+            await focus.process.wait()
+
+
+def get(url: str) -> tuple[int, Any]:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=5) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return refused.code, json.load(refused)
+    except OSError:
+        return 0, None
+
+
+def keep_a_leg(folder: Path) -> None:
+    """What a process that was killed in a call leaves behind."""
+    leg = {
+        "user_id": "@alice:localhost",
+        "device_id": "A",
+        "call_id": "c",
+        "conf_id": "conf",
+        "session_id": "s",
+    }
+    store = Store(folder / "data" / FILE_NAME)
+    store.set_leg("leg", json.dumps(leg))
+    store.close()
+
+
+async def until(url: str, status: int) -> Any:  # noqa: ANN401  # JSON
+    """Wait until a URL answers so; return what it says."""
+    async with asyncio.timeout(20):
+        while (answer := await asyncio.to_thread(get, url))[0] != status:  # noqa: ASYNC110  # another process
+            await asyncio.sleep(0.02)
+    return answer[1]
+
+
+@pytest.fixture
+async def scripted() -> AsyncIterator[ScriptedHomeserver]:
+    async with ScriptedHomeserver() as homeserver:
+        homeserver.usual["/login"] = Answer(
+            {"user_id": USER_ID, "device_id": DEVICE_ID, "access_token": TOKEN}
+        )
+        yield homeserver
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "cli").mkdir()
+    return tmp_path
+
+
+# --- what needs no focus ----------------------------------------------------------------------------------
+
+
+async def test_the_version_and_a_configuration_file_are_printed(folder: Path) -> None:
+    assert (await run(folder, "version")).out == "0.1.0\n"
+    assert (await run(folder, "config")).out == example_toml()
+
+
+@pytest.mark.parametrize("command", ["status", "calls"])
+async def test_asking_where_no_focus_is_says_so(folder: Path, command: str) -> None:
+    url = f"http://127.0.0.1:{free_port(socket.SOCK_STREAM)}"
+    ended = await run(folder, command, "--url", url)
+    assert ended.status == 1
+    assert ended.err.startswith(f"focus: {url}: no focus answers there")
+    assert len(ended.err.splitlines()) == 1
+
+
+async def test_asking_something_that_is_no_focus_says_so(folder: Path, scripted: ScriptedHomeserver) -> None:
+    ended = await run(folder, "status", "--url", scripted.url)
+    assert (ended.status, ended.err) == (
+        1,
+        f"focus: {scripted.url}: answers with status 404: is that a focus?\n",
+    )
+    assert (await run(folder, "status", "--url", "localhost")).status == 1
+
+
+# --- configuration that is wrong --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"media": {"prot": 1}}, "media.prot: unknown key; did you mean media.port?"),
+        ({"media": {"port": 70_000}}, "media.port = 70000: legal is 0 to 65535"),
+        ({"matrix": {"user_id": ""}}, "matrix.user_id: must be set"),
+        ({"media": {"host": "203.0.113.77"}}, "media.host = 203.0.113.77, media.port ="),
+        ({"admin": {"host": "203.0.113.77"}}, "admin.host = 203.0.113.77, admin.port ="),
+        (
+            {"media": {"advertised_addresses": ["focus.example.org"]}},
+            "media.advertised_addresses = 'focus.example.org'",
+        ),
+    ],
+)
+async def test_a_wrong_setting_is_one_clear_line_and_exit_code_2(
+    folder: Path, scripted: ScriptedHomeserver, more: dict[str, dict[str, Any]], expected: str
+) -> None:
+    async with serving(folder, scripted.url, **more) as focus:
+        ended = await focus.ended()
+    assert ended.status == 2
+    assert ended.out == ""
+    told = [line for line in ended.err.splitlines() if not line.startswith("{")]
+    assert len(told) == 1, ended.err
+    assert told[0].startswith(f"focus: configuration: {expected}")
+
+
+async def test_a_missing_file_is_one_clear_line(folder: Path) -> None:
+    ended = await run(folder, "serve", "-c", str(folder / "none.toml"))
+    assert (ended.status, ended.err) == (
+        2,
+        f"focus: configuration: {folder / 'none.toml'}: there is no such file\n",
+    )
+
+
+async def test_a_port_that_is_taken_is_one_clear_line(folder: Path, scripted: ScriptedHomeserver) -> None:
+    with closing(socket.socket(type=socket.SOCK_DGRAM)) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        async with serving(folder, scripted.url, media={"port": port}) as focus:
+            ended = await focus.ended()
+    assert ended.status == 2
+    assert f"media.port = {port} (UDP): Address already in use" in ended.err
+
+
+async def test_no_secret_and_a_refused_one_are_clear_lines(
+    folder: Path, scripted: ScriptedHomeserver
+) -> None:
+    async with serving(folder, scripted.url, secrets={}) as focus:
+        ended = await focus.ended()
+    assert (ended.status, ended.err.splitlines()[-1]) == (
+        2,
+        "focus: configuration: neither FOCUS_ACCESS_TOKEN nor FOCUS_PASSWORD is set",
+    )
+    scripted.usual["/login"] = error("M_FORBIDDEN", 403)
+    async with serving(folder, scripted.url) as focus:
+        ended = await focus.ended()
+    assert ended.status == 2
+    assert "the homeserver refused the login" in ended.err.splitlines()[-1]
+
+
+async def test_a_data_folder_serves_one_focus_at_a_time(folder: Path, scripted: ScriptedHomeserver) -> None:
+    (folder / "second").mkdir()
+    async with serving(folder, scripted.url) as first:
+        await until(f"{first.admin_url}/health/live", 200)
+        config = write_config(folder, scripted.url)
+        second = await run(folder / "second", "serve", "-c", str(config), FOCUS_PASSWORD=PASSWORD)
+    assert second.status == 2
+    assert "another focus is using it" in second.err.splitlines()[-1]
+
+
+async def test_a_data_folder_that_is_none_is_a_clear_line(folder: Path, scripted: ScriptedHomeserver) -> None:
+    (folder / "data").write_text("a file")
+    async with serving(folder, scripted.url) as focus:
+        ended = await focus.ended()
+    assert ended.status == 2
+    assert ended.err.splitlines()[-1].startswith(f"focus: configuration: data_dir = '{folder / 'data'}'")
+
+
+async def test_what_nobody_expected_is_one_clear_line_and_exit_code_1(
+    folder: Path, scripted: ScriptedHomeserver
+) -> None:
+    store = Store(folder / "data" / FILE_NAME)
+    store.set_fact("olm_account", "garbage")
+    store.close()
+    async with serving(folder, scripted.url) as focus:
+        ended = await focus.ended()
+    assert ended.status == 1
+    assert ended.err.splitlines()[-1].startswith("focus: crashed: ")
+    assert focus.events()[-1] == "focus_crashed"
+    assert all(line.startswith(("{", "focus: crashed")) for line in ended.err.splitlines())
+
+
+# --- serving ----------------------------------------------------------------------------------------------
+
+
+async def test_it_prints_how_clients_find_it_and_warns_of_its_plane(
+    folder: Path, scripted: ScriptedHomeserver
+) -> None:
+    async with serving(folder, scripted.url) as focus:
+        scripted.sync(next_batch="s1")
+        await until(f"{focus.admin_url}/health/ready", 200)
+        assert json.loads(focus.out) == {
+            "org.matrix_focus.foci": [{"user_id": USER_ID, "device_id": DEVICE_ID}]
+        }
+        assert "reference_plane" in focus.events()
+
+
+async def test_health_status_and_calls_are_told(folder: Path, scripted: ScriptedHomeserver) -> None:
+    async with serving(folder, scripted.url) as focus:
+        assert await until(f"{focus.admin_url}/health/live", 200) == {"live": True}
+        await scripted.until("/sync")
+        waiting = await until(f"{focus.admin_url}/health/ready", 503)
+        assert waiting == {"ready": False, "homeserver": "reachable, the state of rooms is being read"}
+        scripted.sync(next_batch="s1")
+        assert await until(f"{focus.admin_url}/health/ready", 200) == {
+            "ready": True,
+            "homeserver": "reachable",
+        }
+
+        shown = await run(folder / "cli", "status", "--url", focus.admin_url)
+        assert shown.status == 0
+        assert "reference (the Python twin: for a handful of people)" in shown.out
+        assert f"127.0.0.1, UDP port {focus.media_port}" in shown.out
+        status = json.loads((await run(folder / "cli", "status", "--json", "--url", focus.admin_url)).out)
+        assert (status["ready"], status["user_id"], status["device_id"]) == (True, USER_ID, DEVICE_ID)
+        assert (status["addresses"], status["port"]) == (["127.0.0.1"], focus.media_port)
+        assert (await run(folder / "cli", "calls", "--url", focus.admin_url)).out == "0 calls\n"
+        calls = await run(folder / "cli", "calls", "--json", FOCUS_ADMIN_URL=focus.admin_url)
+        assert json.loads(calls.out) == {"calls": []}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_it_quickly_with_0_and_frees_its_sockets(
+    folder: Path, scripted: ScriptedHomeserver, number: signal.Signals
+) -> None:
+    async with serving(folder, scripted.url) as focus:
+        scripted.sync(next_batch="s1")
+        await until(f"{focus.admin_url}/health/ready", 200)
+        focus.process.send_signal(number)
+        ended = await focus.ended(QUICKLY_S)
+    assert ended.status == 0
+    assert focus.events()[-2:] == ["focus_stopping", "focus_stopped"]
+    for kind, port in (
+        (socket.SOCK_DGRAM, focus.media_port),
+        (socket.SOCK_STREAM, int(focus.admin_url.rpartition(":")[2])),
+    ):
+        with closing(socket.socket(type=kind)) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+
+
+async def test_a_homeserver_that_is_away_is_waited_for_and_told_of(folder: Path) -> None:
+    async with ScriptedHomeserver() as scripted:
+        url = scripted.url
+    async with serving(folder, url) as focus:
+        await until(f"{focus.admin_url}/health/live", 200)
+        await eventually(lambda: "homeserver_trouble" in focus.events())
+        waiting = await until(f"{focus.admin_url}/health/ready", 503)
+        assert waiting["homeserver"].startswith("can't be reached")
+        assert focus.out == "", "nobody is sent to a focus that does not serve"
+        async with ScriptedHomeserver(port=int(url.rpartition(":")[2])) as again:
+            again.sync(next_batch="s1")
+            await until(f"{focus.admin_url}/health/ready", 200)
+
+
+async def test_a_signal_ends_it_also_while_it_waits_for_the_homeserver(folder: Path) -> None:
+    async with ScriptedHomeserver() as scripted:
+        url = scripted.url
+    async with serving(folder, url) as focus:
+        await until(f"{focus.admin_url}/health/live", 200)
+        focus.process.send_signal(signal.SIGTERM)
+        ended = await focus.ended(QUICKLY_S)
+    assert ended.status == 0
+
+
+async def test_what_can_not_be_sent_at_the_end_is_sent_by_the_next_process(
+    folder: Path, scripted: ScriptedHomeserver
+) -> None:
+    keep_a_leg(folder)
+    scripted.usual["/sendToDevice/"] = Answer(delay_s=60)
+    async with serving(folder, scripted.url) as focus:
+        await scripted.until(HANGUPS)
+        focus.process.send_signal(signal.SIGTERM)
+        ended = await focus.ended(QUICKLY_S + FLUSH_S)
+    assert ended.status == 0
+    assert "to_device_unsent" in focus.events()
+    scripted.usual["/sendToDevice/"] = Answer()
+    async with serving(folder, scripted.url):
+        _, hangup = await scripted.until(HANGUPS, 2)
+    content = hangup.body["messages"]["@alice:localhost"]["A"]
+    assert (content["call_id"], content["conf_id"]) == ("c", "conf")
+    assert "seq" not in content
+
+
+async def test_a_second_signal_ends_it_at_once(folder: Path, scripted: ScriptedHomeserver) -> None:
+    keep_a_leg(folder)
+    scripted.usual["/sendToDevice/"] = Answer(delay_s=60)
+    async with serving(folder, scripted.url) as focus:
+        await scripted.until(HANGUPS)
+        focus.process.send_signal(signal.SIGTERM)
+        await eventually(lambda: "focus_stopping" in focus.events())
+        focus.process.send_signal(signal.SIGTERM)
+        ended = await focus.ended(QUICKLY_S)
+    assert ended.status == 1
+    assert ended.err.splitlines()[-1] == "focus: ended by a second signal, without telling anybody"
+    assert "focus_stopped" not in focus.events()
+
+
+async def test_secrets_are_never_printed(folder: Path, scripted: ScriptedHomeserver) -> None:
+    async with serving(folder, scripted.url) as focus:
+        scripted.sync(UNKNOWN_TOKEN)
+        scripted.script(
+            "/login",
+            Answer({"user_id": USER_ID, "device_id": DEVICE_ID, "access_token": TOKEN}),
+            Answer({"user_id": USER_ID, "device_id": DEVICE_ID, "access_token": NEW_TOKEN}),
+        )
+        scripted.sync(next_batch="s1")
+        await until(f"{focus.admin_url}/health/ready", 200)
+        focus.process.send_signal(signal.SIGTERM)
+        ended = await focus.ended()
+    assert len(scripted.requests("/login")) == 2
+    for secret in (PASSWORD, TOKEN, NEW_TOKEN):
+        assert secret not in ended.out + ended.err
+    for path in (folder / "data").iterdir():
+        assert path.stat().st_mode & 0o077 == 0 or path.name == "focus.lock", path.name
+    assert (folder / "data").stat().st_mode & 0o077 == 0

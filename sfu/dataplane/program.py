@@ -92,7 +92,7 @@ class Program:
             case InstallSrtp():
                 return self._install_srtp(operation)
             case RemoveTransport(transport):
-                self._remove_transport(transport)
+                return self._remove_transport(transport)
             case SetTrack():
                 return self._set_track(operation)
             case RemoveTrack(track):
@@ -127,18 +127,20 @@ class Program:
             return []
         return peer.secure(self._srtp(operation.profile, operation.receive_key, operation.send_key))
 
-    def _remove_transport(self, number: TransportId) -> None:
+    def _remove_transport(self, number: TransportId) -> list[Transmit]:
         peer = self.peers.get(number)
         if peer is None:
-            return
+            return []
         for route in list(peer.routes.values()):
-            self._remove_route(route.spec.route)
+            self._remove_route(route.spec.route)  # nobody is there to hear of it
+        transmits = []
         for track in peer.demux.tracks:
-            self._remove_track(track.handle)
+            transmits += self._remove_track(track.handle)
         del self.peers[number]
         self._ice.remove(number)
         self._agenda.cancel(number)
         self._upward.forget(number)
+        return transmits
 
     def _set_track(self, spec: SetTrack) -> list[Transmit]:
         peer = self.peers.get(spec.transport)

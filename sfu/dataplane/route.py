@@ -235,7 +235,9 @@ class Route:
             return DropReason.CODEC_NOT_NEGOTIATED
         if not self.transport.can_send:
             return DropReason.NO_SELECTED_PAIR
-        drop = self._selector.decide(facts, ready=self._timestamps.ready(now, clock))
+        # Where nothing flows, a picture now is worth more than one that is exactly in time.
+        is_ready = self._selector.current is None or self._timestamps.ready(now, clock)
+        drop = self._selector.decide(facts, ready=is_ready)
         if drop is not None:
             self._leave_out_for(drop, now, received)
             return drop

@@ -24,7 +24,7 @@ from signalling.events import data_channel, to_device
 from signalling.events.to_device import FOCUS_SESSION_ID, Envelope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from loadtest.client.observations import Observations
     from loadtest.client.publisher import Publisher
@@ -220,6 +220,10 @@ class Leg:
         """Send anything on the data channel."""
         self._transport.send_message(message)
 
+    async def say_bytes(self, data: bytes) -> None:
+        """Send bytes as a text on the data channel, UTF-8 or not."""
+        await self._transport.send_text(data)
+
     def open_channel(self, label: str) -> asyncio.Queue[str | bytes]:
         """Open one more data channel, which no focus wants; what comes on it."""
         return self._transport.open_channel(label)
@@ -227,6 +231,10 @@ class Leg:
     async def send_datagram(self, data: bytes) -> None:
         """Send anything as one datagram on the way that ICE has chosen."""
         await self._transport.send_datagram(data)
+
+    async def send_packets(self, packets: Sequence[bytes], *, is_rtcp: bool) -> None:
+        """Encrypt and send any RTP or RTCP packets."""
+        await self._transport.send_media(packets, is_rtcp=is_rtcp)
 
     # --- media -------------------------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ from sfu.units import NS_PER_S, Instant, Kind
 from signalling.events.to_device import parse_to_device
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
 
     from signalling.events.data_channel import DataMessage
@@ -223,6 +223,11 @@ class Participant:
         if self._leg is not None:
             self._leg.say_raw(message)
 
+    async def say_bytes(self, data: bytes) -> None:
+        """Send bytes as a text on the data channel, UTF-8 or not."""
+        if self._leg is not None:
+            await self._leg.say_bytes(data)
+
     def open_channel(self, label: str) -> asyncio.Queue[str | bytes]:
         """Open one more data channel; what comes on it.
 
@@ -237,6 +242,11 @@ class Participant:
         """Send the focus any datagram from the address that it knows as this leg's."""
         if self._leg is not None:
             await self._leg.send_datagram(data)
+
+    async def send_packets(self, packets: Sequence[bytes], *, is_rtcp: bool) -> None:
+        """Send the focus any RTP or RTCP packets, encrypted as they should be."""
+        if self._leg is not None:
+            await self._leg.send_packets(packets, is_rtcp=is_rtcp)
 
     @property
     def room(self) -> Room:

@@ -23,6 +23,7 @@ from aiortc import (
     RTCSctpCapabilities,
     RTCSctpTransport,
 )
+from aiortc.rtcsctptransport import WEBRTC_STRING
 
 from loadtest.client import sdp
 
@@ -153,6 +154,15 @@ class LegTransport:
         """Send on the data channel; lost where it is not open."""
         if self._channel is not None and self._channel.readyState == "open":
             self._channel.send(message)
+
+    async def send_text(self, data: bytes) -> None:
+        """Send bytes as a text on the data channel, UTF-8 or not; lost where it is not open."""
+        if self._channel is not None and self._channel.readyState == "open":
+            self._channel._addBufferedAmount(len(data))
+            self._sctp._data_channel_queue.append(
+                (self._channel, WEBRTC_STRING, data)
+            )  # it would encode a str
+            await self._sctp._data_channel_flush()
 
     def open_channel(self, label: str) -> asyncio.Queue[str | bytes]:
         """Open one more data channel; what comes on it.

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from sfu.netem.link import LinkProfile
+from sfu.netem.loss import RandomLoss
 from sfu.streams.keyframe import MIN_INTERVAL_S
 from sfu.units import after_ms
 from tests.support.simulation.encoder import CAMERA, EncodingPlan, Numbering
@@ -224,6 +226,23 @@ def test_a_tile_that_is_hidden_gets_nothing_and_comes_back_with_a_key_frame() ->
     sim.run_until_s(7)
     assert len(bob.seen(alice).between(5.5, 7).frames) >= 25
     assert sim.faults() == []
+
+
+def test_switches_on_lines_that_lose_packets_show_no_wrong_frame() -> None:
+    lossy = LinkProfile(delay_ms=20, jitter_ms=10, loss=RandomLoss(0.05), reorder=0.02)
+    scenario = Scenario(
+        "lossy switches",
+        (Member("alice", up=lossy), Member("bob", down=lossy, tile=SMALL)),
+        lambda sim: len(picture(sim).encodings) == 7,
+        seconds=8,
+        script=tuple(at(2 + index, (LARGE, MEDIUM, SMALL)[index % 3]) for index in range(6)),
+    )
+    sim = scenario.play()
+    assert scenario.shows(sim)
+    assert picture(sim).packets_repaired > 10
+    assert picture(sim).longest_freeze_ms < 800
+    assert sim.faults() == []
+    assert picture(scenario.control().play()).packets_repaired == 0
 
 
 # --- requests for key frames ------------------------------------------------------------------------------

@@ -23,12 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from loadtest.client.negotiation import ReceiveSection
-    from sfu.netem.network import Address, Network
+    from sfu.netem.network import Address
     from signalling.events.metadata import StreamMetadata
     from signalling.events.to_device import ToDeviceMessage
-    from tests.support.simulation.clock import VirtualClock
-    from tests.support.simulation.homeserver import SimHomeserver
     from tests.support.simulation.video_receiver import VideoReceiver
+    from tests.support.simulation.world import World
 
 MEMBER_LIFETIME_MS: Final = 3_600_000
 INVITE_DELAY_MS: Final = 90
@@ -43,7 +42,8 @@ class SimClient:
     Args:
         name: short; the user id is made of it.
         number: in the labels of what it publishes; unique in the call.
-        world: clock, network and homeserver.
+        world: where it lives.
+        rng: everything that it draws.
         numbers_of: the numbers that labels of others carry, by user id.
         capture: what it publishes.
         tile: the usual size in which it shows others; None shows nobody.
@@ -54,7 +54,7 @@ class SimClient:
         self,
         name: str,
         number: int,
-        world: tuple[VirtualClock, Network, SimHomeserver],
+        world: World,
         rng: random.Random,
         numbers_of: Mapping[str, int],
         *,
@@ -62,7 +62,9 @@ class SimClient:
         tile: Tile | None = (640, 360),
         numbers: LegNumbers = LIKE_CHROMIUM,
     ) -> None:
-        self.clock, self._network, self.homeserver = world
+        self.clock: Final = world.clock
+        self.homeserver: Final = world.homeserver
+        self._network = world.network
         self.user_id: Final = f"@{name}:example.org"
         self.device_id: Final = f"{name.upper()}DEVICE"
         self.session_id: Final = f"{name}-session"
@@ -87,8 +89,7 @@ class SimClient:
         self._mutes: dict[str, list[tuple[bool, bool]]] = {}
         self._is_capturing = False
         self._is_in_call = False
-        homeserver = self.homeserver
-        homeserver.log_in(self.user_id, self.device_id, self._take)
+        world.homeserver.log_in(self.user_id, self.device_id, self._take)
 
     # --- what a person does -------------------------------------------------------------------------------
 

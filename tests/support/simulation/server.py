@@ -63,12 +63,11 @@ if TYPE_CHECKING:
 
     from sfu.config import SfuConfig
     from sfu.dataplane.wire import Transmit
-    from sfu.netem.network import Datagram, Network
+    from sfu.netem.network import Datagram
     from sfu.plane import PlaneStats, StructArray
     from sfu.units import Instant
     from signalling.focus.settings import CallSettings
-    from tests.support.simulation.clock import VirtualClock
-    from tests.support.simulation.homeserver import SimHomeserver
+    from tests.support.simulation.world import World
 
 TICK_MS: Final = 50
 SERVER_ADDRESS: Final = ("192.0.2.1", 10_000)
@@ -102,9 +101,7 @@ class SimServer:
     """One focus.
 
     Args:
-        clock: when things happen.
-        network: it is attached to.
-        homeserver: how it is told of rooms and messages.
+        world: where it lives.
         config: of the media server.
         settings: of calls.
         rng: everything that is drawn.
@@ -112,9 +109,7 @@ class SimServer:
 
     def __init__(
         self,
-        clock: VirtualClock,
-        network: Network,
-        homeserver: SimHomeserver,
+        world: World,
         config: SfuConfig,
         settings: CallSettings,
         rng: random.Random,
@@ -123,9 +118,9 @@ class SimServer:
         self.watch = PlaneWatch()
         self.core = PlaneCore(config.media, rng, srtp=NullSrtp)
         self.address: Final = SERVER_ADDRESS
-        self._clock = clock
-        self._network = network
-        self._homeserver = homeserver
+        self._clock = world.clock
+        self._network = world.network
+        self._homeserver = world.homeserver
         self._metrics = Metrics()
         local = LocalMedia(
             Fingerprint("sha-256", ":".join(["CD"] * 32)),
@@ -140,9 +135,10 @@ class SimServer:
         self._stalled_until: Instant | None = None
         self._plane_at: Instant | None = None
         self._focus_at: Instant | None = None
-        homeserver.tell_focus = self.feed
-        self._tick_at = clock.now
-        clock.call_at(clock.now, self._tick)
+        self._tick_at = self._clock.now
+        self._network.attach(SERVER_ADDRESS)
+        self._homeserver.tell_focus = self.feed
+        self._clock.call_at(self._tick_at, self._tick)
 
     # --- the plane: never waits for anything below --------------------------------------------------------
 

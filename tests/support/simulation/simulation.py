@@ -15,6 +15,7 @@ from tests.support.simulation.client import SimClient
 from tests.support.simulation.clock import START, VirtualClock
 from tests.support.simulation.homeserver import SimHomeserver
 from tests.support.simulation.server import SERVER_ADDRESS, SimServer
+from tests.support.simulation.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,11 +51,9 @@ class Simulation:
         self.network = Network(self._rng("network"))
         self.clock = VirtualClock(self.network)
         self.homeserver = SimHomeserver(self.clock)
-        self.network.attach(SERVER_ADDRESS)
+        self._world = World(self.clock, self.network, self.homeserver)
         self.server = SimServer(
-            self.clock,
-            self.network,
-            self.homeserver,
+            self._world,
             config or SfuConfig(),
             settings or CallSettings(),
             self._rng("server"),
@@ -96,7 +95,7 @@ class Simulation:
         client = SimClient(
             name,
             number,
-            (self.clock, self.network, self.homeserver),
+            self._world,
             self._rng(name),
             self._numbers,
             capture=capture,

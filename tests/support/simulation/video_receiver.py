@@ -42,8 +42,6 @@ class _Frame:
 
     label: VideoLabel
     ts: int
-    picture_id: int | None
-    tl0_pic_idx: int | None
 
 
 class VideoReceiver:
@@ -69,7 +67,8 @@ class VideoReceiver:
         self._decoded: set[int] = set()
         self._needs_key_frame = True
         self._is_after_gap = False
-        self._is_after_cut = False
+        self._payload: Vp8Payload | None = None
+        """First of the frame that came last, also where a switch cut it."""
         self._asked_at: Instant | None = None
         self._began_at: Instant | None = None
         seen.receptions.append(self.reception)
@@ -153,9 +152,9 @@ class VideoReceiver:
     def _cut(self, label: VideoLabel) -> None:
         """A frame begins where another has not ended."""
         before = self._parts[0].label
-        if before is not None and before.encoding != label.encoding and label.is_key:
+        if before is not None and before.frame != label.frame and label.is_key:
             self._seen.cut_frames += 1
-            self._is_after_cut = True
+            self._payload = self._parts[0].payload
         elif not self._is_after_gap:
             self._seen.fault(f"frame {label.frame} begins before the one before it has ended")
 
@@ -172,13 +171,9 @@ class VideoReceiver:
             self._seen.fault(f"frame {head.frame} has several timestamps")
         payload = first.payload
         assert payload is not None
-        frame = _Frame(
-            head,
-            self._timestamps.unwrap(first.timestamp),
-            payload.picture_id,
-            payload.tl0_picture_index if payload.temporal_id is not None else None,
-        )
-        self._judge_numbers(frame, payload)
+        frame = _Frame(head, self._timestamps.unwrap(first.timestamp))
+        self._judge_clock(frame)
+        self._judge_descriptor(frame, payload)
         is_decodable = head.is_key or (
             self._last is not None
             and self._last.label.encoding == head.encoding
@@ -193,16 +188,16 @@ class VideoReceiver:
         if head.is_key:
             self._decoded.clear()
         # Also where it is no key frame: then nothing was lost that is needed.
-        self._needs_key_frame = self._is_after_gap = self._is_after_cut = False
+        self._needs_key_frame = self._is_after_gap = False
         self._decoded.add(head.frame)
-        self._last = frame
+        self._last, self._payload = frame, payload
         self.newest = head.captured_at, first.timestamp
         self._seen.frames.append(
             SeenFrame(now, head.encoding, head.frame, head.captured_at, is_key=head.is_key)
         )
 
-    def _judge_numbers(self, frame: _Frame, payload: Vp8Payload) -> None:
-        """Compare with the frame before; after a gap, numbers may jump."""
+    def _judge_clock(self, frame: _Frame) -> None:
+        """Time goes forward, as fast as it did where the frame was captured."""
         before = self._last
         if before is None:
             return
@@ -214,16 +209,20 @@ class VideoReceiver:
             self._seen.fault(f"frame {label.frame}: timestamp goes by {frame.ts - before.ts}")
         elif abs(error_ms) > MAX_CLOCK_ERROR_MS:
             self._seen.fault(f"frame {label.frame}: {error_ms} ms off after {captured_ms} ms")
-        if self._is_after_gap:
+
+    def _judge_descriptor(self, frame: _Frame, payload: Vp8Payload) -> None:
+        """Numbers go on from the frame before, cut or whole; after a gap they may jump."""
+        before, number = self._payload, frame.label.frame
+        if before is None or self._is_after_gap:
             return
-        if frame.picture_id is not None and before.picture_id is not None:
-            step = (frame.picture_id - before.picture_id) % 2**15
-            if step != 1 and not (step == 2 and self._is_after_cut):
-                self._seen.fault(f"frame {label.frame}: picture id goes by {step}")
-        if frame.tl0_pic_idx is not None and before.tl0_pic_idx is not None:
-            step = (frame.tl0_pic_idx - before.tl0_pic_idx) % 256
+        if payload.picture_id is not None and before.picture_id is not None:
+            step = (payload.picture_id - before.picture_id) % 2**15
+            if step != 1:
+                self._seen.fault(f"frame {number}: picture id goes by {step}")
+        if payload.tl0_picture_index is not None and before.tl0_picture_index is not None:
+            step = (payload.tl0_picture_index - before.tl0_picture_index) % 256
             if step != (payload.temporal_id == 0):
-                self._seen.fault(f"frame {label.frame}: TL0PICIDX goes by {step}")
+                self._seen.fault(f"frame {number}: TL0PICIDX goes by {step}")
 
 
 def _read(timestamp: int, payload: bytes, *, marker: bool) -> _Packet:

@@ -88,7 +88,15 @@ class Service:
             local = LocalMedia(self._certificate.fingerprint, candidates_of(config.media, plane.port))
             session = MatrixSession(config.matrix, self._secrets, store)
             stack.push_async_callback(session.close)
-            status = Status(plane, local, session, self._metrics, monotonic_clock, monotonic_clock())
+            status = Status(
+                plane,
+                lambda: plane.failures,
+                local,
+                session,
+                self._metrics,
+                clock=monotonic_clock,
+                started_at=monotonic_clock(),
+            )
             await self._listen(status, stack)
             _log.info("focus_started", plane=plane.name, port=plane.port)
             _log.warning(
@@ -129,6 +137,7 @@ class Service:
 
         async def hand_on(given: FocusInput) -> None:
             # Back-pressure: while the engine is behind, the homeserver keeps what it has for us.
+            await runtime.ready()
             while not runtime.submit(given):
                 await runtime.ready()
 

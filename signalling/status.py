@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
@@ -47,12 +47,15 @@ class Status:
     """Reads all parts of a focus; nothing of it waits or changes anything but gauges."""
 
     plane: Plane
+    plane_failures: Callable[[], int]
+    """How many mistakes the plane has contained; it can't count them in metrics itself."""
     local: LocalMedia
     session: MatrixSession
     metrics: Metrics
     clock: Callable[[], Instant]
     started_at: Instant
-    working: Working | None = field(default=None)
+    working: Working | None = None
+    _plane_failures_counted: int = 0
 
     @property
     def is_ready(self) -> bool:
@@ -61,6 +64,7 @@ class Status:
 
     def status(self) -> dict[str, Any]:
         """Everything in one JSON object."""
+        self._count_plane_failures()
         working = self.working
         counts = None if working is None else working.focus.snapshot()["counts"]
         return {
@@ -90,11 +94,18 @@ class Status:
 
     def refresh_gauges(self) -> None:
         """Set what is read at each scrape rather than counted as it happens."""
+        self._count_plane_failures()
         calls = self.calls()
         self.metrics.calls.set(len(calls))
         tracks = [track for call in calls for member in call["members"] for track in member["tracks"]]
         for kind in Kind:
             self.metrics.tracks.labels(kind.value).set(sum(track["kind"] == kind.value for track in tracks))
+
+    def _count_plane_failures(self) -> None:
+        failures = self.plane_failures()
+        if failures > self._plane_failures_counted:
+            self.metrics.failures.labels("plane").inc(failures - self._plane_failures_counted)
+            self._plane_failures_counted = failures
 
     def _homeserver(self) -> str:
         if self.session.trouble is not None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sfu.metrics import Metrics
 from tests.support.eventually import eventually
 from tests.support.focus_process import RunningFocus, running_focus
 
@@ -22,11 +23,29 @@ FRAMES = {"audio": 50, "video": 15}
 """About a second of each."""
 PATIENCE_S = 30.0
 
+NOT_IN_A_GOOD_CALL = {
+    "focus_dtls_datagrams_dropped",
+    "focus_inputs_refused",
+    "focus_internal_failures",
+    "focus_invites_refused",
+    "focus_layer_switches",
+    "focus_leaves",
+    "focus_leg_failures",
+    "focus_messages_refused",
+    "focus_nacks",
+    "focus_rtp_packets_lost",
+    "focus_rtp_packets_retransmitted",
+    "focus_sctp_faults",
+    "focus_ticks_skipped",
+}
+"""Metrics that move only when something goes wrong, or somebody changes their mind or leaves."""
+
 
 @pytest.fixture
 async def focus(homeserver: Homeserver, tmp_path: Path) -> AsyncIterator[RunningFocus]:
     async with running_focus(homeserver, tmp_path) as running:
         yield running
+    assert "internal_failure" not in running.process.log.read_text()
 
 
 def counts(receiver: Participant, *senders: Participant) -> list[int]:
@@ -78,6 +97,27 @@ async def test_people_see_and_hear_each_other_and_the_focus_knows_of_it(focus: R
         await alice.leave()
         await carol.leave()
         await focus.until(lambda status: status["calls"] == 0)
+
+
+async def test_every_metric_is_published_and_those_of_a_call_move(focus: RunningFocus) -> None:
+    async with focus.call("alice", "bob") as (alice, bob):
+        await alice.join()
+        await bob.join()
+        await see_and_hear_each_other(alice, bob)
+        during = await focus.metrics()
+        await alice.leave()
+        await bob.leave()
+        await focus.until(lambda status: status["calls"] == 0)
+        after = await focus.metrics()
+    declared = {family.name for family in Metrics().registry.collect()}
+    assert declared <= {family.name for family in during}
+    now = {family.name: sum(sample.value for sample in family.samples) for family in during}
+    moved = {name for name, value in now.items() if value}
+    assert declared - moved <= NOT_IN_A_GOOD_CALL
+    assert (now["focus_calls"], now["focus_legs"], now["focus_tracks"]) == (1, 2, 4)
+    then = {family.name: sum(sample.value for sample in family.samples) for family in after}
+    assert (then["focus_calls"], then["focus_legs"], then["focus_tracks"]) == (0, 0, 0)
+    assert then["focus_leaves"] > 0
 
 
 async def test_a_smaller_picture_comes_without_a_gap(focus: RunningFocus) -> None:

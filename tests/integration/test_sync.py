@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from loadtest.homeserver.server import homeservers
 from signalling.config import MatrixConfig, Secrets
 from signalling.events.to_device import Envelope, Hangup
 from signalling.focus.turn import MessageReceived, RoomGone, RoomState
@@ -604,3 +605,18 @@ async def test_a_homeserver_that_is_killed_and_comes_back_is_followed_on(
         assert shell.session.trouble is None
     (event,) = await asyncio.to_thread(to_device_of, alice)
     assert event["type"] == "m.call.hangup", "what was to be sent meanwhile is sent"
+
+
+async def test_an_invitation_into_a_room_of_a_served_server_is_followed(store: Store) -> None:
+    users: tuple[tuple[str, ...], ...] = (("focus",), ("bob",))
+    with homeservers(users) as (here, there):
+        focus, bob = here.users["focus"], there.users["bob"]
+        config = dataclasses.replace(config_at(here, focus), allowed_servers=(there.server_name,))
+        async with matrix_shell(config, Secrets(password=focus.password), store) as shell:
+            room_id = await asyncio.to_thread(new_room, bob, focus)
+            await asyncio.to_thread(put_call, bob, room_id, "conf")
+            await shell.until(lambda: "conf" in calls_of(shell))
+            assert shell.of(RoomState)[0].room_id == room_id
+            await asyncio.to_thread(hang_up, bob, focus)
+            await shell.until(lambda: shell.of(MessageReceived))
+    assert shell.of(MessageReceived)[0].sender == bob.user_id

@@ -7,6 +7,9 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+
 from loadtest.client.participant import Participant, ParticipantConfig
 from loadtest.client.scene import Scene
 from loadtest.focus_process import FocusProcess, FocusSettings
@@ -19,6 +22,8 @@ from tests.support.homeserver import account, new_room, new_user
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
+
+    from prometheus_client import Metric
 
     from loadtest.homeserver.server import Homeserver
     from loadtest.homeserver.users import User
@@ -51,6 +56,11 @@ class RunningFocus:
         """What `focus calls --json` prints."""
         answer = await asyncio.to_thread(ask, self.process.admin_url, CALLS)
         return list(answer["calls"])
+
+    async def metrics(self) -> list[Metric]:
+        """What a scrape sees."""
+        async with aiohttp.ClientSession() as http, http.get(f"{self.process.admin_url}/metrics") as answer:
+            return list(text_string_to_metric_families(await answer.text()))
 
     @contextlib.asynccontextmanager
     async def call(self, *names: str, **config: Any) -> AsyncIterator[tuple[Participant, ...]]:  # noqa: ANN401  # fields of ParticipantConfig

@@ -178,6 +178,10 @@ class VirtualPeer:
         return peer
 
     @property
+    def now(self) -> Instant:
+        return self.driver.now
+
+    @property
     def credentials(self) -> Credentials:
         return Credentials(f"ufrag{self.transport:04}", f"password-of-transport-{self.transport:04}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from sfu.plane import Codec, EncodingSpec, Extension, PayloadFormat, SetRoute, SetTrack
 from sfu.rtp.ntp import ns_to_ntp
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sfu.rtp.packet import ExtensionElements
+    from sfu.rtp.rtcp import RtcpPacket
+    from sfu.units import Instant, TransportId
     from tests.support.plane_driver import PlaneDriver
 
 VP8: Final = PayloadFormat("VP8", Codec.VP8, PayloadType(96), 90_000, PayloadType(97))
@@ -57,11 +59,21 @@ SIMULCAST: Final = tuple(EncodingSpec(rid) for rid in QHF)
 SINGLE: Final = (EncodingSpec(NO_RID),)
 
 
+class Sender(Protocol):
+    """A peer, as far as its streams know it."""
+
+    @property
+    def now(self) -> Instant: ...
+    def send(self, *packets: RtpPacket) -> None: ...
+    def say(self, *packets: RtcpPacket) -> None: ...
+    def next_transport_number(self) -> bytes: ...
+
+
 @dataclass
 class Source:
     """One RTP stream of a publisher. Each frame is a packet or several, with its mid and rid."""
 
-    peer: VirtualPeer
+    peer: Sender
     ssrc: Ssrc
     payload_type: PayloadType
     elements: ExtensionElements = ()
@@ -94,7 +106,7 @@ class Source:
 
     def report(self) -> None:
         """Send a sender report: the stream's clock stands at `ts` now, on the publisher's one NTP clock."""
-        ntp = ns_to_ntp(self.peer.driver.now)
+        ntp = ns_to_ntp(self.peer.now)
         self.peer.say(SenderReport(self.ssrc, ntp, self.ts & 0xFFFF_FFFF, len(self.sent), 0))
 
 
@@ -169,7 +181,10 @@ class Call:
         """Both joined, tracks and routes set, no target chosen."""
         publisher, subscriber = VirtualPeer.joined(driver, 1), VirtualPeer.joined(driver, 2)
         driver.apply(
-            camera(publisher), microphone(publisher), video_route(subscriber), audio_route(subscriber)
+            camera(publisher.transport),
+            microphone(publisher.transport),
+            video_route(subscriber.transport),
+            audio_route(subscriber.transport),
         )
         low, middle, high = (
             VideoSource(
@@ -193,7 +208,7 @@ class Call:
     def second_subscriber(self) -> VirtualPeer:
         """Another viewer of the camera, by route 11."""
         peer = VirtualPeer.joined(self.driver, 3)
-        self.driver.apply(video_route(peer, RouteId(11)))
+        self.driver.apply(video_route(peer.transport, RouteId(11)))
         return peer
 
 
@@ -204,7 +219,7 @@ def elements(mid: str, rid: str = "") -> ExtensionElements:
 
 
 def camera(
-    publisher: VirtualPeer,
+    publisher: TransportId,
     encodings: tuple[EncodingSpec, ...] = SIMULCAST,
     *,
     track: TrackHandle = CAMERA,
@@ -212,15 +227,13 @@ def camera(
     formats: tuple[PayloadFormat, ...] = (VP8, H264),
     extensions: Mapping[Extension, int] = EXTENSIONS,
 ) -> SetTrack:
-    return SetTrack(
-        track, publisher.transport, Mid(mid), Kind.VIDEO, formats, encodings, extensions, cname="publisher"
-    )
+    return SetTrack(track, publisher, Mid(mid), Kind.VIDEO, formats, encodings, extensions, cname="publisher")
 
 
-def microphone(publisher: VirtualPeer, encodings: tuple[EncodingSpec, ...] = SINGLE) -> SetTrack:
+def microphone(publisher: TransportId, encodings: tuple[EncodingSpec, ...] = SINGLE) -> SetTrack:
     return SetTrack(
         MICROPHONE,
-        publisher.transport,
+        publisher,
         Mid("1"),
         Kind.AUDIO,
         (OPUS,),
@@ -231,7 +244,7 @@ def microphone(publisher: VirtualPeer, encodings: tuple[EncodingSpec, ...] = SIN
 
 
 def video_route(
-    subscriber: VirtualPeer,
+    subscriber: TransportId,
     route: RouteId = VIDEO,
     *,
     track: TrackHandle = CAMERA,
@@ -245,7 +258,7 @@ def video_route(
     return SetRoute(
         route,
         track,
-        subscriber.transport,
+        subscriber,
         Mid(mid),
         ssrc,
         rtx_ssrc,
@@ -256,11 +269,11 @@ def video_route(
     )
 
 
-def audio_route(subscriber: VirtualPeer, route: RouteId = AUDIO) -> SetRoute:
+def audio_route(subscriber: TransportId, route: RouteId = AUDIO) -> SetRoute:
     return SetRoute(
         route,
         MICROPHONE,
-        subscriber.transport,
+        subscriber,
         Mid("8"),
         AUDIO_SSRC,
         None,

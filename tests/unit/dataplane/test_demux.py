@@ -60,14 +60,14 @@ def reported(peer: VirtualPeer) -> set[int]:
 
 
 def test_mid_and_rid_tell_the_encoding(driver: PlaneDriver, publisher: VirtualPeer) -> None:
-    driver.apply(camera(publisher))
+    driver.apply(camera(publisher.transport))
     for ssrc, rid in ((A, "f"), (B, "q")):
         video(publisher, ssrc, rid=rid).send_frame(key=True)
     assert bound(driver) == [StreamBound(CAMERA, 2, A), StreamBound(CAMERA, 0, B)]
 
 
 def test_a_mid_alone_tells_a_track_that_is_sent_as_one(driver: PlaneDriver, publisher: VirtualPeer) -> None:
-    driver.apply(camera(publisher, SINGLE), microphone(publisher))
+    driver.apply(camera(publisher.transport, SINGLE), microphone(publisher.transport))
     video(publisher).send_frame(key=True)
     voice = Source(publisher, B, OPUS.payload_type, elements("1"))
     voice.send(voice.packet(b"opus"))
@@ -77,13 +77,13 @@ def test_a_mid_alone_tells_a_track_that_is_sent_as_one(driver: PlaneDriver, publ
 def test_a_rid_that_was_not_agreed_on_does_not_hide_a_track_sent_as_one(
     driver: PlaneDriver, publisher: VirtualPeer
 ) -> None:
-    driver.apply(camera(publisher, SINGLE))
+    driver.apply(camera(publisher.transport, SINGLE))
     video(publisher, rid="f").send_frame(key=True)
     assert bound(driver) == [StreamBound(CAMERA, 0, A)]
 
 
 def test_ssrcs_of_the_sdp_are_known_without_extensions(driver: PlaneDriver, publisher: VirtualPeer) -> None:
-    driver.apply(camera(publisher, (EncodingSpec(NO_RID, A, B),)))
+    driver.apply(camera(publisher.transport, (EncodingSpec(NO_RID, A, B),)))
     source = video(publisher, mid="")
     source.send_frame(key=True)
     (lost,) = source.frame()
@@ -98,7 +98,7 @@ def test_ssrcs_of_the_sdp_are_known_without_extensions(driver: PlaneDriver, publ
 def test_repairs_are_told_by_repaired_rid_or_by_payload_type(
     driver: PlaneDriver, publisher: VirtualPeer, rid: Rid
 ) -> None:
-    driver.apply(camera(publisher) if rid else camera(publisher, SINGLE))
+    driver.apply(camera(publisher.transport) if rid else camera(publisher.transport, SINGLE))
     source = video(publisher, rid=rid)
     source.send_frame(key=True)
     (lost,) = source.frame()
@@ -113,12 +113,12 @@ def test_a_section_without_the_mid_extension_is_told_by_its_payload_type(
     driver: PlaneDriver, publisher: VirtualPeer
 ) -> None:
     driver.apply(
-        camera(publisher, SINGLE, extensions={}),
-        replace(microphone(publisher), extensions={}),
+        camera(publisher.transport, SINGLE, extensions={}),
+        replace(microphone(publisher.transport), extensions={}),
     )
     video(publisher, mid="").send_frame(key=True)
     assert bound(driver) == [StreamBound(CAMERA, 0, A)]
-    driver.apply(camera(publisher, SINGLE, track=OTHER, mid="5", extensions={}))
+    driver.apply(camera(publisher.transport, SINGLE, track=OTHER, mid="5", extensions={}))
     video(publisher, B, mid="").send_frame(key=True)
     assert bound(driver) == []
 
@@ -126,7 +126,7 @@ def test_a_section_without_the_mid_extension_is_told_by_its_payload_type(
 def test_browsers_that_stop_saying_mid_and_rid_stay_bound(
     driver: PlaneDriver, publisher: VirtualPeer
 ) -> None:
-    driver.apply(camera(publisher))
+    driver.apply(camera(publisher.transport))
     source = video(publisher, rid="h")
     source.send_frame(key=True)
     driver.advance(200)
@@ -138,7 +138,7 @@ def test_browsers_that_stop_saying_mid_and_rid_stay_bound(
     assert driver.encoding_row(CAMERA, 1)["packets_received"] == 11
     # Also when the section's track is another now.
     driver.events()
-    driver.apply(camera(publisher, track=OTHER))
+    driver.apply(camera(publisher.transport, track=OTHER))
     source.send_frame(key=True)
     assert bound(driver) == [StreamBound(OTHER, 1, A)]
     assert driver.encoding_row(OTHER, 1)["packets_received"] == 1
@@ -147,7 +147,7 @@ def test_browsers_that_stop_saying_mid_and_rid_stay_bound(
 def test_nothing_is_reported_of_an_ssrc_before_it_is_bound(
     driver: PlaneDriver, publisher: VirtualPeer
 ) -> None:
-    driver.apply(camera(publisher))
+    driver.apply(camera(publisher.transport))
     nameless = video(publisher, mid="")
     for _ in range(5):
         nameless.send_frame()
@@ -177,7 +177,7 @@ def test_packets_wait_for_their_track(driver: PlaneDriver, publisher: VirtualPee
     subscriber = VirtualPeer.joined(driver, 2)
     source = video(publisher)
     source.send_frame(key=True)
-    driver.apply(camera(publisher, SINGLE), video_route(subscriber))
+    driver.apply(camera(publisher.transport, SINGLE), video_route(subscriber.transport))
     driver.aim(VIDEO, 0)
     source.send_frame()
     source.send_frame(key=True)
@@ -187,7 +187,7 @@ def test_packets_wait_for_their_track(driver: PlaneDriver, publisher: VirtualPee
 
 
 def test_what_waits_is_bounded_in_number_and_time(driver: PlaneDriver, publisher: VirtualPeer) -> None:
-    driver.apply(camera(publisher))
+    driver.apply(camera(publisher.transport))
     nameless = video(publisher, mid="")
     for _ in range(MAX_HELD + 5):
         nameless.send_frame()
@@ -200,7 +200,7 @@ def test_what_waits_is_bounded_in_number_and_time(driver: PlaneDriver, publisher
 
 @pytest.mark.parametrize("rid", ["x", "q\x00", "much-too-long-for-a-rid"])
 def test_a_rid_of_nobody_gets_nowhere(driver: PlaneDriver, publisher: VirtualPeer, rid: str) -> None:
-    driver.apply(camera(publisher))
+    driver.apply(camera(publisher.transport))
     video(publisher, rid=rid).send_frame(key=True)
     driver.advance(2_000)
     assert bound(driver) == []
@@ -208,7 +208,7 @@ def test_a_rid_of_nobody_gets_nowhere(driver: PlaneDriver, publisher: VirtualPee
 
 
 def test_a_payload_type_of_nobody_gets_nowhere(driver: PlaneDriver, publisher: VirtualPeer) -> None:
-    driver.apply(camera(publisher, SINGLE))
+    driver.apply(camera(publisher.transport, SINGLE))
     source = video(publisher)
     source.payload_type = PayloadType(35)
     source.send_frame(key=True)
@@ -246,7 +246,7 @@ def test_an_ssrc_that_changes_is_told_again_and_joined_at_a_key_frame(call: Call
 
 
 def test_two_senders_on_one_section_do_not_take_turns(driver: PlaneDriver, publisher: VirtualPeer) -> None:
-    driver.apply(camera(publisher, SINGLE))
+    driver.apply(camera(publisher.transport, SINGLE))
     first, second = video(publisher, A), video(publisher, B)
     for _ in range(10):
         first.send_frame(key=True)
@@ -259,7 +259,7 @@ def test_two_senders_on_one_section_do_not_take_turns(driver: PlaneDriver, publi
 
 
 def test_a_repair_stream_that_changes_is_followed(driver: PlaneDriver, publisher: VirtualPeer) -> None:
-    driver.apply(camera(publisher, SINGLE))
+    driver.apply(camera(publisher.transport, SINGLE))
     source = video(publisher)
     source.send_frame(key=True)
     lost = source.frame(parts=2)
@@ -283,7 +283,7 @@ def test_probes_of_ssrc_0_are_fed_back_and_bind_nothing(call: Call) -> None:
 
 
 def test_padding_alone_binds_no_stream_of_media(driver: PlaneDriver, publisher: VirtualPeer) -> None:
-    driver.apply(camera(publisher, SINGLE))
+    driver.apply(camera(publisher.transport, SINGLE))
     source = video(publisher)
     publisher.send(replace(source.packet(b""), padding_bytes=10))
     assert bound(driver) == []
@@ -293,7 +293,7 @@ def test_padding_alone_binds_no_stream_of_media(driver: PlaneDriver, publisher: 
 def test_a_track_on_the_mid_of_another_replaces_it(call: Call) -> None:
     call.driver.aim(VIDEO, 0)
     call.low.send_frame(key=True)
-    call.driver.apply(camera(call.publisher, track=OTHER))
+    call.driver.apply(camera(call.publisher.transport, track=OTHER))
     call.video()
     call.low.send_frame(key=True)
     stats = call.driver.core.stats(call.driver.now)
@@ -316,26 +316,26 @@ def test_a_track_that_is_removed_receives_no_more(call: Call) -> None:
 def test_a_track_whose_mid_changes_is_found_under_the_new_one(
     driver: PlaneDriver, publisher: VirtualPeer
 ) -> None:
-    driver.apply(camera(publisher, SINGLE))
-    driver.apply(replace(camera(publisher, SINGLE), mid=Mid("9")))
+    driver.apply(camera(publisher.transport, SINGLE))
+    driver.apply(replace(camera(publisher.transport, SINGLE), mid=Mid("9")))
     video(publisher, mid="9").send_frame(key=True)
     video(publisher, B, mid="0").send_frame(key=True)
     assert bound(driver) == [StreamBound(CAMERA, 0, A)]
 
 
 def test_an_ssrc_of_the_sdp_moves_with_its_section(driver: PlaneDriver, publisher: VirtualPeer) -> None:
-    driver.apply(camera(publisher, (EncodingSpec(NO_RID, A),)))
+    driver.apply(camera(publisher.transport, (EncodingSpec(NO_RID, A),)))
     source = video(publisher, mid="")
     source.send_frame(key=True)
-    driver.apply(camera(publisher, (EncodingSpec(NO_RID, A),), track=OTHER, mid="5"))
+    driver.apply(camera(publisher.transport, (EncodingSpec(NO_RID, A),), track=OTHER, mid="5"))
     driver.events()
     source.send_frame(key=True)
     assert bound(driver) == [StreamBound(OTHER, 0, A)]
 
 
 def test_extension_ids_of_one_section_hold_for_all(driver: PlaneDriver, publisher: VirtualPeer) -> None:
-    driver.apply(camera(publisher, SINGLE, extensions={Extension.MID: EXTENSIONS[Extension.MID]}))
-    driver.apply(replace(microphone(publisher), extensions={}))
+    driver.apply(camera(publisher.transport, SINGLE, extensions={Extension.MID: EXTENSIONS[Extension.MID]}))
+    driver.apply(replace(microphone(publisher.transport), extensions={}))
     voice = Source(publisher, B, OPUS.payload_type, elements("1"))
     voice.send(voice.packet(b"opus"))
     assert bound(driver) == [StreamBound(MICROPHONE, 0, B)]

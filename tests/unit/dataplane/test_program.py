@@ -61,16 +61,16 @@ def test_what_names_something_gone_is_ignored(call: Call, operation: PlaneOperat
 def test_tracks_and_routes_of_what_is_gone_are_ignored(call: Call) -> None:
     stranger = replace(call.subscriber, transport=GONE)
     call.driver.apply(
-        camera(stranger, track=TrackHandle(50)),
-        video_route(stranger, RouteId(51)),
-        video_route(call.subscriber, RouteId(52), track=TrackHandle(50), ssrc=Ssrc(1_234)),
+        camera(stranger.transport, track=TrackHandle(50)),
+        video_route(stranger.transport, RouteId(51)),
+        video_route(call.subscriber.transport, RouteId(52), track=TrackHandle(50), ssrc=Ssrc(1_234)),
     )
     assert call.driver.core.stats(call.driver.now).routes["route"].tolist() == [1, 2]
 
 
 def contradictions(call: Call) -> dict[str, PlaneOperation]:
     other = call.second_subscriber()
-    route, track = video_route(call.subscriber), camera(call.publisher)
+    route, track = video_route(call.subscriber.transport), camera(call.publisher.transport)
     return {
         "transport": AddTransport(call.publisher.transport, CREDENTIALS),
         "fragment": AddTransport(TransportId(4), call.publisher.credentials),
@@ -81,8 +81,8 @@ def contradictions(call: Call) -> dict[str, PlaneOperation]:
         "route to another": replace(route, transport=other.transport),
         "route's ssrc": replace(route, ssrc=Ssrc(8)),
         "route's rtx": replace(route, rtx_ssrc=None),
-        "ssrc of another": video_route(call.subscriber, RouteId(77), ssrc=VIDEO_SSRC),
-        "ssrc of ours": video_route(call.subscriber, RouteId(77), ssrc=FEEDBACK_SSRC),
+        "ssrc of another": video_route(call.subscriber.transport, RouteId(77), ssrc=VIDEO_SSRC),
+        "ssrc of ours": video_route(call.subscriber.transport, RouteId(77), ssrc=FEEDBACK_SSRC),
     }
 
 
@@ -102,12 +102,12 @@ def test_what_contradicts_an_earlier_operation_is_our_mistake_and_changes_nothin
 def test_operations_are_carried_out_in_order(driver: PlaneDriver) -> None:
     publisher, subscriber = VirtualPeer.joined(driver, 1), VirtualPeer.joined(driver, 2)
     driver.apply(
-        camera(publisher),
-        video_route(subscriber),
+        camera(publisher.transport),
+        video_route(subscriber.transport),
         RemoveRoute(VIDEO),
-        video_route(subscriber, RouteId(2), ssrc=Ssrc(9_000)),
+        video_route(subscriber.transport, RouteId(2), ssrc=Ssrc(9_000)),
         RemoveTrack(CAMERA),
-        camera(publisher, track=TrackHandle(2)),
+        camera(publisher.transport, track=TrackHandle(2)),
     )
     stats = driver.core.stats(driver.now)
     assert stats.routes["route"].tolist() == []

@@ -225,9 +225,9 @@ def test_a_report_that_answers_none_of_ours_tells_no_round_trip(call: Call) -> N
 def test_the_measured_round_trip_times_what_a_publisher_is_asked_again(call: Call) -> None:
     # The publisher receives as well: its reports on that tell its round trip.
     driver = call.driver
-    driver.apply(camera(call.subscriber, SINGLE, track=CAMERA + 10, mid="3"))  # type: ignore[arg-type]
+    driver.apply(camera(call.subscriber.transport, SINGLE, track=CAMERA + 10, mid="3"))  # type: ignore[arg-type]
     driver.apply(
-        video_route(call.publisher, RouteId(20), track=CAMERA + 10, ssrc=Ssrc(600), rtx_ssrc=None)  # type: ignore[arg-type]
+        video_route(call.publisher.transport, RouteId(20), track=CAMERA + 10, ssrc=Ssrc(600), rtx_ssrc=None)  # type: ignore[arg-type]
     )
     driver.aim(RouteId(20), 0)
     back = VideoSource(call.subscriber, Ssrc(30), VP8.payload_type, elements("3"))
@@ -272,12 +272,13 @@ def test_everything_we_say_is_a_compound_that_fits_the_path(driver: PlaneDriver)
     sources = []
     for number in range(60):
         mid = str(number)
-        track = camera(publisher, SINGLE, track=CAMERA + number, mid=mid)  # type: ignore[arg-type]
+        track = camera(publisher.transport, SINGLE, track=CAMERA + number, mid=mid)  # type: ignore[arg-type]
         route = RouteId(100 + number)
         driver.apply(
             track,
             replace(
-                video_route(subscriber, route, track=track.track, ssrc=Ssrc(9_000 + number)), rtx_ssrc=None
+                video_route(subscriber.transport, route, track=track.track, ssrc=Ssrc(9_000 + number)),
+                rtx_ssrc=None,
             ),
         )
         source = VideoSource(publisher, Ssrc(10 + number), VP8.payload_type, elements(mid))

@@ -139,7 +139,7 @@ def test_without_rtx_the_identical_bytes_are_repeated(make: object) -> None:
     assert callable(make)
     driver = PlaneDriver(make, LibSrtp)
     publisher, subscriber = VirtualPeer.joined(driver, 1), VirtualPeer.joined(driver, 2)
-    driver.apply(camera(publisher, SINGLE), video_route(subscriber, rtx_ssrc=None))
+    driver.apply(camera(publisher.transport, SINGLE), video_route(subscriber.transport, rtx_ssrc=None))
     driver.aim(VIDEO, 0)
     source = VideoSource(publisher, Ssrc(10), VP8.payload_type, elements("0"))
     source.send_frame(key=True, parts=2)
@@ -160,7 +160,7 @@ def test_what_is_sent_again_over_rtx_can_be_decrypted(make: object) -> None:
     assert callable(make)
     driver = PlaneDriver(make, LibSrtp)
     publisher, subscriber = VirtualPeer.joined(driver, 1), VirtualPeer.joined(driver, 2)
-    driver.apply(camera(publisher, SINGLE), video_route(subscriber))
+    driver.apply(camera(publisher.transport, SINGLE), video_route(subscriber.transport))
     driver.aim(VIDEO, 0)
     source = VideoSource(publisher, Ssrc(10), VP8.payload_type, elements("0"))
     source.send_frame(key=True)
@@ -176,7 +176,7 @@ def test_what_is_sent_again_over_rtx_can_be_decrypted(make: object) -> None:
 
 def test_an_encoding_that_is_gone_is_not_sent_again(call: Call) -> None:
     packets = flowing(call)
-    call.driver.apply(camera(call.publisher, (camera(call.publisher).encodings[1],)))
+    call.driver.apply(camera(call.publisher.transport, (camera(call.publisher.transport).encodings[1],)))
     nack(call.subscriber, packets[0])
     assert call.subscriber.take_rtp() == []
     assert call.driver.core.stats(call.driver.now).encodings["track"].tolist() == []

@@ -260,7 +260,9 @@ def test_a_codec_that_the_subscriber_cannot_decode_is_not_sent(call: Call) -> No
 def test_the_same_codec_is_found_under_any_number(driver: PlaneDriver) -> None:
     publisher, subscriber = VirtualPeer.joined(driver, 1), VirtualPeer.joined(driver, 2)
     theirs = PayloadFormat("H264", Codec.H264, PayloadType(45), 90_000, PayloadType(46))
-    driver.apply(camera(publisher, SINGLE), video_route(subscriber, formats=(DOWN_VP8, theirs)))
+    driver.apply(
+        camera(publisher.transport, SINGLE), video_route(subscriber.transport, formats=(DOWN_VP8, theirs))
+    )
     driver.aim(VIDEO, 0)
     source = VideoSource(publisher, Ssrc(10), H264.payload_type, elements("0"))
     source.send(source.packet(b"\x65idr"), source.packet(b"\x41delta"))
@@ -328,8 +330,8 @@ def test_the_two_byte_form_is_used_where_it_must_and_mixed_only_where_it_may(
     publisher, subscriber = VirtualPeer.joined(driver, 1), VirtualPeer.joined(driver, 2)
     up = {**EXTENSIONS, Extension.DEPENDENCY_DESCRIPTOR: 12}
     driver.apply(
-        camera(publisher, SINGLE, extensions=up),
-        video_route(subscriber, extensions=ids, mixed_extensions=mixed),
+        camera(publisher.transport, SINGLE, extensions=up),
+        video_route(subscriber.transport, extensions=ids, mixed_extensions=mixed),
     )
     driver.aim(VIDEO, 0)
     source = VideoSource(publisher, Ssrc(10), VP8.payload_type, elements("0"))
@@ -356,7 +358,9 @@ def test_setting_a_route_again_changes_numbers_and_not_the_stream(call: Call) ->
     call.driver.aim(VIDEO, 0)
     call.low.send_frame(key=True)
     other = PayloadFormat("VP8", Codec.VP8, PayloadType(35), 90_000, PayloadType(36))
-    call.driver.apply(video_route(call.subscriber, formats=(other,), extensions={Extension.MID: 2}, mid="x"))
+    call.driver.apply(
+        video_route(call.subscriber.transport, formats=(other,), extensions={Extension.MID: 2}, mid="x")
+    )
     call.low.send_frame()
     packets = call.video()
     assert [packet.payload_type for packet in packets] == [DOWN_VP8.payload_type, 35]
@@ -398,7 +402,7 @@ def test_counters_of_a_route_say_what_was_sent(call: Call) -> None:
 
 def test_nothing_is_sent_to_who_has_no_keys(driver: PlaneDriver) -> None:
     publisher, subscriber = VirtualPeer.joined(driver, 1), VirtualPeer.known(driver, 2)
-    driver.apply(camera(publisher, SINGLE), video_route(subscriber))
+    driver.apply(camera(publisher.transport, SINGLE), video_route(subscriber.transport))
     driver.aim(VIDEO, 0)
     source = VideoSource(publisher, Ssrc(10), VP8.payload_type, elements("0"))
     source.send_frame(key=True)

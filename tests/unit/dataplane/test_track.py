@@ -68,7 +68,7 @@ def test_setting_a_track_again_is_harmless(call: Call) -> None:
     call.driver.aim(VIDEO, 0)
     call.low.send_frame(key=True)
     call.driver.events()
-    call.driver.apply(camera(call.publisher))
+    call.driver.apply(camera(call.publisher.transport))
     call.low.send_frame()
     assert call.driver.events() == ()
     assert len(call.video()) == 2
@@ -76,12 +76,12 @@ def test_setting_a_track_again_is_harmless(call: Call) -> None:
 
 
 def test_encodings_are_known_by_their_rids_whatever_their_number(call: Call) -> None:
-    call.driver.apply(camera(call.publisher, SIMULCAST[1:]))
+    call.driver.apply(camera(call.publisher.transport, SIMULCAST[1:]))
     call.driver.aim(VIDEO, 0)
     call.middle.send_frame(key=True)
     call.high.send_frame(key=True)
     call.driver.events()
-    call.driver.apply(camera(call.publisher))
+    call.driver.apply(camera(call.publisher.transport))
     # Those bound are told again, under their new numbers.
     assert call.driver.events() == (
         StreamBound(CAMERA, 1, call.middle.ssrc),
@@ -99,7 +99,7 @@ def test_encodings_are_known_by_their_rids_whatever_their_number(call: Call) -> 
 def test_an_encoding_that_an_sdp_takes_away_is_gone(call: Call) -> None:
     call.driver.aim(VIDEO, 2)
     call.high.send_frame(key=True)
-    call.driver.apply(camera(call.publisher, SIMULCAST[:2]))
+    call.driver.apply(camera(call.publisher.transport, SIMULCAST[:2]))
     call.high.send_frame()
     assert len(call.video()) == 1
     assert call.driver.core.stats(call.driver.now).encodings["encoding"].tolist() == []
@@ -112,7 +112,7 @@ def test_other_payload_types_and_ids_of_the_publisher_are_followed(call: Call) -
     call.low.send_frame(key=True)
     other = PayloadFormat("VP8", Codec.VP8, PayloadType(45), 90_000, PayloadType(46))
     ids = {Extension.MID: 3, Extension.RID: 4, Extension.VIDEO_ORIENTATION: 1}
-    call.driver.apply(camera(call.publisher, formats=(other,), extensions=ids))
+    call.driver.apply(camera(call.publisher.transport, formats=(other,), extensions=ids))
     call.low.payload_type = other.payload_type
     call.low.elements = ((3, b"0"), (4, b"q"), (1, b"\x01"))
     call.low.send_frame()
@@ -123,11 +123,11 @@ def test_other_payload_types_and_ids_of_the_publisher_are_followed(call: Call) -
 
 
 def test_an_ssrc_that_the_sdp_changes_is_a_change_of_ssrc(call: Call) -> None:
-    call.driver.apply(camera(call.publisher, (EncodingSpec(Rid("q"), Ssrc(10)),)))
+    call.driver.apply(camera(call.publisher.transport, (EncodingSpec(Rid("q"), Ssrc(10)),)))
     call.low.elements = ()
     call.low.send_frame(key=True)
     call.driver.events()
-    call.driver.apply(camera(call.publisher, (EncodingSpec(Rid("q"), Ssrc(99)),)))
+    call.driver.apply(camera(call.publisher.transport, (EncodingSpec(Rid("q"), Ssrc(99)),)))
     assert call.driver.events() == (StreamBound(CAMERA, 0, Ssrc(10)),)
     replace(call.low, ssrc=Ssrc(99)).send_frame(key=True)
     assert call.driver.events() == (StreamBound(CAMERA, 0, Ssrc(99)),)

@@ -34,7 +34,7 @@ def encrypted(request: pytest.FixtureRequest) -> PlaneDriver:
 def test_packets_before_the_keys_wait_for_them_with_their_times(driver: PlaneDriver) -> None:
     publisher, subscriber = VirtualPeer.known(driver, 1), VirtualPeer.joined(driver, 2)
     publisher.check()
-    driver.apply(camera(publisher, SINGLE), video_route(subscriber))
+    driver.apply(camera(publisher.transport, SINGLE), video_route(subscriber.transport))
     driver.aim(VIDEO, 0)
     publisher.session = driver.srtp(PROFILE, b"", b"")
     source = VideoSource(publisher, Ssrc(10), VP8.payload_type, elements("0"))
@@ -55,7 +55,7 @@ def test_packets_before_the_keys_wait_for_them_with_their_times(driver: PlaneDri
 def test_packets_that_wait_for_keys_are_bounded(driver: PlaneDriver) -> None:
     publisher = VirtualPeer.known(driver, 1)
     publisher.check()
-    driver.apply(camera(publisher, SINGLE))
+    driver.apply(camera(publisher.transport, SINGLE))
     publisher.session = driver.srtp(PROFILE, b"", b"")
     source = VideoSource(publisher, Ssrc(10), VP8.payload_type, elements("0"))
     for _ in range(MAX_EARLY + 5):
@@ -67,7 +67,7 @@ def test_packets_that_wait_for_keys_are_bounded(driver: PlaneDriver) -> None:
 
 def test_what_is_not_authentic_is_refused_and_a_replay_too(encrypted: PlaneDriver) -> None:
     publisher = VirtualPeer.joined(encrypted, 1)
-    encrypted.apply(camera(publisher, SINGLE))
+    encrypted.apply(camera(publisher.transport, SINGLE))
     source = VideoSource(publisher, Ssrc(10), VP8.payload_type, elements("0"))
     assert publisher.session is not None
     data = publisher.session.protect(source.frame(key=True)[0].serialise())
@@ -107,7 +107,7 @@ def test_ssrcs_of_one_peer_are_bounded_whatever_they_are(driver: PlaneDriver) ->
 
 def test_ssrcs_that_fail_authentication_use_none_up(encrypted: PlaneDriver) -> None:
     publisher = VirtualPeer.joined(encrypted, 1)
-    encrypted.apply(camera(publisher, SINGLE))
+    encrypted.apply(camera(publisher.transport, SINGLE))
     for number in range(MAX_SSRCS + 7):
         encrypted.feed(publisher.address, b"\x80\x60" + bytes(6) + number.to_bytes(4, "big") + bytes(30))
     VideoSource(publisher, Ssrc(10**6), VP8.payload_type, elements("0")).send_frame(key=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import av
 import numpy as np
@@ -34,7 +34,10 @@ _FIRST_TONE_HZ, TONE_STEP_HZ = 300, 40
 _LOOP_FRAMES: Final = 50
 _BITRATE_BPS: Final = 32_000
 _AMPLITUDE: Final = 0.25
-_SILENCE_RMS: Final = 0.01
+_SILENCE_PEAK: Final = 500
+"""Of 16 bits; a tone's peak is at 8,000."""
+_DECIMATION: Final = 6
+"""48 kHz to 8 kHz: the highest tone is below 3 kHz."""
 
 
 def tone_hz(sender: int) -> int:
@@ -63,7 +66,8 @@ class ToneListener:
     def __init__(self) -> None:
         self._codec = av.AudioCodecContext.create("libopus", "r")
         self._codec.sample_rate = SAMPLE_RATE_HZ
-        self._window: list[NDArray[np.float64]] = []
+        self._codec.layout = "mono"
+        self._window: list[NDArray[np.int16]] = []
 
     def hear(self, packet: bytes) -> Hearing | None:
         """Decode one packet; say what the last ones held when there are enough of them, or when they end."""
@@ -73,8 +77,8 @@ class ToneListener:
             self._window.clear()
             return Hearing(frames=1, tone_hz=None, is_silent=False)
         for frame in frames:
-            samples = _mono(frame)
-            if float(np.sqrt(np.mean(samples**2))) < _SILENCE_RMS:
+            samples = np.frombuffer(bytes(frame.planes[0]), dtype=np.int16)[: frame.samples]
+            if samples.max(initial=0) < _SILENCE_PEAK:
                 # What comes before silence is judged without it: a mixture of the two is no tone.
                 return self.interrupt() or Hearing(frames=1, tone_hz=None, is_silent=True)
             self._window.append(samples)
@@ -106,22 +110,19 @@ class Hearing:
         return self.tone_hz is not None and abs(self.tone_hz - tone_hz(sender)) < TONE_STEP_HZ / 2
 
 
-def _mono(frame: Any) -> NDArray[np.float64]:  # noqa: ANN401  # PyAV's frame
-    samples = frame.to_ndarray().astype(np.float64)
-    if frame.format.name.startswith("s16"):
-        samples /= 32_768
-    channels = samples if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels).T
-    mono: NDArray[np.float64] = channels.mean(axis=0)
-    return mono
-
-
-def _tone_of(samples: NDArray[np.float64]) -> float | None:
-    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
-    peak = int(np.argmax(spectrum[1:])) + 1
+def _tone_of(samples: NDArray[np.int16]) -> float | None:
+    # Averages of a few samples keep the tones and are much less to transform.
+    averages = samples[: len(samples) // _DECIMATION * _DECIMATION].reshape(-1, _DECIMATION).mean(axis=1)
+    energy = np.abs(np.fft.rfft(averages * _hann(len(averages)))) ** 2
+    peak = int(np.argmax(energy[1:])) + 1
     # A tone holds nearly all of the energy around its peak; a mixture or noise does not.
-    energy = spectrum**2
     share = float(energy[max(peak - 2, 0) : peak + 3].sum() / energy.sum())
-    return None if share < 0.7 else peak * SAMPLE_RATE_HZ / len(samples)
+    return None if share < 0.7 else peak * SAMPLE_RATE_HZ / (_DECIMATION * len(averages))
+
+
+@functools.lru_cache(2 * WINDOW_FRAMES)
+def _hann(length: int) -> NDArray[np.float64]:
+    return np.hanning(length)
 
 
 def _encode(samples: NDArray[np.float64]) -> tuple[bytes, ...]:

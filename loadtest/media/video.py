@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import binascii
 import enum
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -89,11 +90,7 @@ def read(luma: NDArray[np.uint8]) -> FrameLabel | None:
     height, width = luma.shape
     if min(height, width) < MIN_SIDE:
         return None
-    rows = (np.arange(GRID) * 2 + 1) * height // (2 * GRID)
-    columns = (np.arange(GRID) * 2 + 1) * width // (2 * GRID)
-    # The median of a 3 x 3 patch at each cell's centre: one damaged pixel must not flip a bit.
-    patches = np.stack([luma[rows + dy][:, columns + dx] for dy in (-1, 0, 1) for dx in (-1, 0, 1)])
-    word = np.packbits(np.median(patches, axis=0) > _THRESHOLD)
+    word = np.packbits(luma[_patches(height, width)].mean(axis=0) > _THRESHOLD)
     bits = int.from_bytes(word.tobytes(), "big")
     content = bits >> _CHECK_BITS
     if _checksum(content) != bits & (2**_CHECK_BITS - 1):
@@ -102,6 +99,15 @@ def read(luma: NDArray[np.uint8]) -> FrameLabel | None:
     if source > max(Source):
         return None
     return FrameLabel(content >> 32, Source(source), (content >> 28) & 3, content & MAX_COUNTER)
+
+
+@functools.lru_cache(16)
+def _patches(height: int, width: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Where to look: a 3 x 3 patch at each cell's centre, so that a damaged pixel flips no bit."""
+    across, down = np.meshgrid((-1, 0, 1), (-1, 0, 1))
+    rows = (np.arange(GRID) * 2 + 1) * height // (2 * GRID)
+    columns = (np.arange(GRID) * 2 + 1) * width // (2 * GRID)
+    return rows[:, None] + down.reshape(-1, 1, 1), columns[None, :] + across.reshape(-1, 1, 1)
 
 
 def _checksum(content: int) -> int:

@@ -17,6 +17,8 @@ from signalling.config import example_toml, load_config, load_secrets
 from signalling.web.paths import CALLS, STATUS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import RenderableType
 
 EXIT_FAILED: Final = 1
@@ -59,15 +61,13 @@ def serve(config: _ConfigOption = Path("focus.toml")) -> None:
 @app.command()
 def status(url: _UrlOption = _DEFAULT_URL, as_json: _JsonOption = False) -> None:
     """Show how a running focus is."""
-    answer = _ask(url, STATUS)
-    _show(status_table(answer), answer if as_json else None)
+    _show(_ask(url, STATUS), status_table, as_json=as_json)
 
 
 @app.command()
 def calls(url: _UrlOption = _DEFAULT_URL, as_json: _JsonOption = False) -> None:
     """Show who is in which call, what they send and what they receive."""
-    answer = _ask(url, CALLS)
-    _show(calls_tree(answer["calls"]), answer if as_json else None)
+    _show(_ask(url, CALLS), lambda answer: calls_tree(answer["calls"]), as_json=as_json)
 
 
 @app.command()
@@ -94,11 +94,17 @@ def _ask(url: str, path: str) -> dict[str, Any]:
         _fail(str(error), EXIT_FAILED)
 
 
-def _show(rendered: RenderableType, as_json: object) -> None:
-    if as_json is not None:
-        typer.echo(json.dumps(as_json, indent=2))
-    else:
-        Console().print(rendered)
+def _show(
+    answer: dict[str, Any], render: Callable[[dict[str, Any]], RenderableType], *, as_json: bool
+) -> None:
+    if as_json:
+        typer.echo(json.dumps(answer, indent=2))
+        return
+    try:
+        rendered = render(answer)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        _fail("that focus is of another version; --json shows what it answers", EXIT_FAILED)
+    Console().print(rendered)
 
 
 def _fail(text: str, code: int) -> NoReturn:

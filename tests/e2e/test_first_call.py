@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,7 +46,12 @@ NOT_IN_A_GOOD_CALL = {
 async def focus(homeserver: Homeserver, tmp_path: Path) -> AsyncIterator[RunningFocus]:
     async with running_focus(homeserver, tmp_path) as running:
         yield running
-    assert "internal_failure" not in running.process.log.read_text()
+    log = running.process.log.read_text()
+    assert "internal_failure" not in log
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith('{"event"')]
+    of_interest = [line for line in lines if line["level"] == "info"]
+    assert of_interest
+    assert not any("@alice" in str(line) or "@bob" in str(line) for line in of_interest), "nobody's name"
 
 
 def counts(receiver: Participant, *senders: Participant) -> list[int]:

@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sfu.errors import TransportError
+from signalling.cli.admin import ask
 from signalling.config import example_toml
 from signalling.service import FLUSH_S
 from signalling.store import FILE_NAME, Store
+from signalling.web.paths import STATUS
 from tests.support.eventually import eventually
 from tests.support.scripted_homeserver import (
     DEVICE_ID,
@@ -207,6 +210,25 @@ async def test_asking_something_that_is_no_focus_says_so(folder: Path, scripted:
         f"focus: {scripted.url}: answers with status 404: is that a focus?\n",
     )
     assert (await run(folder, "status", "--url", "localhost")).status == 1
+
+
+async def test_a_focus_of_another_version_is_told_of(folder: Path, scripted: ScriptedHomeserver) -> None:
+    scripted.usual[STATUS] = Answer({"plane": "native"})
+    ended = await run(folder, "status", "--url", scripted.url)
+    assert (ended.status, ended.err) == (
+        1,
+        "focus: that focus is of another version; --json shows what it answers\n",
+    )
+    assert (await run(folder, "status", "--json", "--url", scripted.url)).status == 0
+
+
+@pytest.mark.parametrize("answer", [Answer([]), Answer(b"{"), Answer(b"\xff"), error("M_UNKNOWN", 500)])
+async def test_an_answer_that_is_none_is_a_transport_error(
+    scripted: ScriptedHomeserver, answer: Answer
+) -> None:
+    scripted.usual[STATUS] = answer
+    with pytest.raises(TransportError, match=r"127\.0\.0\.1"):
+        await asyncio.to_thread(ask, scripted.url, STATUS)
 
 
 # --- configuration that is wrong --------------------------------------------------------------------------

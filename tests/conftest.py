@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from loadtest.homeserver.server import homeservers
@@ -12,6 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from loadtest.homeserver.server import Homeserver
+
+
+# The same examples on every run, however slow the machine is; `HYPOTHESIS_PROFILE=explore` looks for new ones.
+hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("explore", deadline=None, max_examples=1_000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
 @pytest.fixture(scope="session")

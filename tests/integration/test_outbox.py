@@ -6,9 +6,11 @@ import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 
 from signalling.config import MatrixConfig, Secrets
-from signalling.focus.turn import ForgetLeg, KeepLeg
+from signalling.events.to_device import Envelope, Hangup
+from signalling.focus.turn import Count, ForgetLeg, KeepLeg, Level, Note, SendToDevice
 from signalling.matrix import outbox as outbox_module
 from signalling.matrix import session as session_module
 from signalling.matrix.performer import MatrixPerformer
@@ -219,6 +221,28 @@ async def test_a_leg_is_forgotten_when_its_hangup_is_confirmed_and_a_redial_stay
     performer.perform(ForgetLeg("other"))
     performer.perform(ForgetLeg("of a process before"))
     assert store.legs() == []
+
+
+async def test_what_the_focus_asks_for_is_done(
+    shell: MatrixShell, scripted: ScriptedHomeserver, store: Store
+) -> None:
+    performer = MatrixPerformer(shell.outbox, store, shell.metrics)
+    envelope = Envelope("call", "FOCUS", "conf", "FOCUS", "sfu", "session", seq=0)
+    with structlog.testing.capture_logs() as lines:
+        performer.perform(SendToDevice(ALICE, "A", Hangup(envelope)))
+        performer.perform(Count("joins", {"step": "invite", "outcome": "ok"}))
+        performer.perform(Count("ticks_skipped"))
+        performer.perform(Note(Level.INFO, "leg_answered", {"leg": 7}))
+        performer.perform(Note(Level.WARNING, "leg_refused"))
+    (asked,) = await scripted.until("/sendToDevice/m.call.hangup/")
+    assert asked.body == {"messages": {ALICE: {"A": Hangup(envelope).content()}}}
+    value = shell.metrics.registry.get_sample_value
+    assert value("focus_joins_total", {"step": "invite", "outcome": "ok"}) == 1
+    assert value("focus_ticks_skipped_total") == 1
+    assert lines == [
+        {"event": "leg_answered", "log_level": "info", "leg": 7},
+        {"event": "leg_refused", "log_level": "warning"},
+    ]
 
 
 async def test_messages_wait_while_the_homeserver_is_away(store: Store) -> None:

@@ -14,10 +14,11 @@ from loadtest.homeserver.server import homeservers
 from signalling.config import MatrixConfig, Secrets
 from signalling.events.to_device import Envelope, Hangup
 from signalling.focus.turn import MessageReceived, RoomGone, RoomState
+from signalling.matrix import invitations as invitations_module
 from signalling.matrix import session as session_module
 from signalling.matrix import sync as sync_module
 from signalling.matrix.answers import SYNC_FILTER
-from signalling.matrix.olm import ENCRYPTED, ONE_TIME_KEYS
+from signalling.matrix.olm import ENCRYPTED, ONE_TIME_KEYS, OlmMachine
 from signalling.store import Store
 from tests.support.eventually import eventually
 from tests.support.homeserver import new_room, new_user, room_path, send_to_device
@@ -202,6 +203,19 @@ async def test_changes_of_a_known_room_come_in_order_without_reading_it(
     assert len(scripted.requests("/rooms/")) == 1
 
 
+@pytest.mark.parametrize("listed", [{}, {"joined_rooms": 7}, {"joined_rooms": [7, None]}])
+async def test_a_list_of_rooms_that_is_none_gives_up_no_room(
+    scripted: ScriptedHomeserver, store: Store, listed: dict[str, Any]
+) -> None:
+    scripted.usual["/joined_rooms"] = Answer(listed)
+    async with following(scripted, store) as shell:
+        scripted.sync(next_batch="s1", rooms=joined())
+        await scripted.until("/sync", 2)
+        assert shell.sync.is_caught_up
+    assert [state.room_id for state in shell.of(RoomState)] == ["!room:localhost"]
+    assert shell.of(RoomGone) == []
+
+
 async def test_a_limited_timeline_reads_the_whole_room(scripted: ScriptedHomeserver, store: Store) -> None:
     async with following(scripted, store) as shell:
         scripted.sync(next_batch="s1", rooms=joined())
@@ -315,6 +329,26 @@ async def test_a_join_that_another_server_fails_is_tried_again_and_readiness_sta
         assert shell.counted("room_invite", "joined") == 1
 
 
+async def test_more_invitations_than_can_wait_are_left_alone_and_none_is_followed_twice(
+    scripted: ScriptedHomeserver, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(invitations_module, "MAX_WAITING", 2)
+    scripted.usual["/rooms/"] = Answer(delay_s=60)
+    wanted = {
+        room_id: invited("@alice:localhost", room_id)["invite"][room_id] for room_id in ("!1", "!2", "!3")
+    }
+    async with following(scripted, store) as shell:
+        scripted.sync(next_batch="s1", rooms={"invite": wanted})
+        scripted.sync(next_batch="s2", rooms=invited("@alice:localhost", "!1"))
+        await scripted.until("/sync", 3)
+        assert len(shell.invitations) == 2
+        assert shell.counted("room_invite", "too_many") == 1
+        assert [asked.path for asked in await scripted.until("/rooms/", 2)] == [
+            "/rooms/!1/join",
+            "/rooms/!2/join",
+        ]
+
+
 # --- messages ---------------------------------------------------------------------------------------------
 
 
@@ -409,6 +443,40 @@ async def test_one_time_keys_that_are_refused_are_not_offered_again(
         scripted.sync(next_batch="s1", device_one_time_keys_count={})
         _, refused, filled = await scripted.until("/keys/upload", 3)
     assert not refused.body["one_time_keys"].keys() & filled.body["one_time_keys"].keys()
+
+
+async def test_keys_that_are_refused_leave_signalling_in_the_clear(
+    scripted: ScriptedHomeserver, store: Store
+) -> None:
+    scripted.usual["/keys/upload"] = error("M_UNKNOWN", 400)
+    async with following(scripted, store) as shell:
+        scripted.sync(next_batch="s1", to_device={"events": [HANGUP]})
+        await shell.until(lambda: shell.of(MessageReceived))
+
+
+async def test_who_encrypts_with_keys_of_no_known_device_is_refused_until_the_keys_are_known(
+    scripted: ScriptedHomeserver, store: Store, tmp_path: Path
+) -> None:
+    alice_store = Store(tmp_path / "alice.sqlite3")
+    alice = OlmMachine(alice_store, "@alice:localhost", "A")
+    directory = Answer({"device_keys": {"@alice:localhost": {"A": alice.device_keys()}}})
+    async with following(scripted, store) as shell:
+        one_time = next(iter(shell.machine.one_time_keys(0).values()))["key"]
+        alice.start_session(shell.machine.keys, one_time)
+
+        def encrypted() -> dict[str, Any]:
+            content = alice.encrypt(USER_ID, shell.machine.keys, "m.call.hangup", HANGUP["content"])
+            return HANGUP | {"type": ENCRYPTED, "content": content}
+
+        scripted.script("/keys/query", Answer({"device_keys": {}}), directory)
+        scripted.sync(next_batch="s1", to_device={"events": [encrypted()]})
+        await scripted.until("/sync", 2)
+        assert shell.counted("m.room.encrypted", "not_decrypted") == 1
+        scripted.sync(next_batch="s2", to_device={"events": [encrypted(), encrypted()]})
+        await shell.until(lambda: len(shell.of(MessageReceived)) == 2)
+        assert {message.proven_device_id for message in shell.of(MessageReceived)} == {"A"}
+        assert len(scripted.requests("/keys/query")) == 2, "keys that were found are remembered"
+    alice_store.close()
 
 
 # --- a real homeserver ------------------------------------------------------------------------------------

@@ -45,10 +45,10 @@ class Sync:
         session: asks the homeserver.
         store: keeps the position.
         timeout_ms: how long one sync waits for news.
-        invitations: take what their name says, as do
-        rooms: and
-        to_device: and
-        encryption: which is told how many of its keys are left.
+        invitations: are told first: entering a room takes longest.
+        rooms: come next, so that messages are judged by the newest state.
+        to_device: come last.
+        encryption: is told how many of its keys are left.
         refusals: where what can't be read is counted.
         metrics: where our own mistakes are counted.
     """

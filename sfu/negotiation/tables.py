@@ -82,7 +82,8 @@ class ClientTables:
                 newest[key] = self._repaired(newest[key], codec)
             elif self._payload_types.isdisjoint(codec.numbers):
                 newest[key] = codec
-        if newest:
+        if newest or any(section.payload_types for section in sections):
+            # Who offers a kind in nothing that we know can take nothing of it.
             self._codecs[kind] = newest
         else:
             self._codecs.pop(kind, None)

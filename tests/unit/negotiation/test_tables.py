@@ -156,6 +156,15 @@ def test_a_watcher_that_offers_no_media_gets_numbers_for_both_kinds() -> None:
     assert tables.carriable(CAMERA)
 
 
+def test_a_client_that_offers_only_codecs_that_we_do_not_know_can_take_none() -> None:
+    offer = CHROMIUM
+    for name in ("VP8", "VP9", "H264", "AV1"):
+        offer = offer.replace(f"{name}/90000", f"X{name}/90000")
+    tables = told(offer)
+    assert tables.carriable(CAMERA) == ()
+    assert tables.carriable(MICROPHONE) != ()
+
+
 def test_where_all_numbers_are_taken_nothing_is_carried() -> None:
     every = " ".join(str(number) for number in (*range(35, 64), *range(96, 128), *range(3)))
     offer = CHROMIUM_CAMERA_OFF.replace("SAVPF 111 ", f"SAVPF {every} ")

@@ -90,7 +90,8 @@ class Metrics:
         self.ticks_skipped = counter("focus_ticks_skipped", "Control ticks left out, being too late.")
         self.turn_seconds = histogram("focus_turn_seconds", "Time that an engine turn took.", buckets=_FAST_S)
         self.inputs_refused = counter(
-            "focus_inputs_refused", "Signalling inputs not taken at once because too many waited for the engine."
+            "focus_inputs_refused",
+            "Signalling inputs not taken at once because too many waited for the engine.",
         )
         self.event_loop_lag_seconds = histogram(
             "focus_event_loop_lag_seconds", "How late the event loop woke a sleeper.", buckets=_FAST_S

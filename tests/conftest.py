@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from loadtest.homeserver.server import Homeserver
 
 
-# The same examples on every run, however slow the machine is; `HYPOTHESIS_PROFILE=explore` looks for new ones.
+# The same examples on every run, on slow machines too; `HYPOTHESIS_PROFILE=explore` looks for new ones.
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("explore", deadline=None, max_examples=1_000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))

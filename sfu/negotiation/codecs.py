@@ -82,6 +82,28 @@ def feedback_lines(codecs: Sequence[NegotiatedCodec]) -> tuple[str, ...]:
     return tuple(f"a=rtcp-fb:{codec.format.payload_type} {one}" for codec in codecs for one in codec.feedback)
 
 
+class CodecReader:
+    """Reads the codecs of a description's sections, those that say the same only once.
+
+    A browser repeats its whole list, 4 KB, in each section on which it receives: a hundred of them would take
+    most of the time that a description takes.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], tuple[NegotiatedCodec, ...]] = {}
+
+    def read(self, section: MediaSection) -> tuple[NegotiatedCodec, ...]:
+        """`codecs_of` a section."""
+        said = (
+            section.kind,
+            section.formats,
+            *(section.values(name) for name in ("rtpmap", "fmtp", "rtcp-fb")),
+        )
+        if said not in self._known:
+            self._known[said] = codecs_of(section)
+        return self._known[said]
+
+
 def codecs_of(section: MediaSection) -> tuple[NegotiatedCodec, ...]:
     """The codecs of a client's section that we know, in its order; RTX belongs to its codec.
 

@@ -187,11 +187,8 @@ class Negotiation:
     def set_send_tracks(self, now: Instant, tracks: Sequence[SendTrack]) -> list[NegotiationOutput]:
         """Say which tracks shall go to the client, all of them; what changes is offered when it can be."""
         self._wanted = tuple(tracks)
-        # Room may have been made; the other reasons last as long as the track is wanted.
         wanted = {track.key for track in tracks}
-        self._refused = {
-            key: reason for key, reason in self._refused.items() if key in wanted and reason != "full"
-        }
+        self._refused = {key: reason for key, reason in self._refused.items() if key in wanted}
         return self._offer(now)
 
     def handle_timeout(self, now: Instant) -> list[NegotiationOutput]:
@@ -240,12 +237,14 @@ class Negotiation:
             return []
         uncarriable = [track.key for track in self._wanted if not self._tables.carriable(track)]
         outputs = self._refuse(uncarriable, "codec")
-        tracks = [track for track in self._wanted if track.key not in self._refused]
+        # Room may have been made; the other reasons last as long as the track is wanted.
+        tracks = [track for track in self._wanted if self._refused.get(track.key, "full") == "full"]
         if sent_keys(self._slots) == {track.key for track in tracks}:
             return outputs
         slots = slots_to_offer(self._slots, tracks, self._tables, self._identifiers)
         carried = sent_keys(slots)
         outputs += self._refuse([track.key for track in tracks if track.key not in carried], "full")
+        self._refused = {key: reason for key, reason in self._refused.items() if key not in carried}
         if slots == self._slots:
             return outputs
         sdp = self._write(slots, "actpass", mixed=self._parameters.mixed_extensions)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from sfu.errors import ParseError
-from sfu.negotiation.codecs import NegotiatedCodec, codecs_of, payload_types_of
+from sfu.negotiation.codecs import CodecReader, NegotiatedCodec, payload_types_of
 from sfu.negotiation.encodings import all_ssrcs, cname_of, encodings_of, send_rids
 from sfu.negotiation.extensions import NegotiatedExtension, extension_ids_of, extensions_of
 from sfu.negotiation.parameters import Fingerprint
@@ -100,7 +100,8 @@ def read_description(description: SessionDescription) -> RemoteDescription:
         raise ParseError("no_sections")
     direction = _direction(description) or "sendrecv"
     bundle = _bundle(description)
-    sections = tuple(_read_section(media, direction, bundle) for media in description.sections)
+    reader = CodecReader()
+    sections = tuple(_read_section(media, direction, bundle, reader) for media in description.sections)
     mids = [section.mid for section in sections]
     if len(set(mids)) != len(mids):
         raise ParseError("mid", "one stands twice")
@@ -124,7 +125,7 @@ def read_description(description: SessionDescription) -> RemoteDescription:
 
 
 def _read_section(
-    media: MediaSection, default_direction: str, bundle: frozenset[str] | None
+    media: MediaSection, default_direction: str, bundle: frozenset[str] | None, reader: CodecReader
 ) -> RemoteSection:
     mid = media.value("mid") or ""
     if not _MID.fullmatch(mid):
@@ -144,7 +145,7 @@ def _read_section(
         is_rejected=is_rejected,
         sends=is_live and sends,
         receives=is_live and receives,
-        codecs=codecs_of(media) if is_live else (),
+        codecs=reader.read(media) if is_live else (),
         extensions=extensions_of(media) if is_live else (),
         encodings=encodings_of(media) if is_live else (),
         rids=send_rids(media) if is_live else (),

@@ -16,6 +16,7 @@ from sfu.conference.values import (
     Wish,
 )
 from sfu.errors import RemoteError
+from sfu.negotiation.sdp import parse_sdp
 from sfu.plane import RemoveTrack, SetTrack
 from sfu.units import Kind, TransportId
 from tests.support.recordings import RUNS, recorded
@@ -124,6 +125,23 @@ def test_everything_it_said_is_taken(run: str) -> None:
     replay.call.settle()
     tracks = {one.track for one in of_type(replay.outputs, SetTrack)}
     assert tracks >= {one.track for one in of_type(replay.outputs, RemoveTrack)}
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_in_no_description_of_ours_a_number_means_two_things(run: str) -> None:
+    """Protocol 7.5 [CAP]: Chromium refuses reassigned extension ids without answering.
+
+    In run1, run2 and run6 somebody joins with the camera off, and is sent video all the same.
+    """
+    replay = Replay().until(run, 1e9)
+    for one in of_type(replay.outputs, SendDescription):
+        meanings: dict[tuple[str, str], set[str]] = {}
+        for section in parse_sdp(one.sdp).sections:
+            for name in ("extmap", "rtpmap"):
+                for value in section.values(name):
+                    number, meaning = value.split()[:2]
+                    meanings.setdefault((name, number.partition("/")[0]), set()).add(meaning)
+        assert {number: said for number, said in meanings.items() if len(said) > 1} == {}
 
 
 def seen_by_bob(at_s: float) -> dict[str, Source]:

@@ -91,6 +91,17 @@ def test_a_refusal_of_one_key_is_not_the_others() -> None:
     assert [one.forwarding.refusal for one in found if one.forwarding is not None] == [None, "codec"]
 
 
+def test_a_track_that_reaches_the_client_after_all_was_not_refused() -> None:
+    found = subscriptions()
+    found.wish([Wish("S", "T")])
+    found.reconcile([("S", "T")], {("S", "T"): announced("S")}.get)
+    (track,) = found.send_tracks(LegParameters(), is_stable=True)
+    found.refuse(track.key, "codec")
+    section = SendSection(Mid("s0"), Kind.VIDEO, track.key, (), {}, Ssrc(1), None, "focus-1")
+    found.agree(LegParameters(send=(section,)))
+    assert [one.forwarding.refusal for one in found if one.forwarding is not None] == [None]
+
+
 def test_a_section_that_comes_back_with_another_ssrc_is_another_route() -> None:
     found = subscriptions()
     found.wish([Wish("S", "T")])

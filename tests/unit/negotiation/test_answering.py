@@ -187,6 +187,22 @@ def test_a_section_keeps_its_payload_types_when_the_client_offers_it_again_with_
     ]
 
 
+def test_a_section_of_the_client_keeps_its_payload_types_too() -> None:
+    before = answered(CHROMIUM)
+    doubled = changed(CHROMIUM, "1", "a=rtpmap:50 VP8/90000").replace("SAVPF 96 97", "SAVPF 50 96 97")
+    assert numbers(written(*answered(doubled, before)), "1") == [96, 97, 108, 109]
+
+
+@pytest.mark.parametrize("state", ["recvonly", "inactive"])
+def test_where_we_only_send_or_nothing_flows_what_tells_a_sender_is_left_out(state: str) -> None:
+    before, offer = with_ours(client=FIREFOX)
+    told = ("a=fmtp:109 usedtx=1;stereo=1", "a=fmtp:120 max-fs=12288")
+    for mid, line in zip(("s0", "s1"), told, strict=True):
+        offer = turned(changed(offer, mid, line), mid, state)
+    table = answered(offer, before)
+    assert [codec.parameters for mid in ("s0", "s1") for codec in media_slot(table, mid).codecs] == ["", ""]
+
+
 def test_where_the_client_takes_none_of_the_codecs_any_more_nothing_is_sent() -> None:
     before, offer = with_ours()
     other = changed(offer, "s1", "a=rtpmap:96 H264/90000", without="a=(rtpmap|fmtp|rtcp-fb):")

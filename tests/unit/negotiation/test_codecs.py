@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from sfu.negotiation.codecs import (
     MAX_CODECS,
     MAX_PARAMETERS_LENGTH,
+    CodecReader,
     NegotiatedCodec,
     accepted,
     codecs_of,
@@ -123,6 +124,21 @@ def test_a_number_that_stands_twice_counts_once_in_any_spelling() -> None:
     codecs = read("a=rtpmap:35 VP8/90000", "a=rtpmap:35 VP9/90000", formats="035 35 35 128 x 1000")
     assert table(codecs) == {"VP8": (35,)}
     assert len(codecs) == 1
+
+
+def test_sections_that_say_the_same_are_read_once() -> None:
+    reader = CodecReader()
+    first = reader.read(media(*VP8, "a=rtcp-fb:96 nack", mid="1"))
+    assert reader.read(media("a=recvonly", *VP8, "a=rtcp-fb:96 nack", mid="2")) is first
+    others = (
+        media(*VP8, mid="3"),
+        media(*VP8, "a=rtcp-fb:96 nack", formats="96"),
+        media(*VP8, "a=rtcp-fb:96 nack", "a=fmtp:96 x=1"),
+        media(*VP8[1:], "a=rtpmap:96 VP9/90000", "a=rtcp-fb:96 nack"),
+        media(*VP8, "a=rtcp-fb:96 nack", kind="audio"),
+    )
+    for other in others:
+        assert reader.read(other) == codecs_of(other) != first
 
 
 def test_long_parameters_are_refused_since_each_section_would_repeat_them() -> None:

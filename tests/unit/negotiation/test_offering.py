@@ -83,9 +83,11 @@ def test_a_recycled_section_keeps_its_numbers_when_the_clients_table_has_moved_o
     leg.send(CAMERA)
     (before,) = leg.send()
     moved = ("a=rtpmap:50 VP8/90000", "a=rtpmap:51 rtx/90000", "a=fmtp:51 apt=50")
-    offer = changed(CHROMIUM, "1", *moved, without="a=(rtpmap|fmtp):(96|97) ")
+    orientation = f"a=extmap:15 {Extension.VIDEO_ORIENTATION}"
+    offer = changed(CHROMIUM, "1", *moved, orientation, without="a=(rtpmap|fmtp):(96|97) |a=extmap:13 ")
     leg.tables.learn(remote(offer.replace("SAVPF 96 97", "SAVPF 50 51")))
     assert leg.tables.carriable(CAMERA)[0].numbers == (50, 51)
+    assert numbers_of(leg.tables.extensions_for(Kind.VIDEO))[Extension.VIDEO_ORIENTATION] == 15
     (after,) = leg.send(OTHER_CAMERA)
     assert after.codecs == before.codecs
     assert after.extensions == before.extensions

@@ -2,8 +2,8 @@
 
     .venv/bin/python -m tests.vectors.sdp.capture [chromium] [firefox]
 
-Each dialogue of `tests/support/dialogue.py` becomes a folder, each description a file of it. Those of the focus
-are written too, since the browser has just taken them; the tests read the browser's.
+Each dialogue of `tests/support/dialogue.py` becomes a folder, each description a file of it. Those of the
+focus are written too, since the browser has just taken them; the tests read the browser's.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ async def capture(browser_name: str) -> None:
         for name, steps in DIALOGUES.items():
             dialogue = Dialogue(LivePeer(await browser.open(url)), new_focus())
             async for step, _ in dialogue.hold(steps):
-                print(f"{browser_name} {browser.version} {name}: {step.what}")
+                print(f"{browser_name} {browser.version} {name}: {step.what}")  # noqa: T201  # it is a script
             (folder / name).mkdir(parents=True)
             for said in dialogue.said:
                 (folder / name / said.file_name).write_text(said.sdp, encoding="utf-8", newline="")

@@ -7,12 +7,12 @@ import json
 import random
 import secrets
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
-from loadtest.client.negotiation import ClientNegotiation, LegNumbers
+from loadtest.client.negotiation import ClientNegotiation
 from loadtest.client.receiver import ntp_of
 from loadtest.client.rtp_session import FrameArrived, KeyFrameWanted, RtpSession, SessionEvent, SoundArrived
 from loadtest.client.sdp import SdpError
@@ -24,49 +24,19 @@ from signalling.events import data_channel, to_device
 from signalling.events.to_device import FOCUS_SESSION_ID, Envelope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from loadtest.client.observations import Observations
     from loadtest.client.publisher import Publisher
-    from loadtest.client.scene import Party, Scene
+    from loadtest.client.scene import Scene
+    from loadtest.client.sdp import Transport
     from loadtest.client.signalling import MatrixClient
     from loadtest.client.subscriber import Subscriber
+    from loadtest.client.terms import LegTerms
     from signalling.events.metadata import StreamMetadata
-    from signalling.events.room_state import FocusDevice
 
 LAYERS: Final = "org.matrix_focus.layers"
-ANSWER_PATIENCE_S: Final = 60.0
-"""Then the invite is given up (protocol: section 9)."""
 CONNECT_PATIENCE_S: Final = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class RuleBreaks:
-    """Rules that a hostile participant breaks; as it stands, none."""
-
-    device_id: str | None = None
-    """Claimed in every message instead of the own device."""
-    party_id: str | None = None
-    session_id: str | None = None
-    dest_session_id: str | None = None
-    conf_id: str | None = None
-    """Dialled instead of the room's call."""
-    member_event: bool = True
-    member_device_id: str | None = None
-    member_session_id: str | None = None
-    member_lifetime_ms: int = 3_600_000
-    sequence_numbers: bool = True
-    select_answer: bool = True
-    answer_pings: bool = True
-    answer_offers: bool = True
-    obey_layers: bool = True
-    obey_hangups: bool = True
-    """Without it, a leg stays where it is when it was hung up and its connection closed."""
-    metadata_owner: Party | None = None
-    """Claimed to own the streams that are published."""
-    lifetime_ms: int = to_device.DEFAULT_LIFETIME_MS
-    mangle_sdp: Callable[[str], str] | None = None
-    """Is given each description of ours on its way out."""
 
 
 class LegEndedError(Exception):
@@ -75,20 +45,6 @@ class LegEndedError(Exception):
 
 class _NoAnswerError(Exception):
     """The focus did not answer the invite."""
-
-
-@dataclass(frozen=True, slots=True)
-class LegTerms:
-    """What a leg needs to know of its participant."""
-
-    party: Party
-    session_id: str
-    conf_id: str
-    focus: FocusDevice
-    numbers: LegNumbers
-    addresses: tuple[str, ...]
-    breaks: RuleBreaks
-    answer_patience_s: float = ANSWER_PATIENCE_S
 
 
 class Leg:
@@ -131,6 +87,8 @@ class Leg:
         )
         self._negotiation = ClientNegotiation(terms.numbers, secrets.token_hex(8), seen.violations)
         self._answer: asyncio.Queue[to_device.Answer] = asyncio.Queue()
+        self._is_restarting = False
+        self._restart_answers: asyncio.Queue[Transport] = asyncio.Queue()
         self._resends: list[bytes] = []
         self._seq = 0
         self._next_seq = 0
@@ -175,6 +133,45 @@ class Leg:
         """End this side without a word; the focus learns of it by the next invite."""
         self._transport.drop()
         self._end("replaced")
+
+    # --- changes of the network --------------------------------------------------------------------------
+
+    @property
+    def local_port(self) -> int | None:
+        """The UDP port that is used now; None while there is none."""
+        return self._transport.local_port
+
+    async def rebind(self, check_after_s: float) -> None:
+        """Go on from another port; the focus learns of it by our next check."""
+        await self._transport.rebind(self.terms.addresses[0], check_after_s)
+
+    def lose_network(self) -> None:
+        """Neither send nor receive anything any more, until `restart_ice`."""
+        self._transport.drop()
+
+    async def restart_ice(self, *, by_to_device: bool = False) -> None:
+        """Offer new credentials, on the data channel or where that is dead by to-device, and go over to them.
+
+        Raises:
+            TransportFailedError: an offer of ours is waiting, or nothing came of this one.
+        """
+        if self._negotiation.is_offering:
+            raise TransportFailedError("an offer of ours is waiting")
+        self._negotiation.restart(await self._transport.gather())
+        self._is_restarting = True
+        offer = self._mangled(self._negotiation.make_offer())
+        if by_to_device:
+            await self.send(to_device.Negotiate(self._envelope(), "offer", offer, metadata=self._metadata()))
+        else:
+            self.say(data_channel.Negotiate("offer", offer, self._metadata()))
+        await self._tell_candidates()
+        try:
+            async with asyncio.timeout(CONNECT_PATIENCE_S):
+                await self._transport.reconnect(await self._restart_answers.get())
+        except TimeoutError as error:
+            raise TransportFailedError(f"no restart of ICE within {CONNECT_PATIENCE_S:g} s") from error
+        finally:
+            self._is_restarting = False
 
     # --- to-device ---------------------------------------------------------------------------------------
 
@@ -298,6 +295,9 @@ class Leg:
         )
         self._scene.note_invite(self.terms.party, _now())
         await self.send(invite)
+        await self._tell_candidates()
+
+    async def _tell_candidates(self) -> None:
         ours = [to_device.Candidate(text, "0", 0) for text in self._transport.candidates()]
         ours.append(to_device.Candidate(""))
         await self.send(to_device.Candidates(self._envelope(), tuple(ours)))
@@ -409,7 +409,9 @@ class Leg:
             self._subscriber.announce(message.metadata)  # before the description (protocol: section 6.2)
         try:
             if message.description_type == "answer":
-                self._negotiation.accept_answer(message.sdp)
+                answered = self._negotiation.accept_answer(message.sdp)
+                if answered is not None and self._is_restarting:
+                    self._restart_answers.put_nowait(answered.transport)
             elif self.terms.breaks.answer_offers:
                 answer = self._negotiation.answer_offer(message.sdp)
                 if answer is None:

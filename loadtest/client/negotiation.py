@@ -161,6 +161,10 @@ class ClientNegotiation:
         self._transport = transport
         self._session_id = session_id
 
+    def restart(self, transport: sdp.Transport) -> None:
+        """Speak of another connection from the next offer on: a restart of ICE."""
+        self._transport = transport
+
     @property
     def is_offering(self) -> bool:
         """Whether an offer of ours waits for its answer."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import aiohttp
 
-from loadtest.client.leg import ANSWER_PATIENCE_S, Leg, LegTerms, RuleBreaks
+from loadtest.client.leg import Leg
 from loadtest.client.negotiation import LIKE_CHROMIUM, LegNumbers
 from loadtest.client.observations import Observations
 from loadtest.client.publisher import Capture, Publisher
@@ -19,6 +19,7 @@ from loadtest.client.room import Room
 from loadtest.client.scene import Party, Scene
 from loadtest.client.signalling import Account, MatrixClient, MatrixRefusedError
 from loadtest.client.subscriber import Subscriber
+from loadtest.client.terms import ANSWER_PATIENCE_S, LegTerms, RuleBreaks
 from loadtest.client.transport import TransportFailedError
 from loadtest.media.audio import FRAME_MS
 from sfu.errors import ParseError
@@ -180,6 +181,31 @@ class Participant:
         self._is_leaving = True
         if self._leg is not None:
             self._leg.vanish()
+
+    async def rebind(self, check_after_s: float = 0.5) -> None:
+        """Go on from another port, as behind a NAT that has forgotten ours.
+
+        Args:
+            check_after_s: until our next connectivity check, by which the focus learns of it. Browsers check
+                every 2.5 s.
+        """
+        if self._leg is not None:
+            await self._leg.rebind(check_after_s)
+
+    def lose_network(self) -> None:
+        """Send and receive no media any more, until `restart_ice`."""
+        if self._leg is not None:
+            self._leg.lose_network()
+
+    async def restart_ice(self, *, by_to_device: bool = False) -> None:
+        """Connect anew within the leg, after a change of the network or without one.
+
+        Raises:
+            TransportFailedError: the focus did not answer, or there is no connection.
+        """
+        if self._leg is None:
+            raise TransportFailedError("no leg to restart")
+        await self._leg.restart_ice(by_to_device=by_to_device)
 
     async def subscribe_size(self, height: int) -> None:
         """Want all video at this height; 0 hides it."""

@@ -1,17 +1,11 @@
-"""ICE, DTLS-SRTP and SCTP of one leg: aioice as a full controlling agent, aiortc above it at ORTC level.
-
-aiortc wants three things of what lies below its DTLS: `role`, `_recv` and `_send`. `_MediaTap` gives it
-these and takes the packets of RTP and RTCP out on the way (RFC 7983), so that aiortc never sees them.
-"""
+"""ICE, DTLS-SRTP and SCTP of one leg: our ICE agent, and aiortc above it at ORTC level."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 from typing import TYPE_CHECKING, Any, Final
 
-import aioice
 import pylibsrtp
 from aiortc import (
     RTCCertificate,
@@ -26,6 +20,7 @@ from aiortc import (
 from aiortc.rtcsctptransport import WEBRTC_STRING
 
 from loadtest.client import sdp
+from loadtest.client.ice import IceAgent, is_rtcp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,8 +31,6 @@ SCTP_INITIAL_RTO_S: Final = 0.5
 """aiortc starts with 3 s: one lost INIT would cost more than all the rest of a join."""
 
 _SCTP_PORT: Final = 5_000
-_RTCP_TYPES: Final = range(64, 96)
-"""Second byte without its top bit: RTCP on a port shared with RTP (RFC 5761 section 4)."""
 
 
 class TransportFailedError(ConnectionError):
@@ -60,17 +53,11 @@ class LegTransport:
         *,
         obeys_close: bool = True,
     ) -> None:
-        self._addresses = tuple(addresses)
         self._on_media = on_media
         self._obeys_close = obeys_close
         self._certificate = RTCCertificate.generateCertificate()
-        self._ice = _HostConnection(
-            self._addresses,
-            ice_controlling=True,
-            local_username=secrets.token_hex(4),
-            local_password=secrets.token_hex(12),
-        )
-        self._dtls: Any = RTCDtlsTransport(_MediaTap(self._ice, self._take_media), [self._certificate])  # type: ignore[arg-type]  # role, _recv and _send are all that it uses
+        self._ice = IceAgent(addresses, self._take_media)
+        self._dtls: Any = RTCDtlsTransport(self._ice, [self._certificate])  # type: ignore[arg-type]  # role, _recv and _send are all that it uses
         self._sctp: Any = None
         self._channel: RTCDataChannel | None = None
         self.opened = asyncio.Event()
@@ -80,43 +67,39 @@ class LegTransport:
         self.messages: asyncio.Queue[str | bytes] = asyncio.Queue()
         """What came on the data channel. Unbounded: this end trusts nobody's memory but its own."""
         self.packets_undecryptable = 0
-        self._early: list[str] | None = []
-        """Candidates that came before `connect`; None after it."""
 
     @property
     def rtp_received(self) -> int:
         """RTP packets that came on the socket, whatever became of them."""
         return self._ice.rtp_received
 
+    @property
+    def local_port(self) -> int | None:
+        """The UDP port that is used now; None while there is none."""
+        return self._ice.local_port
+
     async def gather(self) -> sdp.Transport:
-        """Open sockets; what an offer says of this connection, without candidates."""
-        await self._ice.gather_candidates()
+        """Open sockets; what an offer says of this connection, without candidates.
+
+        Again later, for a restart of ICE.
+        """
+        ufrag, password = await self._ice.gather()
         digests = [(f.algorithm, f.value) for f in self._certificate.getFingerprints()]
         return sdp.Transport(
-            ufrag=self._ice.local_username,
-            password=self._ice.local_password,
+            ufrag=ufrag,
+            password=password,
             fingerprints=tuple(d for d in digests if d[0] == "sha-256"),
             setup="actpass",
         )
 
     def candidates(self) -> tuple[str, ...]:
         """The local candidates as they stand in `m.call.candidates`."""
-        return tuple(f"candidate:{candidate.to_sdp()}" for candidate in self._ice.local_candidates)
+        return self._ice.candidates()
 
     async def add_candidate(self, text: str) -> None:
-        """Take a candidate of the focus; an empty one ends them. Kinds that we don't do are skipped."""
-        if self._early is not None:
-            self._early.append(text)
-            return
-        if self.closed.is_set():
-            return
-        with contextlib.suppress(ValueError):
-            if not text:
-                await self._ice.add_remote_candidate(None)
-                return
-            candidate = aioice.Candidate.from_sdp(text.removeprefix("candidate:"))
-            if candidate.transport.lower() == "udp":
-                await self._ice.add_remote_candidate(candidate)
+        """Take a candidate of the focus; an empty one ends them."""
+        if not self.closed.is_set():
+            await self._ice.add_candidate(text)
 
     async def connect(self, remote: sdp.Transport) -> None:
         """Bring up ICE, DTLS and the data channel, in this order.
@@ -124,16 +107,7 @@ class LegTransport:
         Raises:
             TransportFailedError: one of them failed.
         """
-        self._ice.remote_username, self._ice.remote_password = remote.ufrag, remote.password
-        self._ice.remote_is_lite = remote.is_lite
-        # The end of candidates may come before the answer is read, and nothing may follow it.
-        early, self._early = self._early or [], None
-        for candidate in (*remote.candidates, *early):
-            await self.add_candidate(candidate)
-        try:
-            await self._ice.connect()
-        except ConnectionError as error:
-            raise TransportFailedError(f"ICE: {error}") from error
+        await self.reconnect(remote)
         # A focus that answers actpass leaves the choice to us; `active` makes us the server.
         self._dtls._set_role("server" if remote.setup == "active" else "client")  # ORTC has no other way
         self._dtls.on("statechange", self._watch_dtls)
@@ -149,6 +123,21 @@ class LegTransport:
         if self._channel.readyState == "open":
             self.opened.set()
         await self._sctp.start(RTCSctpCapabilities(maxMessageSize=MAX_MESSAGE_BYTES), _SCTP_PORT)
+
+    async def reconnect(self, remote: sdp.Transport) -> None:
+        """Bring up ICE alone, after another `gather`: the rest goes on over it.
+
+        Raises:
+            TransportFailedError: it failed.
+        """
+        try:
+            await self._ice.connect(remote)
+        except ConnectionError as error:
+            raise TransportFailedError(f"ICE: {error}") from error
+
+    async def rebind(self, address: str, check_after_s: float) -> None:
+        """Go on from another port, of which the focus learns by a check that comes later."""
+        await self._ice.rebind(address, check_after_s)
 
     def send_message(self, message: str | bytes) -> None:
         """Send on the data channel; lost where it is not open."""
@@ -212,66 +201,10 @@ class LegTransport:
         session: pylibsrtp.Session | None = self._dtls._rx_srtp  # the keys that aiortc exported
         if session is None or len(data) < 2:
             return
-        is_rtcp = _is_rtcp(data)
+        is_control = is_rtcp(data)
         try:
-            plain = session.unprotect_rtcp(data) if is_rtcp else session.unprotect(data)
+            plain = session.unprotect_rtcp(data) if is_control else session.unprotect(data)
         except pylibsrtp.Error:
             self.packets_undecryptable += 1
             return
-        self._on_media(plain, is_rtcp)
-
-
-class _HostConnection(aioice.Connection):
-    """An ICE agent on addresses of our choice: aioice itself leaves out loopback."""
-
-    def __init__(self, addresses: Sequence[str], **options: Any) -> None:  # noqa: ANN401  # aioice's own
-        super().__init__(**options)
-        self._host_addresses = list(addresses)
-        self.rtp_received = 0
-
-    async def get_component_candidates(
-        self,
-        component: int,
-        addresses: list[str],  # replaced by ours
-        timeout: int = 5,  # noqa: ASYNC109  # aioice's signature
-    ) -> list[aioice.Candidate]:
-        """Gather on our addresses instead."""
-        return await super().get_component_candidates(component, self._host_addresses, timeout)
-
-    def data_received(self, data: bytes, component: int) -> None:
-        """Count RTP: also where nobody reads what has arrived."""
-        self.rtp_received += _is_media(data) and not _is_rtcp(data)
-        super().data_received(data, component)
-
-    def go_silent(self) -> None:
-        """Close the sockets and say nothing."""
-        for protocol in self._protocols:
-            if protocol.transport is not None:
-                protocol.transport.abort()
-
-
-class _MediaTap:
-    """What aiortc's DTLS takes for its ICE transport."""
-
-    role: Final = "controlling"
-
-    def __init__(self, ice: aioice.Connection, on_media: Callable[[bytes], None]) -> None:
-        self._ice = ice
-        self._on_media = on_media
-        self._send = ice.send
-
-    async def _recv(self) -> bytes:
-        while True:
-            data = await self._ice.recv()
-            if not _is_media(data):
-                return data
-            self._on_media(data)
-
-
-def _is_media(data: bytes) -> bool:
-    """RTP or RTCP, not DTLS (RFC 7983)."""
-    return len(data) >= 2 and 128 <= data[0] < 192
-
-
-def _is_rtcp(data: bytes) -> bool:
-    return data[1] & 0x7F in _RTCP_TYPES
+        self._on_media(plain, is_control)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from loadtest.client.leg import RuleBreaks
 from loadtest.client.participant import JoinFailedError
 from loadtest.client.scene import AUDIO, VIDEO
 from loadtest.client.signalling import MatrixClient
+from loadtest.client.terms import RuleBreaks
 from sfu.units import Kind
 from signalling.events.to_device import INVITE, REJECT, Envelope, Invite
 from tests.e2e.venue import open_venue, write_call

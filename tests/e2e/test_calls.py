@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from loadtest.client.leg import RuleBreaks
 from loadtest.client.publisher import Capture
 from loadtest.client.scene import AUDIO, SCREEN, VIDEO
+from loadtest.client.terms import RuleBreaks
 from loadtest.media.clips import VideoFormat
 from sfu.units import Kind
 from tests.e2e.venue import open_venue

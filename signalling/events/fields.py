@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from sfu.errors import ParseError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 MAX_ID_LENGTH: Final = 255
 """Longest id of any kind (MSC2746 for call and party ids; device and user ids by the same measure)."""
@@ -76,6 +76,11 @@ def optional_identifier(source: Mapping[str, Any], name: str) -> str | None:
         ParseError: as `identifier`, where it is there.
     """
     return None if source.get(name) is None else identifier(source, name)
+
+
+def one_of(value: object, legal: Iterable[str]) -> TypeGuard[str]:
+    """Whether a value is one of these words; whatever else it may be, it is only compared."""
+    return isinstance(value, str) and any(value == word for word in legal)
 
 
 def flag(source: Mapping[str, Any], name: str) -> bool:

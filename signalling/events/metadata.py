@@ -17,6 +17,7 @@ from signalling.events.fields import (
     flag,
     identifier,
     number,
+    one_of,
     optional_identifier,
 )
 
@@ -120,7 +121,7 @@ def _parse_track(track_id: str, value: object) -> TrackMetadata:
     kind = track.get("kind")
     return TrackMetadata(
         track_id=track_id,
-        kind=Kind(kind) if kind in {"audio", "video"} else None,
+        kind=Kind(kind) if one_of(kind, Kind) else None,
         width=number(track, "width", low=0, high=MAX_PIXELS),
         height=number(track, "height", low=0, high=MAX_PIXELS),
     )

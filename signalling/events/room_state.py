@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sfu.errors import ParseError
 from sfu.units import WallTime
-from signalling.events.fields import MAX_ID_LENGTH, JsonObject, as_object, identifier
+from signalling.events.fields import MAX_ID_LENGTH, JsonObject, as_object, identifier, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +18,8 @@ CALL_MEMBER_TYPES: Final = ("org.matrix.msc3401.call.member", "m.call.member")
 ROOM_MEMBER: Final = "m.room.member"
 TOMBSTONE: Final = "m.room.tombstone"
 
+_INTENTS: Final = ("m.ring", "m.prompt", "m.room")
+_KINDS: Final = ("m.voice", "m.video")
 _FOCI_ACTIVE: Final = ("org.matrix.msc3898.foci.active", "m.foci.active")
 _FOCI_PREFERRED: Final = ("org.matrix.msc3898.foci.preferred", "m.foci.preferred")
 
@@ -80,7 +82,7 @@ def parse_call(state_key: str, content: object) -> Call | None:
     if "io.element.livekit_service_url" in source:
         return None
     intent, call_type = source.get("m.intent"), source.get("m.type")
-    if intent not in {"m.ring", "m.prompt", "m.room"} or call_type not in {"m.voice", "m.video"}:
+    if not one_of(intent, _INTENTS) or not one_of(call_type, _KINDS):
         return None
     return Call(conf_id, str(intent), str(call_type), terminated=bool(source.get("m.terminated")))
 

@@ -12,6 +12,7 @@ from signalling.events.fields import (
     as_object,
     identifier,
     number,
+    one_of,
     text,
 )
 from signalling.events.metadata import (
@@ -35,6 +36,8 @@ MAX_CANDIDATES: Final = 200
 MAX_CANDIDATE_LENGTH: Final = 1_024
 MAX_SEQ: Final = 2**53
 MAX_REASON_LENGTH: Final = 255
+
+_DESCRIPTION_TYPES: Final = ("offer", "answer")
 
 INVITE: Final = "m.call.invite"
 ANSWER: Final = "m.call.answer"
@@ -339,7 +342,7 @@ def parse_description_type(description: Mapping[str, Any]) -> str:
         ParseError: anything else.
     """
     value = description.get("type")
-    if value not in {"offer", "answer"}:
+    if not one_of(value, _DESCRIPTION_TYPES):
         raise ParseError("description_type", f"description type {str(value)[:40]!r}")
     return str(value)
 

@@ -165,8 +165,10 @@ class OlmMachine:
         if not isinstance(own, dict):
             raise ParseError("olm_recipient", "no ciphertext for this device")
         kind, body = own.get("type"), own.get("body")
-        if kind not in {0, 1} or not isinstance(body, str) or len(body) > MAX_CIPHERTEXT_LENGTH:
+        if type(kind) is not int or kind not in {0, 1}:
             raise ParseError("olm_ciphertext", "neither a pre-key message nor a normal one")
+        if not isinstance(body, str) or len(body) > MAX_CIPHERTEXT_LENGTH:
+            raise ParseError("olm_ciphertext", "no body, or too long a one")
         try:
             message = vodozemac.AnyOlmMessage.from_parts(
                 kind, base64.b64decode(body + "=" * (-len(body) % 4))

@@ -39,6 +39,7 @@ from signalling.events.metadata import (
     metadata_text,
     stream_text,
 )
+from tests.support.mangling import mangled
 from tests.support.recordings import RUNS, recorded
 from tests.unit.events.test_to_device import json_values
 
@@ -188,6 +189,18 @@ def test_any_content_is_a_message_or_a_parse_error(kind: str, content: object) -
     except ParseError:
         return
     assert message.type == kind
+
+
+@given(message=st.sampled_from(MESSAGES), data=st.data())
+def test_a_message_with_one_value_replaced_is_a_message_or_a_parse_error(
+    message: DataMessage, data: st.DataObject
+) -> None:
+    content = data.draw(mangled(message.content(), json_values))
+    try:
+        parsed = parse_message(json.dumps({"type": message.type, "content": content}))
+    except ParseError:
+        return
+    assert isinstance(parsed, type(message))
 
 
 def test_frames_of_written_metadata_are_the_messages_themselves() -> None:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from sfu.errors import ParseError
 from sfu.units import WallTime
 from signalling.events.room_state import (
+    Call,
     CallMember,
     FocusDevice,
     MemberDevice,
@@ -16,6 +19,7 @@ from signalling.events.room_state import (
     parse_call,
     parse_call_member,
 )
+from tests.support.mangling import mangled
 from tests.support.recordings import RUNS, recorded
 from tests.unit.events.test_to_device import json_values
 
@@ -82,7 +86,14 @@ def test_a_live_call_is_live() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"io.element.livekit_service_url": "x"}, {"m.intent": "m.knock"}, {"m.type": None}]
+    "change",
+    [
+        {"io.element.livekit_service_url": "x"},
+        {"m.intent": "m.knock"},
+        {"m.intent": []},
+        {"m.type": None},
+        {"m.type": {}},
+    ],
 )
 def test_a_call_that_is_not_for_a_focus_is_left_alone(change: dict[str, Any]) -> None:
     assert parse_call("conf", call_content() | change) is None
@@ -130,3 +141,11 @@ def test_any_json_is_a_value_none_or_a_parse_error(content: object) -> None:
         except ParseError:
             continue
         assert value is None or isinstance(value, CallMember)
+
+
+@given(data=st.data())
+def test_an_event_with_one_value_replaced_is_a_value_none_or_a_parse_error(data: st.DataObject) -> None:
+    for parse, content in ((parse_call, call_content()), (parse_call_member, member_content("c", (DEVICE,)))):
+        with contextlib.suppress(ParseError):
+            value = parse("key", data.draw(mangled(content, json_values)))
+            assert value is None or isinstance(value, Call | CallMember)

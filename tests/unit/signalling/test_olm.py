@@ -115,7 +115,18 @@ def test_device_keys_are_believed_only_as_signed(stores: tuple[Store, Store]) ->
 
 
 @pytest.mark.parametrize(
-    "own", [None, {}, {"type": 2, "body": ""}, {"type": 0, "body": "!"}, {"type": 1, "body": "AAAA"}]
+    "own",
+    [
+        None,
+        {},
+        {"type": 2, "body": ""},
+        {"type": [], "body": ""},
+        {"type": 1.0, "body": "AAAA"},
+        {"type": True, "body": "AAAA"},
+        {"type": 0, "body": "!"},
+        {"type": 0, "body": "ä"},
+        {"type": 1, "body": "AAAA"},
+    ],
 )
 def test_a_mangled_ciphertext_is_refused(stores: tuple[Store, Store], own: object) -> None:
     focus = OlmMachine(stores[1], FOCUS, "F")

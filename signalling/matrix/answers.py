@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 POWER_LEVELS: Final = "m.room.power_levels"
+REDACTION: Final = "m.room.redaction"
+"""Takes the content of an event away, also of a member event: no state event says so."""
 
 STATE_TYPES: Final = (*CALL_TYPES, *CALL_MEMBER_TYPES, ROOM_MEMBER, POWER_LEVELS, TOMBSTONE)
 """The state that counts for calls; nothing else is asked for or handed on."""
@@ -27,7 +29,7 @@ SYNC_FILTER: Final[dict[str, Any]] = {
         "account_data": {"types": []},
         "ephemeral": {"types": []},
         "state": {"types": list(STATE_TYPES), "lazy_load_members": False},
-        "timeline": {"types": list(STATE_TYPES), "limit": TIMELINE_LIMIT},
+        "timeline": {"types": [*STATE_TYPES, REDACTION], "limit": TIMELINE_LIMIT},
     },
 }
 
@@ -39,8 +41,8 @@ class JoinedRoom:
     room_id: str
     events: tuple[StateEvent, ...]
     """State and then timeline, in order."""
-    is_limited: bool
-    """Events are missing between those of the sync before and these."""
+    is_partial: bool
+    """State may be other than these events say: some are missing before them, or some were redacted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,8 @@ class _Reader:
         timeline = self.record(room, "timeline")
         state = self.record(room, "state")
         events = (*self.state_events(state.get("events")), *self.state_events(timeline.get("events")))
-        return JoinedRoom(room_id, events, is_limited=bool(timeline.get("limited", False)))
+        is_partial = bool(timeline.get("limited", False)) or _has_redaction(timeline.get("events"))
+        return JoinedRoom(room_id, events, is_partial)
 
     def state_events(self, events: object) -> Iterator[StateEvent]:
         for event in self.array(events):
@@ -182,6 +185,12 @@ class _Reader:
             unsigned = event.get("unsigned")
             age_ms = _count(unsigned.get("age")) if isinstance(unsigned, dict) else 0
             yield ToDeviceEvent(kind, sender, event.get("content"), age_ms)
+
+
+def _has_redaction(events: object) -> bool:
+    if not isinstance(events, list):
+        return False
+    return any(isinstance(event, dict) and event.get("type") == REDACTION for event in events)
 
 
 def _count(value: object) -> int:

@@ -31,7 +31,7 @@ _GONE: Final = frozenset({403, 404})
 class Rooms:
     """Follows rooms through syncs.
 
-    A room that is new, or of which a sync left something out, is read whole. That state is at least as new
+    A room that is new, or of which a sync does not tell all, is read whole. That state is at least as new
     as the sync; what the next sync repeats of it comes in one piece and in order, so nothing goes back.
 
     Args:
@@ -79,7 +79,7 @@ class Rooms:
             await self._lose(room_id)
         unread: list[JoinedRoom] = []
         for room in answer.joined:
-            if room.is_limited or self._is_unread(room.room_id):
+            if room.is_partial or self._is_unread(room.room_id):
                 unread.append(room)
             elif room.events:
                 await self._hand_on(RoomState(room.room_id, room.events))

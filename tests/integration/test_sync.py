@@ -495,9 +495,10 @@ async def following_synapse(homeserver: Homeserver, user: User, store: Store) ->
         yield shell
 
 
-def put_call(user: User, room_id: str, conf_id: str) -> None:
+def put_call(user: User, room_id: str, conf_id: str) -> str:
+    """Start a call; the event's id."""
     call = {"m.intent": "m.room", "m.type": "m.video"}
-    user.put(room_path(room_id, f"state/org.matrix.msc3401.call/{conf_id}"), call)
+    return str(user.put(room_path(room_id, f"state/org.matrix.msc3401.call/{conf_id}"), call)["event_id"])
 
 
 def calls_of(shell: MatrixShell) -> list[str]:
@@ -545,6 +546,23 @@ async def test_the_focus_joins_where_it_is_invited_and_hears_of_calls_until_it_i
         await asyncio.to_thread(alice.post, kick, {"user_id": focus.user_id})
         await shell.until(lambda: shell.of(RoomGone))
     assert shell.of(RoomGone) == [RoomGone(room_id)]
+
+
+async def test_a_redacted_call_is_over_as_soon_as_that_is_told(
+    homeserver: Homeserver, store: Store, focus: User, alice: User
+) -> None:
+    room_id = await asyncio.to_thread(new_room, alice, focus)
+    async with following_synapse(homeserver, focus, store) as shell:
+        await shell.until(lambda: shell.of(RoomState))
+        written = await asyncio.to_thread(put_call, alice, room_id, "conf")
+        await shell.until(lambda: calls_of(shell))
+        shell.received.clear()
+        redact = room_path(room_id, f"redact/{written}/once")
+        await asyncio.to_thread(alice.put, redact, {})
+        await shell.until(lambda: shell.of(RoomState))
+    whole = shell.of(RoomState)[-1]
+    assert whole.is_complete
+    assert [event.content for event in whole.events if event.state_key == "conf"] == [{}]
 
 
 async def test_a_gap_in_the_timeline_loses_nothing(

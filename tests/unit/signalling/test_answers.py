@@ -60,9 +60,9 @@ def test_all_of_a_sync_is_read() -> None:
     assert read_sync(answer, US) == SyncAnswer(
         next_batch="s1",
         joined=(
-            JoinedRoom("!one:a", (as_state(alice), as_state(bob)), is_limited=True),
-            JoinedRoom("!two:a", (as_state(bob),), is_limited=False),
-            JoinedRoom("!quiet:a", (), is_limited=False),
+            JoinedRoom("!one:a", (as_state(alice), as_state(bob)), is_partial=True),
+            JoinedRoom("!two:a", (as_state(bob),), is_partial=False),
+            JoinedRoom("!quiet:a", (), is_partial=False),
         ),
         invitations=(Invitation("!three:a", "@alice:a"),),
         left=("!four:a",),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sfu.conference.values import Source, StreamDescription, TrackDescription, Wish
+from sfu.errors import RemoteError
 from signalling.events.data_channel import ActiveSpeaker
 from signalling.events.metadata import SCREENSHARE, USERMEDIA, StreamMetadata, TrackMetadata
 
@@ -21,6 +22,17 @@ if TYPE_CHECKING:
 
 _SOURCES: Final = {USERMEDIA: Source.CAMERA, SCREENSHARE: Source.SCREEN}
 _PURPOSES: Final = {source: purpose for purpose, source in _SOURCES.items()}
+
+
+def check_size(sdp: str, limit_bytes: int) -> None:
+    """Check that a description is not too long.
+
+    Raises:
+        RemoteError: `too_long`.
+    """
+    size = len(sdp.encode(errors="replace"))
+    if size > limit_bytes:
+        raise RemoteError("too_long", f"{size} bytes of SDP, over {limit_bytes}")
 
 
 def descriptions(

@@ -9,7 +9,7 @@ from sfu.errors import ParseError, RemoteError
 from sfu.plane import SetCredentials
 from signalling.events import data_channel, to_device
 from signalling.focus.channel import ClosedChannel, OpenChannel
-from signalling.focus.dialect import descriptions, track_ids, wishes
+from signalling.focus.dialect import check_size, descriptions, track_ids, wishes
 from signalling.focus.endings import Ending
 from signalling.focus.leg import Way
 from signalling.focus.refusals import ErrorCode
@@ -154,25 +154,24 @@ class Inward:
     ) -> Outputs:
         call = self._calls.call_of(leg)
         conference, transport = call.conference, leg.transport
-        outputs: Outputs = []
-        if way is Way.TO_DEVICE and isinstance(leg.channel, ClosedChannel):
-            outputs += self._outward.pass_on(now, call, conference.channel_ready(now, transport))
         given: list[ConferenceOutput] = []
         try:
-            if len(sdp.encode(errors="replace")) > self._terms.limits.sdp_bytes:
-                raise RemoteError("too_long", f"SDP over {self._terms.limits.sdp_bytes} bytes")
+            check_size(sdp, self._terms.limits.sdp_bytes)
             if kind == "offer":
                 given = conference.offer_received(now, transport, sdp, descriptions(metadata))
             else:
                 given = conference.answer_received(now, transport, sdp, descriptions(metadata))
         except RemoteError as error:
             about = data_channel.NEGOTIATE
-            return [*outputs, *self._outward.refuse(now, leg, ErrorCode.BAD_SDP, str(error), about)]
+            return self._outward.refuse(now, leg, ErrorCode.BAD_SDP, str(error), about)
         is_restart = any(isinstance(one, SetCredentials) for one in given)
         if not (is_restart and isinstance(leg.channel, OpenChannel)):
             # A restart of ICE comes by to-device message because the channel is stuck; it won't stay so.
             leg.negotiates_by = way
-        return [*outputs, *self._outward.pass_on(now, call, given, answer_by=way)]
+        if way is Way.TO_DEVICE:
+            # So it can be offered to, channel or not.
+            given += conference.channel_ready(now, transport)
+        return self._outward.pass_on(now, call, given, answer_by=way)
 
 
 def _is_adopted(leg: Leg, channel: int) -> bool:

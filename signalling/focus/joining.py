@@ -17,7 +17,7 @@ from signalling.events.to_device import (
 )
 from signalling.focus.admission import Named, NotYetNamed
 from signalling.focus.allowance import Allowances
-from signalling.focus.dialect import descriptions
+from signalling.focus.dialect import check_size, descriptions
 from signalling.focus.endings import Ending
 from signalling.focus.leg import Admitted, Awaited, CallKey, Connecting, Dialled, Leg, LegKey, Way
 from signalling.focus.ordering import Ordering
@@ -203,8 +203,7 @@ class Joining:
         call = self._calls.open(key.call)
         transport, added = call.conference.add_leg(now, admitted=isinstance(standing, Admitted))
         try:
-            if len(invite.sdp.encode(errors="replace")) > self._terms.limits.sdp_bytes:
-                raise RemoteError("too_long", f"SDP over {self._terms.limits.sdp_bytes} bytes")
+            check_size(invite.sdp, self._terms.limits.sdp_bytes)
             answered = call.conference.offer_received(
                 now, transport, invite.sdp, descriptions(invite.metadata)
             )

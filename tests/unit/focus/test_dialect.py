@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import pytest
+
 from sfu.conference.values import Source, Speaker, StreamDescription, StreamView, TrackDescription
+from sfu.errors import RemoteError
 from sfu.units import Kind, TransportId
 from signalling.events.data_channel import ActiveSpeaker
 from signalling.events.metadata import StreamMetadata, TrackMetadata
-from signalling.focus.dialect import active_speakers, descriptions, metadata_of
+from signalling.focus.dialect import active_speakers, check_size, descriptions, metadata_of
 from tests.unit.focus.stage import Stage
 
 VIDEO = TrackMetadata("v", Kind.VIDEO, 1280, 720)
@@ -30,6 +33,12 @@ def test_purposes_become_sources_and_what_is_for_something_else_is_ignored() -> 
 def test_no_metadata_is_not_the_same_as_no_streams() -> None:
     assert descriptions(None) is None
     assert descriptions(()) == ()
+
+
+def test_a_description_may_be_as_long_as_the_limit_in_bytes() -> None:
+    check_size("ä" * 5, 10)
+    with pytest.raises(RemoteError, match="too_long: 11 bytes"):
+        check_size("ä" * 5 + "x", 10)
 
 
 def test_whose_a_stream_is_comes_from_its_leg_and_sizes_are_kept() -> None:

@@ -11,6 +11,7 @@ from sfu.conference.conference import LocalMedia
 from sfu.conference.ids import IdSource
 from sfu.conference.turn import (
     CloseLeg,
+    DataChannelClosed,
     DataChannelOpened,
     Engine,
     LegConnected,
@@ -21,7 +22,7 @@ from sfu.conference.turn import (
 from sfu.config import SfuConfig
 from sfu.negotiation.parameters import Fingerprint
 from sfu.plane import ConsentLost, PairSelected, RemoveRoute, SetRoute, StreamBound, StreamEnded
-from sfu.units import Instant, Ssrc, TrackHandle, TransportId, WallTime
+from sfu.units import Instant, Ssrc, TrackHandle, TransportId, WallTime, after_s
 from signalling.events.data_channel import MetadataChanged, Negotiate, Pong
 from signalling.focus.focus import Focus
 from signalling.focus.settings import CallSettings
@@ -102,6 +103,25 @@ def test_an_encoding_that_ends_does_not_end_the_track() -> None:
         stage.give(StreamEnded(track, 0))
     stage.pass_ms(1_000)
     assert list(stage.told(bob)) == ["alice-stream"]
+
+
+def test_what_is_no_longer_due_wakes_nobody() -> None:
+    stage = Stage(CallSettings(connect_timeout_s=5.0, ping_interval_s=20.0, pong_timeout_s=7.0))
+    alice = stage.client("alice")
+    stage.enter(alice)
+    stage.invite(alice)
+    assert alice.leg is not None
+    assert stage.focus.next_timeout() == after_s(stage.now, 5)
+    stage.give(LegConnected(alice.leg))
+    assert stage.focus.next_timeout() == after_s(stage.now, 3_600 + 300)
+    stage.give(DataChannelOpened(alice.leg, 0, ""))
+    assert stage.focus.next_timeout() == after_s(stage.now, 20)
+    stage.pass_ms(20_000)
+    assert stage.focus.next_timeout() == after_s(stage.now, 7)
+    stage.say(alice, Pong())
+    assert stage.focus.next_timeout() == after_s(stage.now, 20)
+    stage.give(DataChannelClosed(alice.leg, 0))
+    assert stage.focus.next_timeout() == after_s(stage.now, 3_600 + 300 - 20)
 
 
 def test_calls_do_not_hear_of_one_another() -> None:

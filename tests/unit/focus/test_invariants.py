@@ -90,6 +90,7 @@ class World:
         assert self.open == set()
         assert self.kept == set()
         assert self.tracks == {}
+        assert self.stage.focus._calls._by_track == {}
         assert self.stage.focus.snapshot()["calls"] == []
         assert self.stage.focus.next_timeout() is None
 

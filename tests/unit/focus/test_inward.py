@@ -117,6 +117,23 @@ def test_wishes_while_there_was_no_channel_are_offered_when_there_is_one() -> No
     assert len(of_type(bob.received, Negotiate)) == offers
 
 
+def test_a_track_that_came_while_there_was_no_channel_is_offered_when_there_is_one() -> None:
+    stage = Stage()
+    bob = stage.join("bob")
+    assert bob.leg is not None
+    stage.subscribe(bob, ALICE_VIDEO)
+    stage.give(DataChannelClosed(bob.leg, 0))
+    stage.join("alice")
+    assert of_type(stage.outputs, SetRoute) == []
+    stage.give(DataChannelOpened(bob.leg, 1, "datachannel"))
+    (offer,) = [
+        one.text
+        for one in of_type(stage.outputs, SendData)
+        if (one.leg, one.channel) == (bob.leg, 1) and "m.call.negotiate" in one.text
+    ]
+    assert "alice-video" in offer
+
+
 def test_a_client_without_a_channel_that_negotiates_by_to_device_is_told_that_way() -> None:
     stage, alice, bob = pair()
     assert bob.leg is not None

@@ -89,6 +89,20 @@ def test_a_missing_message_is_given_up_after_a_while() -> None:
     assert closed(stage.pass_ms(1)) == [alice.leg]
 
 
+def test_a_gap_before_something_unimportant_is_over_when_it_is_given_up() -> None:
+    stage = Stage()
+    alice = stage.client("alice")
+    stage.enter(alice)
+    stage.invite(alice)
+    alice.envelope()
+    stage.send(alice, Candidates(alice.envelope(), ()))
+    assert closed(stage.pass_ms(5_000)) == []
+    due = stage.focus.next_timeout()
+    assert due is not None
+    assert due > stage.now
+    assert closed(stage.send(alice, Hangup(alice.envelope()))) == [alice.leg]
+
+
 def test_what_comes_after_the_message_that_ended_a_leg_is_late() -> None:
     stage = Stage()
     alice = stage.join("alice")

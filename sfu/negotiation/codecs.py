@@ -29,7 +29,8 @@ _DEFAULT_PARAMETERS: Final = {
 }
 _RTCP_NUMBERS: Final = range(64, 96)
 """With RTP and RTCP on one port, packets of these payload types look like RTCP (RFC 5761 section 4)."""
-_DEFAULT_NUMBERS: Final = (*range(96, 128), *range(35, 64))
+_DEFAULT_NUMBERS: Final = (*range(51, 63), *range(96, 128), *range(35, 51))
+"""First those that no browser gives to codecs of its own: it may name these in a later offer."""
 
 
 @dataclass(frozen=True, slots=True)

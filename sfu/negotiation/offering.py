@@ -65,7 +65,9 @@ def _slot_for(
         extensions = tables.extensions_for(track.kind)
         if any(slot.is_ours and slot.kind is track.kind for slot in media_slots(slots[:index])):
             extensions = without_rids(extensions)
-        return MediaSlot(identifiers.mid(), track.kind, True, codecs, extensions, send=sending)
+        return MediaSlot(
+            identifiers.mid(), track.kind, is_ours=True, codecs=codecs, extensions=extensions, send=sending
+        )
     # It keeps the numbers that it had: browsers refuse reassigned ids without a word (protocol: section 7.5).
     own = {codec.format.key: codec.for_sending() for codec in before.codecs}
     codecs = tuple(own.get(codec.format.key, codec) for codec in codecs)

@@ -18,7 +18,7 @@ from sfu.negotiation.codecs import (
 )
 from sfu.plane import Codec
 from sfu.units import Kind, PayloadType
-from tests.unit.negotiation.texts import CHROMIUM, FIREFOX, media, remote_section
+from tests.unit.negotiation.texts import CHROMIUM, FIREFOX, media, remote_section, vector
 
 NAMES = ("VP8", "H264", "opus")
 VP8 = ("a=rtpmap:96 VP8/90000", "a=rtpmap:97 rtx/90000", "a=fmtp:97 apt=96")
@@ -234,13 +234,13 @@ def test_a_kind_the_client_said_nothing_of_gets_free_numbers() -> None:
     assert (opus.format.key, opus.channels, opus.numbers, opus.feedback) == (
         "opus",
         2,
-        (96,),
+        (51,),
         ("transport-cc",),
     )
     assert "usedtx=1" in opus.parameters
-    vp8, coded = default_codecs(Kind.VIDEO, ("nothing", *NAMES), {96, 98})
-    assert (vp8.format.key, vp8.numbers) == ("VP8", (97, 99))
-    assert (coded.format.key, coded.numbers) == ("H264/constrained-baseline/1", (100, 101))
+    vp8, coded = default_codecs(Kind.VIDEO, ("nothing", *NAMES), {51, 53})
+    assert (vp8.format.key, vp8.numbers) == ("VP8", (52, 54))
+    assert (coded.format.key, coded.numbers) == ("H264/constrained-baseline/1", (55, 56))
     assert vp8.feedback == ("nack", "nack pli", "ccm fir", "transport-cc")
 
 
@@ -248,6 +248,18 @@ def test_where_no_number_is_free_a_codec_is_left_out() -> None:
     assert default_codecs(Kind.VIDEO, NAMES, range(128)) == ()
     (vp8,) = default_codecs(Kind.VIDEO, NAMES, set(range(128)) - {100})
     assert vp8.numbers == (100,)
+
+
+def test_free_numbers_are_none_that_browsers_give_to_codecs_of_their_own() -> None:
+    theirs = {
+        number
+        for sdp in (CHROMIUM, FIREFOX, vector("element_call/seven-sections"))
+        for mid in "01"
+        for number in remote_section(sdp, mid).payload_types
+    }
+    for kind in Kind:
+        ours = default_codecs(kind, ("VP8", "H264", "VP9", "AV1", "opus"), ())
+        assert theirs.isdisjoint(number for one in ours for number in one.numbers)
 
 
 @given(

@@ -55,6 +55,8 @@ class IceAgent:
 
     async def gather(self) -> tuple[str, str]:
         """Open sockets for a new connection; its user fragment and password."""
+        if self._pending is not None:
+            await self._pending.close()
         self._pending = _HostConnection(self._addresses, self._count)
         self._early = []
         await self._pending.gather_candidates()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import secrets
 import time
@@ -12,13 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
+from loadtest.client.dialogue import Answered, Dialogue, Outcome
 from loadtest.client.negotiation import ClientNegotiation
 from loadtest.client.receiver import ntp_of
 from loadtest.client.rtp_session import FrameArrived, KeyFrameWanted, RtpSession, SessionEvent, SoundArrived
-from loadtest.client.sdp import SdpError
 from loadtest.client.signalling import MatrixRefusedError
 from loadtest.client.transport import LegTransport, TransportFailedError
-from sfu.errors import ParseError
 from sfu.units import Instant
 from signalling.events import data_channel, to_device
 from signalling.events.to_device import FOCUS_SESSION_ID, Envelope
@@ -33,9 +31,7 @@ if TYPE_CHECKING:
     from loadtest.client.signalling import MatrixClient
     from loadtest.client.subscriber import Subscriber
     from loadtest.client.terms import LegTerms
-    from signalling.events.metadata import StreamMetadata
 
-LAYERS: Final = "org.matrix_focus.layers"
 CONNECT_PATIENCE_S: Final = 30.0
 
 
@@ -86,6 +82,7 @@ class Leg:
             terms.addresses, self._take_media, obeys_close=terms.breaks.obey_hangups
         )
         self._negotiation = ClientNegotiation(terms.numbers, secrets.token_hex(8), seen.violations)
+        self._dialogue = Dialogue(terms.breaks, self._negotiation, self.session, publisher, subscriber, seen)
         self._answer: asyncio.Queue[to_device.Answer] = asyncio.Queue()
         self._is_restarting = False
         self._restart_answers: asyncio.Queue[Transport] = asyncio.Queue()
@@ -93,8 +90,6 @@ class Leg:
         self._seq = 0
         self._next_seq = 0
         """Expected of the focus."""
-        self._is_dirty = False
-        """Tracks changed while an offer of ours was waiting."""
 
     # --- life --------------------------------------------------------------------------------------------
 
@@ -108,7 +103,7 @@ class Leg:
         except* _NoAnswerError as errors:
             parting = "invite_timeout"
             self._over(_first_reason(errors))
-        except* (TransportFailedError, SdpError) as errors:
+        except* TransportFailedError as errors:
             parting = "ice_failed"
             self._over(_first_reason(errors))
         except* (LegEndedError, MatrixRefusedError, aiohttp.ClientError, TimeoutError) as errors:
@@ -155,15 +150,15 @@ class Leg:
         Raises:
             TransportFailedError: an offer of ours is waiting, or nothing came of this one.
         """
-        if self._negotiation.is_offering:
+        offer = self._dialogue.restart(await self._transport.gather())
+        if offer is None:
             raise TransportFailedError("an offer of ours is waiting")
-        self._negotiation.restart(await self._transport.gather())
         self._is_restarting = True
-        offer = self._mangled(self._negotiation.make_offer())
+        metadata = self._dialogue.metadata()
         if by_to_device:
-            await self.send(to_device.Negotiate(self._envelope(), "offer", offer, metadata=self._metadata()))
+            await self.send(to_device.Negotiate(self._envelope(), "offer", offer, metadata=metadata))
         else:
-            self.say(data_channel.Negotiate("offer", offer, self._metadata()))
+            self.say(data_channel.Negotiate("offer", offer, metadata))
         await self._tell_candidates()
         try:
             async with asyncio.timeout(CONNECT_PATIENCE_S):
@@ -200,9 +195,8 @@ class Leg:
                 for candidate in message.candidates:
                     await self._transport.add_candidate(candidate.candidate)
             case to_device.Negotiate():
-                metadata = message.metadata
-                self._take_description(
-                    data_channel.Negotiate(message.description_type, message.sdp, metadata)
+                self._follow(
+                    self._dialogue.take_description(message.description_type, message.sdp, message.metadata)
                 )
             case to_device.MetadataChanged():
                 self._subscriber.announce(message.metadata)
@@ -261,36 +255,26 @@ class Leg:
 
     def republish(self) -> None:
         """Offer the tracks that are published now; after the offer that waits, if one does."""
-        if not self.ready.is_set():
-            return
-        if self._negotiation.is_offering:
-            self._is_dirty = True
-            return
-        self._sync_tracks()
-        offer = self._mangled(self._negotiation.make_offer())
-        self.say(data_channel.Negotiate("offer", offer, self._metadata()))
+        if self.ready.is_set():
+            self._follow(self._dialogue.republish())
 
     def tell_metadata(self) -> None:
         """Tell the focus of mutes."""
         if self.ready.is_set():
-            self.say(data_channel.MetadataChanged(self._metadata()))
+            self.say(data_channel.MetadataChanged(self._dialogue.metadata()))
 
     # --- helpers: dialling -------------------------------------------------------------------------------
 
     async def _dial(self) -> None:
         self._subscriber.begin_leg()
-        description = await self._transport.gather()
-        self._negotiation.begin(description, session_id=secrets.randbelow(2**62))
-        for track in self._publisher.tracks():
-            self._negotiation.publish(track)
-        self._negotiation.open_channel()
+        transport = await self._transport.gather()
+        offer = self._dialogue.begin(transport, session_id=secrets.randbelow(2**62))
         self._seen.legs += 1
-        offer = self._mangled(self._negotiation.make_offer())
         invite = to_device.Invite(
             self._envelope(),
             offer,
             self.terms.breaks.lifetime_ms,
-            self._metadata(),
+            self._dialogue.metadata(),
             invitee=self.terms.focus.user_id,
         )
         self._scene.note_invite(self.terms.party, _now())
@@ -305,16 +289,15 @@ class Leg:
     async def _live(self) -> None:
         await self._dial()
         answer = await self._await_answer()
-        self._subscriber.announce(answer.metadata or ())
-        description = self._negotiation.accept_answer(answer.sdp)
-        if description is None:
-            raise LegEndedError("an answer without an offer")
-        self._agree()
+        answered = self._dialogue.take_description("answer", answer.sdp, answer.metadata or ())
+        transports = [outcome.transport for outcome in answered if isinstance(outcome, Answered)]
+        if not transports:
+            raise TransportFailedError("the answer cannot be used")
         if self.terms.breaks.select_answer:
             await self.send(to_device.SelectAnswer(self._envelope(), answer.envelope.party_id))
         try:
             async with asyncio.timeout(CONNECT_PATIENCE_S):
-                await self._transport.connect(description.transport)
+                await self._transport.connect(transports[0])
                 await self._transport.opened.wait()
         except TimeoutError as error:
             raise TransportFailedError(f"no connection within {CONNECT_PATIENCE_S:g} s") from error
@@ -326,7 +309,7 @@ class Leg:
             if isinstance(message, bytes):
                 self._seen.violations.append("a binary frame on the data channel")
                 continue
-            self._take_message(message)
+            self._follow(self._dialogue.take(message))
 
     async def _await_answer(self) -> to_device.Answer:
         patience_s = self.terms.answer_patience_s
@@ -373,87 +356,14 @@ class Leg:
         self._seq += 1
         return envelope if breaks.sequence_numbers else replace(envelope, seq=None)
 
-    def _metadata(self) -> tuple[StreamMetadata, ...]:
-        metadata, owner = self._publisher.metadata(), self.terms.breaks.metadata_owner
-        if owner is None:
-            return metadata
-        return tuple(replace(stream, user_id=owner.user_id, device_id=owner.device_id) for stream in metadata)
-
     # --- helpers: the data channel -----------------------------------------------------------------------
 
-    def _take_message(self, text: str) -> None:
-        try:
-            message = data_channel.parse_message(text)
-        except ParseError as error:
-            self._seen.violations.append(f"data channel: {error}")
-            return
-        match message:
-            case data_channel.Ping():
-                self._seen.pings += 1
-                if self.terms.breaks.answer_pings:
-                    self.say(data_channel.Pong())
-            case data_channel.MetadataChanged():
-                self._subscriber.announce(message.metadata)
-            case data_channel.Negotiate():
-                self._take_description(message)
-            case data_channel.Speakers():
-                self._subscriber.hear_speakers(message)
-            case data_channel.Error():
-                self._seen.errors.append(message.code)
-            case _:
-                if message.type == LAYERS and self.terms.breaks.obey_layers:
-                    self._obey_layers(json.loads(text))
-
-    def _take_description(self, message: data_channel.Negotiate) -> None:
-        if message.metadata is not None:
-            self._subscriber.announce(message.metadata)  # before the description (protocol: section 6.2)
-        try:
-            if message.description_type == "answer":
-                answered = self._negotiation.accept_answer(message.sdp)
-                if answered is not None and self._is_restarting:
-                    self._restart_answers.put_nowait(answered.transport)
-            elif self.terms.breaks.answer_offers:
-                answer = self._negotiation.answer_offer(message.sdp)
-                if answer is None:
-                    return
-                self._seen.offers_answered += 1
-                self.say(data_channel.Negotiate("answer", self._mangled(answer), self._metadata()))
-        except SdpError as error:
-            self._seen.violations.append(f"{message.description_type}: {error}")
-            return
-        self._agree()
-        if self._is_dirty and not self._negotiation.is_offering:
-            self._is_dirty = False
-            self.republish()
-
-    def _agree(self) -> None:
-        receiving = self._negotiation.receiving()
-        self.session.agree(self._negotiation.sending(), receiving)
-        self._subscriber.receive(receiving)
-
-    def _sync_tracks(self) -> None:
-        wanted = {track.track_id: track for track in self._publisher.tracks()}
-        have = self._negotiation.published()
-        for track_id in have - wanted.keys():
-            self._negotiation.unpublish(track_id)
-        for track_id in wanted.keys() - have:
-            self._negotiation.publish(wanted[track_id])
-
-    def _obey_layers(self, frame: dict[str, object]) -> None:
-        content = frame.get("content")
-        tracks = content.get("tracks") if isinstance(content, dict) else None
-        for track in tracks if isinstance(tracks, list) else []:
-            active = track.get("active") if isinstance(track, dict) else None
-            if not isinstance(active, list):
-                self._seen.violations.append(f"{LAYERS} without the active rids of a track")
-                continue
-            rids = tuple(str(rid) for rid in active)
-            self._seen.layers_wanted[str(track.get("track_id"))] = rids
-            self._publisher.want_layers(str(track.get("track_id")), rids)
-
-    def _mangled(self, text: str) -> str:
-        mangle = self.terms.breaks.mangle_sdp
-        return text if mangle is None else mangle(text)
+    def _follow(self, outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
+            if not isinstance(outcome, Answered):
+                self.say(outcome)
+            elif self._is_restarting:
+                self._restart_answers.put_nowait(outcome.transport)
 
     # --- helpers: media ----------------------------------------------------------------------------------
 

@@ -36,12 +36,10 @@ async def at(user: User, room_id: str) -> AsyncIterator[Room]:
 
 
 def is_invited(user: User, room_id: str, by: User) -> bool:
-    (member,) = [
-        event
-        for event in by.get(room_path(room_id, "members"))["chunk"]
-        if event["state_key"] == user.user_id
-    ] or [{"content": {}}]
-    return member["content"].get("membership") == "invite"
+    members = by.get(room_path(room_id, "members"))["chunk"]
+    return any(
+        event["state_key"] == user.user_id and event["content"]["membership"] == "invite" for event in members
+    )
 
 
 async def take_part(room: Room, user: User, conf_id: str, *, lifetime_ms: int = HOUR_MS) -> None:

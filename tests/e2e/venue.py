@@ -80,6 +80,8 @@ class Call:
         self.host = host
         self.room_id = room_id
         self.conf_id = conf_id
+        self.people: list[Participant] = []
+        """Whoever was let in, in that order."""
         self._scene = Scene()
         self._numbers = itertools.count(1)
         self._stack = contextlib.AsyncExitStack()
@@ -107,11 +109,12 @@ class Call:
         participant = Participant(replace(config, **changes), self._scene)
         await self._stack.enter_async_context(participant)
         await participant.prepare()
+        self.people.append(participant)
         return participant
 
-    async def join(self, *names: str, **changes: Any) -> list[Participant]:  # noqa: ANN401  # of ParticipantConfig
+    async def join(self, *who: str | User, **changes: Any) -> list[Participant]:  # noqa: ANN401  # of ParticipantConfig
         """People who have joined."""
-        people = [await self.enter(name, **changes) for name in names]
+        people = [await self.enter(one, **changes) for one in who]
         async with asyncio.TaskGroup() as group:
             for one in people:
                 group.create_task(one.join())

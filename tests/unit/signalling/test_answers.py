@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -148,9 +149,21 @@ def test_a_negative_or_odd_age_is_none() -> None:
         assert answer.to_device[0].age_ms == 0
 
 
+@pytest.mark.parametrize("limited", [False, True])
+@pytest.mark.parametrize("redaction", [False, True])
+def test_a_gap_and_a_redaction_make_a_room_s_events_partial(limited: bool, redaction: bool) -> None:
+    events = [{"type": "m.room.redaction", "redacts": "$event", "sender": "@a:a"}] if redaction else []
+    timeline = {"events": events, "limited": limited}
+    answer = read_sync({"next_batch": "s", "rooms": {"join": {"!r:a": {"timeline": timeline}}}}, US)
+    assert answer is not None
+    assert answer.joined == (JoinedRoom("!r:a", (), is_partial=limited or redaction),)
+    assert answer.malformed == 0
+
+
 def test_the_filter_asks_for_the_state_that_counts_and_for_all_members() -> None:
     room = SYNC_FILTER["room"]
-    assert room["state"]["types"] == room["timeline"]["types"] == list(STATE_TYPES)
+    assert room["state"]["types"] == list(STATE_TYPES)
+    assert room["timeline"]["types"] == [*STATE_TYPES, "m.room.redaction"]
     assert room["state"]["lazy_load_members"] is False
     assert {"m.room.member", "m.room.tombstone", "m.room.power_levels"} < set(STATE_TYPES)
     assert {"m.call", "m.call.member"} < set(STATE_TYPES)

@@ -96,7 +96,6 @@ class Mailbox:
         match given.message:
             case Hangup():
                 self._joining.cancel(dialled)
-                self._early.take(dialled)
                 return []
             case Candidates() if self._keep(now, dialled, given):
                 return []

@@ -154,7 +154,6 @@ class Outward:
         return self._send(leg, leg.channel, leg.channel.say(now, frame))
 
     def _send(self, leg: Leg, channel: OpenChannel, frames: Iterable[data_channel.Frame]) -> Outputs:
-        self._calls.touch(self._calls.call_of(leg))
         return [SendData(leg.transport, channel.number, frame.text) for frame in frames]
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from sfu.conference.turn import DropDemand, LegConnected, LegFailed
 from sfu.plane import ConsentLost, PairSelected, RemoveRoute, RemoveTrack
+from sfu.units import after_ms
 from signalling.events.data_channel import Ping, Pong
 from signalling.events.to_device import Answer, Hangup
 from signalling.focus.admission import Gone
@@ -143,6 +144,7 @@ def test_a_member_event_that_is_renewed_in_time_goes_on() -> None:
     for _ in range(4):
         assert closed(stage.pass_ms(45 * 60_000)) == []
         stage.state(member_event(ALICE, alice.named, expires_at=stage.wall + HOUR_MS))
+        assert stage.focus.next_timeout() == after_ms(stage.now, HOUR_MS + 300_000)
     assert closed(stage.pass_ms(HOUR_MS + 299_999)) == []
     assert closed(stage.pass_ms(1)) == [alice.leg]
 

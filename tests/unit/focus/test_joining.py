@@ -239,6 +239,7 @@ def test_while_two_rooms_fit_an_invite_waits_for_its_member_event() -> None:
     assert stage.invite(alice) == []
     assert stage.focus.snapshot()["counts"]["invites_waiting"] == 1
     stage.send(alice, Candidates(alice.envelope(), ()))
+    stage.pass_ms(8_000)
     stage.state(member_event(alice.user_id, alice.named), room=OTHER_ROOM)
     assert alice.leg is not None
     assert stage.focus.snapshot()["calls"][0]["room_id"] == OTHER_ROOM
@@ -473,6 +474,19 @@ def test_an_offer_that_can_not_be_answered_is_rejected_and_nothing_is_left_of_it
     assert stage.focus.next_timeout() is None
     stage.redial(alice, "alice-call-2")
     assert alice.leg is not None
+
+
+def test_a_redial_with_a_bad_offer_is_rejected_and_the_old_leg_is_over() -> None:
+    stage = Stage()
+    alice = stage.join("alice")
+    before = alice.leg
+    alice.call_id, alice.seq = "alice-call-2", 0
+    outputs = stage.invite(alice, sdp=MALFORMED_SDP)
+    assert closed(outputs) == [before]
+    assert [one.reason for one in letters(outputs, Reject)] == ["bad_offer"]
+    facts = [one.facts for one in of_type(outputs, Note) if one.event == "invite_rejected"]
+    assert facts == [{"reason": "bad_offer", "text": "not_sdp"}]
+    assert stage.focus.snapshot()["calls"] == []
 
 
 def test_a_bad_offer_touches_nobody_else() -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from sfu.conference.turn import DataChannelClosed
+from signalling.events.data_channel import MetadataChanged as ChannelMetadataChanged
 from signalling.events.data_channel import Negotiate as ChannelNegotiate
 from signalling.events.to_device import (
     Answer,
@@ -323,6 +325,19 @@ def test_a_restart_of_ice_by_to_device_leaves_the_channel_in_use() -> None:
     outputs = stage.subscribe(bob, ("alice-stream", "alice-video"))
     assert letters(outputs, Negotiate) == []
     assert of_type(bob.received, ChannelNegotiate)
+
+
+def test_a_restart_of_ice_without_a_channel_is_how_a_client_is_told_from_then_on() -> None:
+    stage = Stage()
+    alice = stage.join("alice")
+    bob = stage.join("bob")
+    assert bob.leg is not None
+    stage.give(DataChannelClosed(bob.leg, 0))
+    bob.caller.ufrag = "wxyz"
+    stage.send(bob, Negotiate(bob.envelope(), "offer", bob.caller.offer(), metadata=bob.metadata()))
+    stage.say(alice, ChannelMetadataChanged(alice.metadata(video_muted=True)))
+    (told,) = letters(stage.pass_ms(1_000), MetadataChanged)
+    assert told.metadata[0].video_muted
 
 
 def test_an_offer_that_is_not_answered_is_repeated_the_other_way() -> None:

@@ -53,12 +53,10 @@ class VideoReceiver:
     def _judge(self, now: Instant, wall_s: float, capture_ntp: int | None, label: FrameLabel | None) -> None:
         seen = self._seen
         expected = self._scene.sender_of(self._sender)
-        if (
-            label is None
-            or (expected is not None and label.sender != expected)
-            or label.source is not self._source
-            or label.layer > _MAX_LAYER
-        ):
+        if label is None and expected is None:
+            seen.note_frame(now)  # of somebody who shows no test pictures, such as a browser
+            return
+        if label is None or not self._is_right(label, expected):
             seen.wrong_frames += 1
             return
         last, self._last = self._last, label
@@ -72,6 +70,11 @@ class VideoReceiver:
         elif capture_ntp is not None:
             # Somebody of another process: right as far as the wall clocks of both agree.
             seen.delays_ms.append(ntp_delay_ms(wall_s, capture_ntp))
+
+    def _is_right(self, label: FrameLabel, expected: int | None) -> bool:
+        # Whose numbers we don't know must at least not send the pictures of somebody whose number we know.
+        is_theirs = not self._scene.is_sender(label.sender) if expected is None else label.sender == expected
+        return is_theirs and label.source is self._source and label.layer <= _MAX_LAYER
 
 
 class AudioReceiver:
@@ -94,13 +97,17 @@ class AudioReceiver:
         self._judge(now, self._listener.interrupt())
 
     def _judge(self, now: Instant, heard: Hearing | None) -> None:
-        if heard is None or heard.is_silent:
+        if heard is None:
             return
         expected = self._scene.sender_of(self._sender)
-        if heard.tone_hz is None or (expected is not None and not heard.is_tone_of(expected)):
-            self._seen.wrong_frames += heard.frames
-        else:
+        if expected is None:
+            self._seen.note_frame(now, count=heard.frames)  # whatever somebody else's microphone hears
+        elif heard.is_silent:
+            return
+        elif heard.is_tone_of(expected):
             self._seen.note_frame(now, count=heard.frames)
+        else:
+            self._seen.wrong_frames += heard.frames
 
 
 def ntp_delay_ms(wall_s: float, capture_ntp: int) -> float:

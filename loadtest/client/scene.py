@@ -46,6 +46,10 @@ class Scene:
         """Somebody's number; None for one who is not of this process."""
         return self._senders.get(party)
 
+    def is_sender(self, number: int) -> bool:
+        """Whether somebody of this process has this number."""
+        return number in self._senders.values()
+
     def note_invite(self, party: Party, now: Instant) -> None:
         """Somebody's invite goes out; the first one counts."""
         self._invited_at.setdefault(party, now)

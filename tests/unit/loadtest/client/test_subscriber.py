@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
+import av
+import numpy as np
 import pytest
 
 from loadtest.client import sdp
@@ -19,6 +22,8 @@ from signalling.events.data_channel import ActiveSpeaker, Speakers, SubscribedTr
 from signalling.events.metadata import SCREENSHARE, USERMEDIA, StreamMetadata, TrackMetadata
 
 ALICE, BOB, CAROL = (Party(f"@{name}:here", name[0].upper()) for name in ("alice", "bob", "carol"))
+BROWSER = Party("@browser:here", "X")
+"""Of no number: somebody who was started elsewhere."""
 T0 = Instant(10**12)
 BOB_NUMBER, CAROL_NUMBER = 2, 3
 
@@ -167,6 +172,44 @@ def test_sound_of_the_right_sender_counts_and_another_tone_is_wrong() -> None:
     track = alice.seen.track(BOB, AUDIO)
     assert track.frames_decoded == WINDOW_FRAMES
     assert track.wrong_frames >= WINDOW_FRAMES
+
+
+def blank_picture() -> WholeFrame:
+    """A key frame that shows nothing, as a covered camera's."""
+    codec = av.VideoCodecContext.create("libvpx", "w")
+    codec.width, codec.height, codec.pix_fmt = 128, 128, "yuv420p"
+    codec.time_base = Fraction(1, 15)
+    codec.options = {"lag-in-frames": "0"}
+    (packet,) = codec.encode(av.VideoFrame.from_ndarray(np.zeros((192, 128), np.uint8), format="yuv420p"))
+    return WholeFrame(bytes(packet), True, 0, T0, False, None)
+
+
+def test_whatever_somebody_of_another_program_sends_counts() -> None:
+    alice = Alice()
+    alice.subscriber.announce([stream(BROWSER)])
+    alice.subscriber.receive([section("0", sdp.AUDIO, "x"), section("1", sdp.VIDEO, "x")])
+    assert alice.subscriber.see(T0, 0.0, "1", blank_picture())
+    alice.subscriber.hear(T0, 0.0, "0", AudioPacket(silence(), 0, False, None))
+    for kind in (AUDIO, VIDEO):
+        track = alice.seen.track(BROWSER, kind)
+        assert (track.frames_decoded, track.wrong_frames) == (1, 0)
+
+
+def test_pictures_of_somebody_here_are_wrong_for_somebody_of_another_program() -> None:
+    alice = Alice()
+    alice.subscriber.announce([stream(BROWSER)])
+    alice.subscriber.receive([section("1", sdp.VIDEO, "x")])
+    alice.see(BOB_NUMBER)
+    track = alice.seen.track(BROWSER, VIDEO)
+    assert (track.frames_decoded, track.wrong_frames) == (0, 1)
+
+
+def test_a_blank_picture_is_wrong_for_somebody_here() -> None:
+    alice = Alice()
+    alice.subscriber.announce([stream(BOB)])
+    alice.subscriber.receive([section("1", sdp.VIDEO)])
+    alice.subscriber.see(T0, 0.0, "1", blank_picture())
+    assert alice.seen.track(BOB, VIDEO).wrong_frames == 1
 
 
 def test_silence_counts_for_nothing_and_ends_what_was_heard() -> None:

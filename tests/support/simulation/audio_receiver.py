@@ -43,6 +43,11 @@ class AudioReceiver:
         self._is_after_gap = False
         seen.receptions.append(self.reception)
 
+    @property
+    def is_waiting(self) -> bool:
+        """For a packet that is missing."""
+        return self.reception.packets_missing > 0
+
     def received(self, now: Instant, packet: RtpPacket) -> None:
         """Take a packet."""
         if not packet.payload:

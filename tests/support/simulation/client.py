@@ -237,6 +237,9 @@ class SimClient:
         found = [f"{self.user_id}: {text}" for text in self.unwanted]
         for leg in self.legs:
             found += [f"{self.user_id}: {text}" for text in (*leg.violations, *leg.session.faults)]
+            found += [
+                f"{self.user_id}: SSRC {ssrc} of no section" for ssrc in leg.session.counts.unknown_ssrcs
+            ]
         for seen in self.all_seen():
             found += [f"{self.user_id} of {seen.publisher}: {text}" for text in seen.faults]
         return found

@@ -53,9 +53,9 @@ CAMERA: Final = (
 """Lowest first (protocol: section 7.2)."""
 
 SMALL_CAMERA: Final = (
-    EncodingPlan("q", 320, 180, 10, 80_000),
-    EncodingPlan("h", 640, 360, 15, 200_000),
-    EncodingPlan("f", 1_280, 720, 15, 500_000),
+    EncodingPlan("q", 320, 180, 8, 70_000),
+    EncodingPlan("h", 640, 360, 15, 150_000),
+    EncodingPlan("f", 1_280, 720, 15, 300_000),
 )
 """Of a machine that is short of bandwidth or processor, with a third of the packets: for large calls."""
 

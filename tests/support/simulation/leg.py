@@ -86,7 +86,7 @@ class ClientLeg:
         self._judge_at = self._clock.now
         self._subscribe_at: Instant | None = None
         self._is_dirty = False
-        """Tracks have changed while an offer of ours is unanswered."""
+        """Tracks have changed while nothing could be offered."""
         self._party: str | None = None
 
     @property
@@ -151,11 +151,9 @@ class ClientLeg:
     # --- on the data channel ------------------------------------------------------------------------------
 
     def republish(self) -> None:
-        """Offer what is published now, after the offer that is unanswered where there is one."""
-        if self.state is not LegState.CONNECTED:
-            return
-        if self._negotiation.is_offering:
-            self._is_dirty = True
+        """Offer what is published now, as soon as that can be done."""
+        self._is_dirty = self.state is not LegState.CONNECTED or self._negotiation.is_offering
+        if self._is_dirty:
             return
         wanted = {track.track_id: track for track in self._client.sources.tracks()}
         have = self._negotiation.published()
@@ -168,6 +166,8 @@ class ClientLeg:
 
     def tell_metadata(self) -> None:
         """Tell of mutes."""
+        if self.state is not LegState.CONNECTED:
+            self._is_dirty = True
         self.say(data_channel.MetadataChanged(self._metadata()))
 
     def resubscribe(self) -> None:
@@ -249,6 +249,8 @@ class ClientLeg:
         self._subscribe()
         for video in self._client.sources.videos():
             video.begin_anew()
+        if self._is_dirty:
+            self.republish()
 
     def _subscribe(self) -> None:
         self.subscriptions += 1
@@ -294,8 +296,7 @@ class ClientLeg:
             else:
                 self.say(data_channel.Negotiate("answer", answer_sdp, self._metadata()))
         self._agree()
-        if self._is_dirty and not self._negotiation.is_offering:
-            self._is_dirty = False
+        if self._is_dirty:
             self.republish()
 
     def _agree(self) -> None:

@@ -92,6 +92,8 @@ class RtpSession:
         """By media SSRC."""
         self._sections: dict[int, tuple[ReceiveSection, int]] = {}
         """SSRC, of media or RTX, to its section and the SSRC of the media."""
+        self._known_ssrcs: set[int] = set()
+        """Of all sections that there have been."""
         self._transport_cc_id: int | None = None
         self._transport_sequence_number = rng.randrange(2**16)
         self._arrivals: list[tuple[int, Instant]] = []
@@ -131,6 +133,9 @@ class RtpSession:
         ]
         self._transport_cc_id = next((number for number in ids if number is not None), None)
         self._sections = {}
+        self._known_ssrcs.update(
+            ssrc for section in receiving for ssrc in (*section.ssrcs, *section.rtx_ssrcs)
+        )
         for section in receiving:
             if len(section.ssrcs) != 1:
                 self.faults.append(f"section {section.mid} names {len(section.ssrcs)} SSRCs")
@@ -198,6 +203,8 @@ class RtpSession:
     def poll(self, now: Instant) -> None:
         """Send what is due: requests, reports, feedback."""
         for ssrc, receiver in self._receivers.items():
+            if not receiver.is_waiting:
+                continue
             if isinstance(receiver, AudioReceiver):
                 receiver.skip_gaps(now)
                 continue
@@ -234,7 +241,9 @@ class RtpSession:
             self._arrivals.append((self._arrival_numbers.unwrap(int.from_bytes(number, "big")), now))
         place = self._sections.get(packet.ssrc)
         if place is None:
-            self.counts.unknown_ssrcs.add(packet.ssrc)
+            # What was under way when its section ended is no fault.
+            if packet.ssrc not in self._known_ssrcs:
+                self.counts.unknown_ssrcs.add(packet.ssrc)
             return
         section, media = place
         self._check_numbers(section, packet, is_repair=packet.ssrc != media)

@@ -73,6 +73,11 @@ class VideoReceiver:
         self._began_at: Instant | None = None
         seen.receptions.append(self.reception)
 
+    @property
+    def is_waiting(self) -> bool:
+        """For a packet that is missing, or for a key frame."""
+        return self._needs_key_frame or self.reception.packets_missing > 0
+
     def received(self, now: Instant, packet: RtpPacket) -> None:
         """Take a packet of the media's SSRC."""
         if not packet.payload:

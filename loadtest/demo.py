@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import signal
 import sys
@@ -93,7 +94,7 @@ async def _prepare() -> None:
             raise HomeserverError("the throw-away homeserver could not be installed")
     finally:
         if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
+            os.killpg(process.pid, signal.SIGTERM)  # whatever it runs too
             await process.wait()
 
 

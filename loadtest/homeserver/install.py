@@ -63,15 +63,31 @@ def install() -> Path:
             return python
         sys.stderr.write(f"installing Synapse {SYNAPSE_VERSION} (once, into the cache)\n")
         shutil.rmtree(folder, ignore_errors=True)
-        venv.EnvBuilder(with_pip=True, symlinks=True).create(folder)
-        options = ("--quiet", "--no-input", "--disable-pip-version-check")
+        try:
+            _fill(folder, python)
+        except BaseException:
+            # Half an installation is of no use to anybody; nor are pip's temporary files, which are in it.
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        done.touch()
+    return python
+
+
+def _fill(folder: Path, python: Path) -> None:
+    venv.EnvBuilder(symlinks=True).create(folder)
+    temporary = folder / "tmp"
+    temporary.mkdir()
+    options = ("--quiet", "--no-input", "--disable-pip-version-check")
+    for arguments in (("ensurepip",), ("pip", "install", *options, f"matrix-synapse=={SYNAPSE_VERSION}")):
         result = subprocess.run(  # noqa: S603  # a fixed command line
-            [str(python), "-m", "pip", "install", *options, f"matrix-synapse=={SYNAPSE_VERSION}"],
+            [str(python), "-m", *arguments],
             check=False,
             capture_output=True,
             text=True,
+            env=os.environ | {"TMPDIR": str(temporary)},
         )
         if result.returncode:
-            raise HomeserverError(f"pip could not install Synapse:\n{result.stdout}{result.stderr}")
-        done.touch()
-    return python
+            raise HomeserverError(
+                f"{arguments[0]} could not install Synapse:\n{result.stdout}{result.stderr}"
+            )
+    shutil.rmtree(temporary, ignore_errors=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 KINDS: Final = (AUDIO, VIDEO)
 MIN_DECODED_RATIO: Final = 0.8
-"""Part of the frames sent that must be decoded. Higher: a short run fails by the time that joining takes.
+"""Part of the frames sent that must be decoded. Higher: a short run fails by the time that subscribing takes.
 Lower: a stream that stands still for seconds passes."""
 GOOD_FIRST_FRAME_MS: Final = 1_000
 """Half of the first frames should have come by then; shown, not demanded."""
@@ -38,7 +38,8 @@ class Attendance:
 class Row:
     """One kind of media from one participant to another.
 
-    Frames sent and the wait for the first one count from the later of the two invites.
+    The wait for the first frame counts from the later of the two invites, frames sent from when both are
+    connected.
     """
 
     sender: Party
@@ -147,17 +148,17 @@ def name_of(party: Party) -> str:
 
 def _row(now: Instant, scene: Scene, sender: Party, receiver: Attendance, kind: str) -> Row:
     track = receiver.seen.tracks.get((sender, kind), TrackObservations())
-    invites = [scene.invited_at(party) for party in (sender, receiver.party)]
-    both_invited = [at for at in invites if at is not None]
-    start = max(both_invited) if len(both_invited) == len(invites) else now
+    both = (sender, receiver.party)
+    invited_at = _later(now, *map(scene.invited_at, both))
+    connected_at = _later(now, *map(scene.connected_at, both))
     first = track.first_frame_at
     return Row(
         sender=sender,
         receiver=receiver.party,
         kind=kind,
-        frames_sent=scene.sent_between(sender, kind, start, now),
+        frames_sent=scene.sent_between(sender, kind, connected_at, now),
         frames_decoded=track.frames_decoded,
-        first_frame_ms=None if first is None else (first - start) / NS_PER_MS,
+        first_frame_ms=None if first is None else (first - invited_at) / NS_PER_MS,
         freezes=track.freezes + bool(track.freezing_ms(now)),
         freezes_ms=track.freezes_ms + track.freezing_ms(now),
         delay_ms_p50=track.delay_ms_p50,
@@ -189,6 +190,12 @@ def _first_frame_ms_p50(rows: Sequence[Row]) -> float | None:
     videos = [row for row in rows if row.kind == VIDEO]
     times_ms = [row.first_frame_ms for row in videos or rows if row.first_frame_ms is not None]
     return statistics.median(times_ms) if times_ms else None
+
+
+def _later(never: Instant, *moments: Instant | None) -> Instant:
+    """The last of some moments; `never` where one of them has not come."""
+    known = [moment for moment in moments if moment is not None]
+    return max(known) if len(known) == len(moments) else never
 
 
 def _rounded(value: float | None) -> float | None:

@@ -303,6 +303,7 @@ class Leg:
             raise TransportFailedError(f"no connection within {CONNECT_PATIENCE_S:g} s") from error
         self.ready.set()
         self.settled.set()
+        self._scene.note_connected(self.terms.party, _now())
         self._subscriber.connected(_now())
         while True:
             message = await self._transport.messages.get()

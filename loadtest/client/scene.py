@@ -35,6 +35,7 @@ class Scene:
     def __init__(self) -> None:
         self._senders: dict[Party, int] = {}
         self._invited_at: dict[Party, Instant] = {}
+        self._connected_at: dict[Party, Instant] = {}
         self._pictures: dict[FrameLabel, Instant] = {}
         self._moments: dict[tuple[Party, str], deque[Instant]] = {}
 
@@ -57,6 +58,14 @@ class Scene:
     def invited_at(self, party: Party) -> Instant | None:
         """When somebody's first invite went out."""
         return self._invited_at.get(party)
+
+    def note_connected(self, party: Party, now: Instant) -> None:
+        """Somebody's leg is up; the first one counts."""
+        self._connected_at.setdefault(party, now)
+
+    def connected_at(self, party: Party) -> Instant | None:
+        """When somebody's first leg was up."""
+        return self._connected_at.get(party)
 
     def note_picture(self, label: FrameLabel, now: Instant) -> None:
         """A frame goes out; clips repeat, so this replaces the frame's last time."""

@@ -31,6 +31,7 @@ class Call:
         for number, party in enumerate(parties):
             self.scene.enter(party, number)
             self.scene.note_invite(party, T0)
+            self.scene.note_connected(party, T0)
             for n in range(FRAMES):
                 for kind in (AUDIO, VIDEO):
                     self.scene.note_sent(party, kind, after_ms(T0, n * INTERVAL_MS))
@@ -110,12 +111,13 @@ def test_frames_from_before_both_were_there_do_not_count() -> None:
     late = Party("@dave:here", "D")
     call.seen[late] = Observations()
     call.scene.enter(late, 9)
-    call.scene.note_invite(late, after_ms(T0, 2_000))
+    call.scene.note_invite(late, after_ms(T0, 1_800))
+    call.scene.note_connected(late, after_ms(T0, 2_000))
     call.see(late, ALICE, VIDEO, 95, from_ms=2_100)
     found = row(call.verdict(), ALICE, late, VIDEO)
     assert found.frames_sent == 100
     assert found.decoded_ratio == 0.95
-    assert found.first_frame_ms == 100.0
+    assert found.first_frame_ms == 300.0
 
 
 def test_the_first_frame_is_timed_by_pictures_where_there_are_any() -> None:
@@ -149,9 +151,12 @@ def test_somebody_who_is_not_there_is_one_reason_not_many() -> None:
     assert len(verdict.rows) == 3 * 2 * 2
 
 
-def test_who_never_dialled_was_sent_nothing() -> None:
+@pytest.mark.parametrize("dialled", [False, True])
+def test_who_never_connected_was_sent_nothing(*, dialled: bool) -> None:
     call = Call(ALICE, BOB)
     call.seen[CAROL] = Observations()
+    if dialled:
+        call.scene.note_invite(CAROL, T0)
     found = row(call.verdict(), ALICE, CAROL, VIDEO)
     assert (found.frames_sent, found.decoded_ratio) == (0, None)
     assert list(found.faults()) == ["nothing was sent"]

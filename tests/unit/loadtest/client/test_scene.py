@@ -16,6 +16,14 @@ def test_the_first_invite_counts() -> None:
     assert scene.invited_at(ALICE) == T0
 
 
+def test_the_first_connection_counts() -> None:
+    scene = Scene()
+    assert scene.connected_at(ALICE) is None
+    scene.note_connected(ALICE, T0)
+    scene.note_connected(ALICE, after_ms(T0, 5))
+    assert scene.connected_at(ALICE) == T0
+
+
 def test_frames_sent_are_counted_by_party_kind_and_time() -> None:
     scene = Scene()
     for n in range(10):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, assert_never
 
 from sfu.errors import RemoteError
 from sfu.units import after_ms, after_s, earliest
@@ -173,7 +173,8 @@ class Joining:
     ) -> Outputs:
         dialled = Dialled.by(given)
         until = after_s(now, self._terms.settings.member_grace_s) if until is None else until
-        match self._admission.resolve(wall, dialled, invite.envelope.sender_session_id):
+        verdict = self._admission.resolve(wall, dialled, invite.envelope.sender_session_id)
+        match verdict:
             case Refusal() as refusal:
                 return self.reject(now, given, refusal)
             case Named(room_id, expires_at):
@@ -187,6 +188,8 @@ class Joining:
                     return self.reject(now, given, Refusal.TOO_MANY_LEGS)
                 self._waiting[dialled] = _Waiting(given, invite, until)
                 return []
+            case _:
+                assert_never(verdict)
 
     def _open(
         self, now: Instant, given: MessageReceived, invite: Invite, key: LegKey, standing: Admitted | Awaited

@@ -112,3 +112,14 @@ def test_the_command_line_can_show_it() -> None:
     assert "receives video of @alice:example.org" in text
     assert "budget" in text
     assert "not_published" in text
+
+
+def test_an_encoding_that_a_track_does_not_have_is_shown_as_none() -> None:
+    # Decisions are a tick older than what the publisher says.
+    stage = Stage()
+    stage.join("alice")
+    bob = stage.join("bob", "audio")
+    stage.subscribe(bob, ("alice-stream", "alice-audio"))
+    decided(stage, bob)
+    (subscription,) = members(stage)["@bob:example.org"]["subscriptions"]
+    assert [subscription[name] for name in ("current", "wanted", "chosen")] == ["", None, None]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from loadtest.client.observations import TrackObservations
     from loadtest.client.participant import Participant
+    from loadtest.client.scene import Party
 
 PATIENCE_S: Final = 20.0
 """A limit against hanging, not a measure."""
@@ -72,14 +73,26 @@ async def receives(
     patience_s: float = PATIENCE_S,
 ) -> None:
     """Wait until new frames of each kind have been decoded (audio and camera where none is named)."""
-    tracks = [(kind, seen(receiver, sender, kind)) for kind in kinds or (AUDIO, VIDEO)]
+    kinds = kinds or (AUDIO, VIDEO)
+    await until_decoded(receiver, sender.party, *kinds, frames=frames, patience_s=patience_s)
+
+
+async def until_decoded(
+    receiver: Participant,
+    sender: Party,
+    *kinds: str,
+    frames: int = FRAMES,
+    patience_s: float = PATIENCE_S,
+) -> None:
+    """Wait for new frames of somebody, who may be no participant of ours."""
+    tracks = [(kind, receiver.observations.track(sender, kind)) for kind in kinds]
     before = [track.frames_decoded for _, track in tracks]
 
     def missing() -> list[str]:
         pairs = zip(tracks, before, strict=True)
         return [kind for (kind, track), count in pairs if track.frames_decoded < count + frames]
 
-    what = f"{receiver.party.user_id} decodes {sender.party.user_id}: {receiver.observations}"
+    what = f"{receiver.party.user_id} decodes {sender.user_id}: {receiver.observations}"
     await until(lambda: not missing(), what, patience_s)
 
 
@@ -95,7 +108,12 @@ async def all_receive(people: Iterable[Participant], *kinds: str) -> None:
 
 def knows(receiver: Participant, sender: Participant) -> set[str]:
     """The kinds of media that somebody was told of from somebody else."""
-    return receiver.observations.announced.get(sender.party, set())
+    return told_kinds(receiver, sender.party)
+
+
+def told_kinds(receiver: Participant, sender: Party) -> set[str]:
+    """Likewise, of somebody who may be no participant of ours."""
+    return receiver.observations.announced.get(sender, set())
 
 
 async def forgets(receiver: Participant, sender: Participant) -> None:

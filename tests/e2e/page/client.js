@@ -12,17 +12,24 @@ const token = () => Math.random().toString(36).slice(2, 12) + Date.now().toStrin
 
 export class TestClient {
   constructor(options) {
-    Object.assign(this, options); // baseUrl, accessToken, userId, deviceId, roomId, confId, focus, width, height
+    Object.assign(this, options); // baseUrl, accessToken, userId, deviceId, roomId, confId, focus, width, height, frameRate
     this.sessionId = token();
     this.callId = token();
     this.seq = 0;
     this.txn = 0;
     this.log = [];
-    this.remote = new Map(); // "stream track" -> {kind, owner, mid}
     this.metadata = {};
     this.wantedHeight = 180;
     this.left = false;
     this.speakers = [];
+    this.muted = { audio: false, video: false };
+    this.screen = null;
+    this.turns = Promise.resolve();
+    this.errors = [];
+    this.hangups = [];
+    this.isOffering = false;
+    this.isDirty = false;
+    this.offersIgnored = 0;
   }
 
   async request(method, path, body, query = {}) {
@@ -62,33 +69,38 @@ export class TestClient {
     });
   }
 
+  // Everything that is published now. A camera that was switched off keeps its ids.
   ownMetadata() {
+    const metadata = { [this.stream.id]: this.streamMetadata(this.stream, "m.usermedia", this.muted) };
+    if (this.screen) metadata[this.screen.id] = this.streamMetadata(this.screen, "m.screenshare", {});
+    return metadata;
+  }
+
+  streamMetadata(stream, purpose, muted) {
     const tracks = {};
-    for (const track of this.stream.getTracks()) {
+    for (const track of stream.getTracks()) {
       tracks[track.id] = { kind: track.kind };
       if (track.kind === "video") Object.assign(tracks[track.id], { width: this.width, height: this.height });
     }
     return {
-      [this.stream.id]: {
-        user_id: this.userId,
-        device_id: this.deviceId,
-        purpose: "m.usermedia",
-        audio_muted: false,
-        video_muted: false,
-        tracks,
-      },
+      user_id: this.userId,
+      device_id: this.deviceId,
+      purpose,
+      audio_muted: muted.audio ?? false,
+      video_muted: muted.video ?? false,
+      tracks,
     };
   }
 
   async join() {
     this.stream = await navigator.mediaDevices.getUserMedia({
       audio: true,
-      video: { width: this.width, height: this.height, frameRate: 15 },
+      video: { width: this.width, height: this.height, frameRate: this.frameRate },
     });
     const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle", iceServers: [] });
     this.pc = pc;
     this.channel = pc.createDataChannel("datachannel");
-    this.channel.onmessage = (event) => this.receive(JSON.parse(event.data));
+    this.channel.onmessage = (event) => this.inTurn(() => this.receive(JSON.parse(event.data)));
     this.channel.onopen = () => this.log.push("channel open");
     pc.ontrack = (event) => this.addTrack(event);
     for (const track of this.stream.getTracks()) {
@@ -119,7 +131,12 @@ export class TestClient {
       offer: { type: "offer", sdp: pc.localDescription.sdp },
       [METADATA]: this.ownMetadata(),
     });
-    pc.onicecandidate = null;
+  }
+
+  // Messages are dealt with one after the other: applying a description takes a while.
+  inTurn(step) {
+    this.turns = this.turns.then(step).catch((error) => this.errors.push(String(error)));
+    return this.turns;
   }
 
   syncQuery(timeout) {
@@ -144,6 +161,7 @@ export class TestClient {
     if (sender !== this.focus.user_id || content.call_id !== this.callId) return;
     if (content.conf_id !== this.confId || content.dest_session_id !== this.sessionId) return;
     this.log.push(`to-device ${type} ${content.reason ?? ""}`);
+    if (type === "m.call.hangup" || type === "m.call.reject") this.hangups.push(content.reason ?? "");
     if (type === "m.call.answer") {
       this.metadata = content[METADATA] ?? {};
       await this.pc.setRemoteDescription(content.answer);
@@ -165,15 +183,75 @@ export class TestClient {
     else if (type === "m.call.negotiate") await this.negotiate(content.description);
   }
 
+  // Offer what is published now; after the offer that waits, if one does.
+  async offer() {
+    if (this.isOffering) {
+      this.isDirty = true;
+      return;
+    }
+    this.isOffering = true;
+    await this.pc.setLocalDescription(await this.pc.createOffer());
+    this.sendDescription("offer");
+  }
+
+  // This is the impolite side: while an offer of ours waits, one of the focus is not heard.
   async negotiate(description) {
-    if (description.type === "offer" && this.pc.signalingState !== "stable") return; // the impolite side
+    if (description.type === "answer") {
+      await this.pc.setRemoteDescription(description);
+      this.isOffering = false;
+      if (this.isDirty) {
+        this.isDirty = false;
+        await this.offer();
+      }
+      return;
+    }
+    if (this.isOffering || this.pc.signalingState !== "stable") {
+      this.offersIgnored += 1;
+      return;
+    }
     await this.pc.setRemoteDescription(description);
-    if (description.type !== "offer") return;
     await this.pc.setLocalDescription(await this.pc.createAnswer());
+    this.sendDescription("answer");
+  }
+
+  sendDescription(type) {
     this.send("m.call.negotiate", {
-      description: { type: "answer", sdp: this.pc.localDescription.sdp },
+      description: { type, sdp: this.pc.localDescription.sdp },
       sdp_stream_metadata: this.ownMetadata(),
     });
+  }
+
+  // Mute or unmute "audio" or "video", as clients do: a microphone falls silent, a camera sends nothing.
+  async setMuted(kind, muted) {
+    this.muted[kind] = muted;
+    const track = this.stream.getTracks().find((one) => one.kind === kind);
+    if (kind === "audio") track.enabled = !muted;
+    else await this.pc.getTransceivers()[1].sender.replaceTrack(muted ? null : track);
+    this.send("m.call.sdp_stream_metadata_changed", { sdp_stream_metadata: this.ownMetadata() });
+  }
+
+  // Share a "screen": a picture that changes all the time, without simulcast.
+  share() {
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [this.width, this.height];
+    const context = canvas.getContext("2d");
+    let turn = 0;
+    this.drawing = setInterval(() => {
+      context.fillStyle = `hsl(${(turn += 7) % 360} 80% 50%)`;
+      context.fillRect(0, 0, canvas.width, canvas.height);
+    }, 100);
+    this.screen = canvas.captureStream(10);
+    const [track] = this.screen.getTracks();
+    this.screenSender = this.pc.addTransceiver(track, { direction: "sendonly", streams: [this.screen] });
+    return this.inTurn(() => this.offer());
+  }
+
+  unshare() {
+    clearInterval(this.drawing);
+    this.screen = null;
+    this.screenSender.direction = "inactive";
+    this.screenSender.sender.replaceTrack(null);
+    return this.inTurn(() => this.offer());
   }
 
   subscribe(height) {
@@ -188,17 +266,19 @@ export class TestClient {
     this.send("m.call.track_subscription", { subscribe, unsubscribe: [] });
   }
 
-  addTrack({ track, transceiver, streams }) {
-    const section = this.pc.remoteDescription.sdp
-      .split(/^m=/m)
-      .find((part) => part.includes(`a=mid:${transceiver.mid}\r\n`));
-    const [, streamId, trackId] = section.match(/a=msid:(\S+) (\S+)/);
-    this.remote.set(transceiver.mid, { kind: track.kind, streamId, trackId });
+  addTrack({ track }) {
     const element = document.createElement(track.kind);
     element.autoplay = true;
-    element.muted = true;
     element.srcObject = new MediaStream([track]);
-    document.getElementById("videos").append(element);
+    document.getElementById("media").append(element);
+  }
+
+  // The stream that the focus sends in a section, as the newest metadata describes it.
+  streamOf(mid) {
+    const sections = this.pc.remoteDescription.sdp.split(/^m=/m);
+    const section = sections.find((part) => part.includes(`a=mid:${mid}\r\n`));
+    const [, streamId] = section?.match(/a=msid:(\S+)/) ?? [];
+    return this.metadata[streamId];
   }
 
   // What arrives: one row a received track, with its owner by the metadata.
@@ -207,17 +287,17 @@ export class TestClient {
     const report = await this.pc.getStats();
     for (const stat of report.values()) {
       if (stat.type !== "inbound-rtp") continue;
-      const known = this.remote.get(stat.mid);
+      const stream = this.streamOf(stat.mid);
       rows.push({
         kind: stat.kind,
         mid: stat.mid,
-        owner: known && this.metadata[known.streamId]?.user_id,
+        owner: stream?.user_id ?? "",
+        purpose: stream?.purpose ?? "",
         packets: stat.packetsReceived,
         lost: stat.packetsLost,
         frames: stat.framesDecoded ?? 0,
         height: stat.frameHeight ?? 0,
-        freezes: stat.freezeCount ?? 0,
-        samples: stat.totalSamplesReceived ?? 0,
+        freezesSeconds: stat.totalFreezesDuration ?? 0,
         energy: stat.totalAudioEnergy ?? 0,
         plis: stat.pliCount ?? 0,
       });

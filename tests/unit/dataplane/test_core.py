@@ -20,7 +20,7 @@ from sfu.plane import (
 )
 from sfu.units import RouteId
 from tests.support.plane_driver import PlaneDriver, VirtualPeer, binding_request
-from tests.support.plane_media import VIDEO, Call
+from tests.support.plane_media import SIMULCAST, VIDEO, Call, camera
 
 DTLS = b"\x16\xfe\xfd" + b"client hello"
 STRANGER = ("203.0.113.5", 9)
@@ -199,6 +199,30 @@ def test_stale_targets_fall_back_to_the_lowest_that_flows_until_python_is_back(c
     call.high.send_frame(key=True)
     call.high.send_frame(temporal=1)
     assert len(call.video()) == 1
+
+
+def test_python_may_stall_again_and_again(call: Call) -> None:
+    for source in (call.low, call.high):
+        source.send_frame(key=True)
+    for _ in range(3):
+        call.driver.aim(VIDEO, 2)
+        assert call.driver.route_row(VIDEO)["target_encoding"] == 2
+        call.low.send_frame()
+        call.driver.advance(TARGETS_STALE_MS)
+        assert call.driver.route_row(VIDEO)["target_encoding"] == 0
+
+
+def test_what_was_wanted_before_a_stall_is_known_under_its_new_number(call: Call) -> None:
+    call.driver.apply(camera(call.publisher.transport, SIMULCAST[1:]))
+    for source in (call.middle, call.high):
+        source.send_frame(key=True)
+    call.driver.aim(VIDEO, 1)
+    call.driver.apply(camera(call.publisher.transport))
+    assert call.driver.route_row(VIDEO)["target_encoding"] == 2
+    call.driver.advance(TARGETS_STALE_MS)
+    assert call.driver.route_row(VIDEO)["target_encoding"] == 1
+    call.driver.alive()
+    assert call.driver.route_row(VIDEO)["target_encoding"] == 2
 
 
 def test_what_is_paused_stays_paused_when_python_stalls(call: Call) -> None:

@@ -20,7 +20,7 @@ from sfu.rtp.rtcp import (
 )
 from sfu.rtp.twcc import TransportFeedback
 from sfu.units import Ssrc
-from tests.support.plane_media import CAMERA, VIDEO, VIDEO_SSRC, Call
+from tests.support.plane_media import CAMERA, QHF, VIDEO, VIDEO_SSRC, Call, repair_of
 
 GONE = Ssrc(4_711)
 
@@ -67,12 +67,20 @@ def test_a_subscriber_speaks_for_its_own_streams_only(call: Call) -> None:
     assert len(call.video()) == 2
 
 
-def test_a_report_on_a_repair_stream_times_it(call: Call) -> None:
+def test_a_report_on_a_repair_stream_times_the_repair_stream(call: Call) -> None:
+    repair = Ssrc(1_010)
     call.low.send_frame(key=True)
-    call.publisher.say(SenderReport(Ssrc(1_010), 1, 2, 3, 4))
+    (lost,) = call.low.frame()
+    call.low.send_frame()
+    call.publisher.send(repair_of(lost, repair, 1, QHF[0]))
+    call.publisher.say(SenderReport(repair, 5 << 16, 2, 3, 4))
     call.driver.advance(200)
-    reports = call.publisher.take_rtcp(ReceiverReport)
-    assert [block.ssrc for report in reports for block in report.reports] == [call.low.ssrc]
+    told = {
+        block.ssrc: block.last_sender_report
+        for report in call.publisher.take_rtcp(ReceiverReport)
+        for block in report.reports
+    }
+    assert told == {call.low.ssrc: 0, repair: 5}
 
 
 def test_a_sender_report_without_packets_after_it_is_no_reason_to_report(call: Call) -> None:

@@ -15,6 +15,7 @@ from sfu.units import Ssrc
 from tests.support.plane_driver import PlaneDriver
 from tests.support.plane_media import (
     CAMERA,
+    H264,
     MICROPHONE,
     QHF,
     VIDEO,
@@ -143,6 +144,8 @@ def test_a_repair_that_makes_up_a_number_does_no_harm(call: Call) -> None:
     call.low.send_frame()
     assert len(call.video()) == 2
     assert call.driver.drops(DropReason.TOO_OLD) == 3
+    call.driver.advance(100)
+    assert blocks(call)[call.low.ssrc].highest_sequence_number == packet.sequence_number + 1
 
 
 def test_a_repair_before_the_stream_itself_is_dropped_and_padding_counted(call: Call) -> None:
@@ -193,6 +196,16 @@ def test_counters_say_frames_and_key_frames(call: Call) -> None:
     assert row["bytes_received"] == sum(len(packet.serialise()) for packet in call.low.sent)
     assert row["last_received_at"] == call.driver.now
     assert row["ssrc"] == call.low.ssrc
+
+
+def test_parameter_sets_and_picture_are_one_key_frame(call: Call) -> None:
+    call.low.payload_type = H264.payload_type
+    for _ in range(2):
+        call.low.ts += 3_000
+        for payload in (b"\x67sps", b"\x68pps", b"\x65idr"):
+            call.low.send(call.low.packet(payload, marker=payload[0] == 0x65))
+    row = call.driver.encoding_row(CAMERA)
+    assert (row["frames_received"], row["key_frames_received"]) == (2, 2)
 
 
 @pytest.mark.parametrize("start", [0, 2**15 - 1, 2**15, 2**16 - 1])

@@ -186,6 +186,19 @@ def test_there_is_no_report_before_the_publishers_own_and_one_soon_after(call: C
     assert len(call.subscriber.take_rtcp(SenderReport)) == 1
 
 
+def test_a_clock_that_becomes_known_is_told_soon_between_other_reports(call: Call) -> None:
+    call.driver.aim(AUDIO, 0)
+    call.driver.aim(VIDEO, 0)
+    call.voice.send(call.voice.packet(b"opus"))
+    call.voice.report()
+    call.low.send_frame(key=True)
+    call.driver.advance(FIRST_REPORT_MS)
+    assert [report.ssrc for report in call.subscriber.take_rtcp(SenderReport)] == [AUDIO_SSRC]
+    call.low.report()
+    call.driver.advance(FIRST_REPORT_MS)
+    assert [report.ssrc for report in call.subscriber.take_rtcp(SenderReport)] == [VIDEO_SSRC]
+
+
 def test_nothing_is_reported_of_what_stands_still(call: Call) -> None:
     call.driver.aim(VIDEO, 0)
     call.low.send_frame(key=True)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
 
-from sfu.dataplane.srtp import LibSrtp
-from sfu.plane import Extension
+from sfu.config import MediaConfig
+from sfu.dataplane.core import PlaneCore
+from sfu.dataplane.resending import MAX_SENT
+from sfu.dataplane.srtp import LibSrtp, NullSrtp
+from sfu.plane import Extension, RemoveRoute, RemoveTrack, RemoveTransport
 from sfu.rtp.rtcp import Nack
 from sfu.rtp.vp8 import parse_vp8
 from sfu.streams.cache import MAX_AGE_S
 from sfu.streams.resend import MAX_RESENDS, RESEND_BURST_BYTES, decapsulate
-from sfu.units import Ssrc
+from sfu.units import Ssrc, TransportId
 from tests.support.plane_driver import CORES, PlaneDriver, VirtualPeer
 from tests.support.plane_media import (
     CAMERA,
@@ -31,6 +35,7 @@ from tests.support.plane_media import (
 )
 
 if TYPE_CHECKING:
+    from sfu.plane import PlaneOperation
     from sfu.rtp.packet import RtpPacket
 
 
@@ -93,9 +98,13 @@ def test_numbers_before_a_wrap_are_found_after_it(call: Call) -> None:
         packets += call.video()
     call.low.send_frame(parts=20)
     assert call.video()[-1].sequence_number == 19
-    nack(call.subscriber, packets[-1])
-    (again,) = call.subscriber.take_rtp()
-    assert decapsulate(again.payload) == (2**16 - 1, packets[-1].payload)
+    after = call.low.send_frame()
+    (first_after,) = call.video()
+    nack(call.subscriber, packets[-1], first_after)
+    before_wrap, after_wrap = call.subscriber.take_rtp()
+    assert decapsulate(before_wrap.payload) == (2**16 - 1, packets[-1].payload)
+    assert decapsulate(after_wrap.payload) == (20, first_after.payload)
+    assert first_after.payload[6:] == after[0].payload[6:]
 
 
 def test_what_was_never_sent_or_is_too_old_is_not_sent_again(call: Call) -> None:
@@ -119,17 +128,33 @@ def test_a_packet_is_sent_again_a_few_times_and_not_at_once(call: Call) -> None:
     assert len(call.subscriber.take_rtp()) == MAX_RESENDS - 1
 
 
-def test_who_asks_for_everything_does_not_multiply_its_traffic(call: Call) -> None:
-    call.driver.aim(VIDEO, 0)
-    call.low.send_frame(key=True)
+def test_a_number_far_back_is_not_mistaken_for_a_newer_one(call: Call) -> None:
+    packets = flowing(call)
+    for _ in range(MAX_SENT // 100 + 1):
+        call.low.send(*call.low.frame(parts=100, size=2))
+    newest = call.video()[-1].sequence_number
+    for back in (MAX_SENT, MAX_SENT + 50):
+        call.subscriber.say(Nack(Ssrc(99), VIDEO_SSRC, ((newest - back) & 0xFFFF,)))
+    nack(call.subscriber, packets[0])
+    assert call.subscriber.take_rtp() == []
+
+
+@pytest.mark.parametrize("rtx_ssrc", [RTX_SSRC, None])
+def test_who_asks_for_everything_does_not_multiply_its_traffic(
+    driver: PlaneDriver, rtx_ssrc: Ssrc | None
+) -> None:
+    publisher, subscriber = VirtualPeer.joined(driver, 1), VirtualPeer.joined(driver, 2)
+    driver.apply(camera(publisher.transport, SINGLE), video_route(subscriber.transport, rtx_ssrc=rtx_ssrc))
+    driver.aim(VIDEO, 0)
+    source = VideoSource(publisher, Ssrc(10), VP8.payload_type, elements("0"))
     sent_bytes = resent_bytes = 0
-    for _ in range(12):
-        call.driver.advance(33)
-        call.low.send(*call.low.frame(parts=50, size=1_000))
-        packets = call.video()
+    for number in range(12):
+        driver.advance(33)
+        source.send(*source.frame(key=number == 0, parts=50, size=1_000))
+        packets = subscriber.take_rtp()
         sent_bytes += sum(len(packet.payload) for packet in packets)
-        nack(call.subscriber, *packets)
-        resent_bytes += sum(len(packet.payload) for packet in call.subscriber.take_rtp())
+        nack(subscriber, *packets)
+        resent_bytes += sum(len(packet.payload) for packet in subscriber.take_rtp())
     assert sent_bytes > 2 * RESEND_BURST_BYTES
     assert RESEND_BURST_BYTES < resent_bytes < RESEND_BURST_BYTES + 0.6 * sent_bytes
 
@@ -181,3 +206,22 @@ def test_an_encoding_that_is_gone_is_not_sent_again(call: Call) -> None:
     assert call.subscriber.take_rtp() == []
     assert call.driver.core.stats(call.driver.now).encodings["track"].tolist() == []
     assert call.driver.route_row(VIDEO)["track"] == CAMERA
+
+
+@pytest.mark.parametrize(
+    "removal", [RemoveRoute(VIDEO), RemoveTrack(CAMERA), RemoveTransport(TransportId(2))]
+)
+def test_what_was_kept_for_a_route_that_is_gone_is_given_back(removal: PlaneOperation) -> None:
+    core = PlaneCore(MediaConfig(), Random(1), NullSrtp)
+    driver = PlaneDriver(lambda *_: core)
+    publisher, subscriber = VirtualPeer.joined(driver, 1), VirtualPeer.joined(driver, 2)
+    driver.apply(camera(publisher.transport, SINGLE), video_route(subscriber.transport, rtx_ssrc=None))
+    source = VideoSource(publisher, Ssrc(10), VP8.payload_type, elements("0"))
+    source.send_frame(key=True)
+    upstream_bytes = core._program._budget.used_bytes
+    driver.aim(VIDEO, 0)
+    source.send_frame(key=True)
+    assert core._program._budget.used_bytes > 2 * upstream_bytes > 0
+    driver.apply(removal)
+    kept_bytes = 0 if isinstance(removal, RemoveTrack) else 2 * upstream_bytes
+    assert core._program._budget.used_bytes == kept_bytes

@@ -30,6 +30,7 @@ from tests.support.plane_media import (
     VP8,
     Call,
     VideoSource,
+    audio_route,
     camera,
     elements,
     video_route,
@@ -109,6 +110,18 @@ def test_one_transport_wide_counter_spans_audio_and_video(call: Call) -> None:
         packet.extension(DOWN_EXTENSIONS[Extension.TRANSPORT_CC]) for packet in call.subscriber.take_rtp()
     ]
     assert numbers == [number.to_bytes(2, "big") for number in range(6)]
+
+
+def test_a_packet_without_the_extension_uses_no_transport_wide_number_up(call: Call) -> None:
+    call.driver.apply(replace(audio_route(call.subscriber.transport), extensions={Extension.MID: 9}))
+    call.driver.aim(VIDEO, 0)
+    call.driver.aim(AUDIO, 0)
+    for key in (True, False):
+        call.low.send_frame(key=key)
+        call.voice.send(call.voice.packet(b"opus"))
+    ids = DOWN_EXTENSIONS[Extension.TRANSPORT_CC]
+    numbers = [packet.extension(ids) for packet in call.subscriber.take_rtp()]
+    assert numbers == [b"\x00\x00", None, b"\x00\x01", None]
 
 
 def test_abs_send_time_is_that_of_sending(call: Call) -> None:

@@ -57,6 +57,7 @@ def test_nothing_is_asked_of_a_stream_that_ended(call: Call) -> None:
     call.low.send_frame(key=True)
     call.low.frame()
     call.low.send_frame()
+    call.subscriber.say(Pli(Ssrc(9), Ssrc(50_000)))
     call.publisher.say(Bye((call.low.ssrc,)))
     call.publisher.rtcp.clear()
     call.subscriber.say(Pli(Ssrc(9), Ssrc(50_000)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sfu.dataplane.srtp import LibSrtp
@@ -103,6 +105,24 @@ def test_ssrcs_of_one_peer_are_bounded_whatever_they_are(driver: PlaneDriver) ->
     assert driver.drops(DropReason.TOO_MANY_SSRCS) == 8
     publisher.send(RtpPacket(PayloadType(96), 2, 1, Ssrc(5), b""))
     assert driver.drops(DropReason.TOO_MANY_SSRCS) == 8
+
+
+def test_new_keys_begin_with_no_ssrcs_and_nothing_held(driver: PlaneDriver) -> None:
+    publisher = VirtualPeer.known(driver, 1)
+    publisher.check()
+    driver.apply(camera(publisher.transport, SINGLE))
+    publisher.session = driver.srtp(PROFILE, b"", b"")
+    source = VideoSource(publisher, Ssrc(10**6), VP8.payload_type, elements("0"))
+    source.send_frame(key=True)
+    publisher.install()
+    for number in range(MAX_SSRCS + 1):
+        publisher.send(RtpPacket(PayloadType(96), 1, 1, Ssrc(number + 1), b""))
+    assert driver.drops(DropReason.TOO_MANY_SSRCS) == 2
+    publisher.install()
+    replace(source, ssrc=Ssrc(10**6 + 1)).send_frame()
+    assert driver.drops(DropReason.TOO_MANY_SSRCS) == 2
+    assert driver.drops(DropReason.DUPLICATE) == 0
+    assert driver.encoding_row(CAMERA)["packets_received"] == 2
 
 
 def test_ssrcs_that_fail_authentication_use_none_up(encrypted: PlaneDriver) -> None:

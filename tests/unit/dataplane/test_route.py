@@ -429,3 +429,28 @@ def test_nothing_is_sent_to_who_has_no_keys(driver: PlaneDriver) -> None:
     source.send_frame(key=True)
     # The packets before were no part of the stream: it begins with a key frame.
     assert len(subscriber.take_rtp()) == 1
+
+
+def test_the_example_of_the_design_comes_out_as_it_says(call: Call) -> None:
+    low, middle, driver = call.low, call.middle, call.driver
+    low.wide_picture_id = False
+    low.seq, low.ts, low.picture_id = 65_535, 2**32 - 6_000, 126
+    middle.seq, middle.ts, middle.picture_id = 500, 67_000, 9_000
+    driver.aim(VIDEO, 0, 0)
+    low.send_frame(key=True)
+    low.send_frame()
+    low.report()
+    driver.aim(VIDEO, 1, 0)
+    middle.send_frame()
+    middle.report()  # where the low encoding stands at 0, this one stands at 70,000
+    low.send_frame(temporal=1)
+    middle.seq, middle.ts, middle.picture_id = 520, 76_000, 9_019
+    middle.send_frame(key=True)
+    middle.frame()
+    middle.send_frame()
+    packets = call.video()
+    assert seq_steps(packets) == [1, 1, 2]
+    assert ts_steps(packets) == [3_000, 9_000, 6_000]
+    assert picture_ids(packets) == [127, 128, 129, 131]
+    assert driver.drops(DropReason.WAITING_FOR_KEYFRAME) == 1
+    assert driver.drops(DropReason.TEMPORAL_LAYER) == 1

@@ -109,6 +109,15 @@ def move(_: Simulation, who: SimClient, __: SimClient, ___: int) -> None:
     who.move()
 
 
+def kick(sim: Simulation, who: SimClient, __: SimClient, ___: int) -> None:
+    sim.homeserver.kick(who.user_id)
+
+
+def restart(_: Simulation, who: SimClient, __: SimClient, ___: int) -> None:
+    if who.leg is not None:
+        who.leg.restart_ice()
+
+
 def stall(sim: Simulation, _: SimClient, __: SimClient, value: int) -> None:
     sim.server.stall(20 * value)
 
@@ -120,7 +129,10 @@ def nag(_: Simulation, who: SimClient, __: SimClient, ___: int) -> None:
 
 ACTS: Final[dict[str, Callable[[Simulation, SimClient, SimClient, int], None]]] = {
     act.__name__: act
-    for act in (join, join, leave, show, show, listen, mute, screen, camera, encoder, line, move, stall, nag)
+    for act in (
+        *(join, leave, kick, show, listen, mute, screen, camera),
+        *(encoder, line, move, restart, stall, nag),
+    )
 }
 
 acts = st.builds(
@@ -160,9 +172,11 @@ def assert_all_is_well(sim: Simulation) -> None:
         assert viewer.leg is not None
         assert viewer.leg.errors == []
         assert all(receiver.reception.packets_missing == 0 for _, receiver in viewer.session.receivers())
-        for publisher in connected:
-            if viewer is not publisher:
+        for publisher in sim.clients.values():
+            if publisher is not viewer and publisher.is_connected:
                 assert_is_seen(sim, viewer, publisher)
+            elif publisher is not viewer:
+                assert viewer.announced(publisher) == set()
 
 
 def assert_is_seen(sim: Simulation, viewer: SimClient, publisher: SimClient) -> None:

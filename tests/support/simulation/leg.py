@@ -120,7 +120,12 @@ class ClientLeg:
             self.end_reason = reason
 
     def restart_ice(self) -> None:
-        """Offer other credentials, by to-device: the data channel may be dead."""
+        """Offer other credentials, by to-device: the data channel may be dead.
+
+        Not while connecting, or while another offer is unanswered.
+        """
+        if self.state is not LegState.CONNECTED or self._negotiation.is_offering:
+            return
         self._ufrag, self._password = self._token(8), self._token(24)
         self._begin_negotiation()
         offer = self._negotiation.make_offer()

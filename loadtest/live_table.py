@@ -73,14 +73,18 @@ class View:
     people: tuple[Person, ...]
     cells: Mapping[tuple[int, int], Cell]
 
+    @property
+    def present(self) -> int:
+        """How many are in the call."""
+        return sum(person.has_joined and person.trouble is None for person in self.people)
+
     def headline(self) -> str:
         """The state of the call in one line."""
-        joined = sum(person.has_joined and person.trouble is None for person in self.people)
         pairs = len(self.cells)
         video = sum(cell.has_video for cell in self.cells.values())
         audio = sum(cell.has_audio for cell in self.cells.values())
         return (
-            f"{self.seconds:.0f} s · {joined}/{len(self.people)} in the call"
+            f"{self.seconds:.0f} s · {self.present}/{len(self.people)} in the call"
             f" · video {video}/{pairs} · sound {audio}/{pairs} pairs"
         )
 

@@ -18,7 +18,7 @@ LINE_INTERVAL_S: Final = 5.0
 
 
 class Stage:
-    """Shows the state of a run.
+    """Shows the state of a run; without a terminal, when somebody comes or goes, and now and then.
 
     Args:
         console: where results go; the live table too, where it is a terminal.
@@ -30,6 +30,7 @@ class Stage:
         self._notes = notes
         self._live: Live | None = None
         self._line_at = 0.0
+        self._present = 0
 
     def __enter__(self) -> Self:
         return self
@@ -50,7 +51,8 @@ class Stage:
                 self._live.start()
             width, height = self.console.size
             self._live.update(render(view, width, height), refresh=True)
-        elif time.monotonic() >= self._line_at:
+        elif view.present != self._present or time.monotonic() >= self._line_at:
+            self._present = view.present
             self._line_at = time.monotonic() + LINE_INTERVAL_S
             self._notes.print(Text(view.headline()))
 

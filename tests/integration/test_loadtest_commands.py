@@ -148,7 +148,7 @@ def test_a_focus_that_dies_fails_the_check_and_is_named(
     tmp_path: Path, command: Callable[..., Command]
 ) -> None:
     out = tmp_path / "out.json"
-    running = command("demo", "--participants", "2", "--seconds", "3", "--check", "--json", str(out), *SMALL)
+    running = command("demo", "--participants", "2", "--seconds", "5", "--check", "--json", str(out), *SMALL)
     running.until_said("2/2 in the call")
     os.kill(running.focus(), signal.SIGKILL)
     assert running.wait() == 1

@@ -8,8 +8,8 @@ from loadtest.live_table import Cell, Person, View
 from loadtest.stage import Stage
 
 
-def view(seconds: float) -> View:
-    people = tuple(Person(name, has_joined=True, trouble=None) for name in ("alice", "bob"))
+def view(seconds: float, *, bob: bool = True) -> View:
+    people = (Person("alice", has_joined=True, trouble=None), Person("bob", has_joined=bob, trouble=None))
     cell = Cell("f", 15.0, 50.0, 0, 0)
     return View(seconds, people, {(0, 1): cell, (1, 0): cell})
 
@@ -46,15 +46,18 @@ def test_what_is_said_after_the_table_stands_below_it() -> None:
     assert audience.notes.getvalue() == "clearing up\n"
 
 
-def test_elsewhere_a_line_comes_now_and_then_and_results_stay_clean() -> None:
+def test_elsewhere_a_line_tells_who_comes_and_results_stay_clean() -> None:
     audience = Audience(is_terminal=False)
     with audience.stage as stage:
         stage.say("joining")
-        stage.show(view(1))
-        stage.show(view(2))
+        stage.show(view(1, bob=False))
+        stage.show(view(2, bob=False))
+        stage.show(view(3))
+        stage.show(view(4))
     assert audience.notes.getvalue().splitlines() == [
         "joining",
-        "1 s · 2/2 in the call · video 2/2 · sound 2/2 pairs",
+        "1 s · 1/2 in the call · video 2/2 · sound 2/2 pairs",
+        "3 s · 2/2 in the call · video 2/2 · sound 2/2 pairs",
     ]
     assert audience.results.getvalue() == ""
 

@@ -78,7 +78,8 @@ async def demo(settings: DemoSettings, stage: Stage, ending: Ending) -> Report:
         verdict, seconds = await perform(crowd, stage, ending, settings.seconds)
         plane = (await focus.ask_status()).get("plane")
         if focus.status is not None:
-            trouble = f"the focus ended with status {focus.status} during the call\n{focus.log_tail()}"
+            stage.say(focus.log_tail())
+            trouble = f"the focus ended with status {focus.status} during the call"
             verdict = replace(verdict, troubles=(trouble, *verdict.troubles))
         stage.say("clearing up")
     return Report(verdict, settings.participants, seconds, None if plane is None else str(plane))

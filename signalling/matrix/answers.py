@@ -39,9 +39,11 @@ class JoinedRoom:
     """What a sync says of a room that we are in."""
 
     room_id: str
-    events: tuple[StateEvent, ...]
-    """State and then timeline, in order."""
-    is_partial: bool
+    state: tuple[StateEvent, ...] = ()
+    """Before the timeline. Of a room that is known it may be out of date (`Rooms`)."""
+    timeline: tuple[StateEvent, ...] = ()
+    """What happened since the last sync, in order."""
+    is_partial: bool = False
     """State may be other than these events say: some are missing before them, or some were redacted."""
 
 
@@ -152,10 +154,12 @@ class _Reader:
 
     def joined(self, room_id: str, room: Mapping[str, Any]) -> JoinedRoom:
         timeline = self.record(room, "timeline")
-        state = self.record(room, "state")
-        events = (*self.state_events(state.get("events")), *self.state_events(timeline.get("events")))
-        is_partial = bool(timeline.get("limited", False)) or _has_redaction(timeline.get("events"))
-        return JoinedRoom(room_id, events, is_partial)
+        return JoinedRoom(
+            room_id,
+            state=tuple(self.state_events(self.record(room, "state").get("events"))),
+            timeline=tuple(self.state_events(timeline.get("events"))),
+            is_partial=bool(timeline.get("limited", False)) or _has_redaction(timeline.get("events")),
+        )
 
     def state_events(self, events: object) -> Iterator[StateEvent]:
         for event in self.array(events):

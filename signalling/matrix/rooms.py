@@ -9,13 +9,13 @@ from urllib.parse import quote
 import structlog
 from mautrix.errors import MatrixRequestError
 
-from signalling.focus.turn import RoomGone, RoomState
+from signalling.focus.turn import RoomGone, RoomState, StateEvent
 from signalling.matrix.answers import read_state
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-    from signalling.focus.turn import FocusInput, StateEvent
+    from signalling.focus.turn import FocusInput
     from signalling.matrix.answers import JoinedRoom, SyncAnswer
     from signalling.matrix.session import MatrixSession
 
@@ -25,7 +25,12 @@ READS_AT_ONCE: Final = 8
 """Rooms read at the same time. Lower: a start with many rooms takes long. Higher: it is a burst of the most
 expensive requests that a homeserver knows."""
 
-_GONE: Final = frozenset({403, 404})
+MAX_ASKED: Final = 16
+"""Events of a known room's state that are asked for one by one. Lower: a room of thousands is read whole when
+some people join at once. Higher: so many requests are one read."""
+
+NOT_FOUND: Final = 404
+_GONE: Final = frozenset({403, NOT_FOUND})
 
 
 class Rooms:
@@ -33,6 +38,10 @@ class Rooms:
 
     A room that is new, or of which a sync does not tell all, is read whole. That state is at least as new
     as the sync; what the next sync repeats of it comes in one piece and in order, so nothing goes back.
+
+    Where people write state at the same time, a sync tells in its `state` what was true before *one* of their
+    events: of the others' it is older than what we know (MSC4222 says how). So it is taken for a hint, and
+    the homeserver is asked how things stand.
 
     Args:
         session: asks the homeserver.
@@ -81,12 +90,42 @@ class Rooms:
         for room in answer.joined:
             if room.is_partial or self._is_unread(room.room_id):
                 unread.append(room)
-            elif room.events:
-                await self._hand_on(RoomState(room.room_id, room.events))
-        await self._read({room.room_id: room.events for room in unread})
+                continue
+            standing = await self._standing(room)
+            if standing is None:
+                unread.append(room)
+            elif room.timeline or standing:
+                await self._hand_on(RoomState(room.room_id, (*room.timeline, *standing)))
+        await self._read({room.room_id: (*room.state, *room.timeline) for room in unread})
 
     def _is_unread(self, room_id: str) -> bool:
         return room_id not in self._rooms or room_id in self._stale
+
+    async def _standing(self, room: JoinedRoom) -> list[StateEvent] | None:
+        """How that stands of which a sync told beside the timeline; None: the room must be read whole."""
+        keys = {(event.type, event.state_key): None for event in room.state}
+        if len(keys) > MAX_ASKED:
+            return None
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._ask(room.room_id, *key)) for key in keys]
+        found = [task.result() for task in tasks]
+        known = [event for event in found if event is not None]
+        return known if len(known) == len(found) else None
+
+    async def _ask(self, room_id: str, event_type: str, state_key: str) -> StateEvent | None:
+        """One event of a room's state; None where the homeserver does not say."""
+        room, kind, key = (quote(part, safe="") for part in (room_id, event_type, state_key))
+        path = f"/_matrix/client/v3/rooms/{room}/state/{kind}/{key}"
+        try:
+            answer = await self._session.request("GET", path, query={"format": "event"})
+        except MatrixRequestError as error:
+            is_none = error.http_status == NOT_FOUND
+            return StateEvent(event_type, state_key, sender=state_key, content={}) if is_none else None
+        events, _ = read_state([answer])
+        # One that does not know the format answers with the content alone.
+        return next(
+            (event for event in events if (event.type, event.state_key) == (event_type, state_key)), None
+        )
 
     async def _read(self, told: Mapping[str, Iterable[StateEvent]]) -> None:
         """Read rooms whole; `told` is what to make do with where that is refused."""

@@ -12,16 +12,18 @@ import pytest
 
 from loadtest.homeserver.server import homeservers
 from signalling.config import MatrixConfig, Secrets
+from signalling.events.room_state import CALL_MEMBER_TYPES
 from signalling.events.to_device import Envelope, Hangup
 from signalling.focus.turn import MessageReceived, RoomGone, RoomState
 from signalling.matrix import invitations as invitations_module
+from signalling.matrix import rooms as rooms_module
 from signalling.matrix import session as session_module
 from signalling.matrix import sync as sync_module
 from signalling.matrix.answers import SYNC_FILTER
 from signalling.matrix.olm import ENCRYPTED, ONE_TIME_KEYS, OlmMachine
 from signalling.store import Store
 from tests.support.eventually import eventually
-from tests.support.homeserver import new_room, new_user, room_path, send_to_device
+from tests.support.homeserver import join, new_room, new_user, room_path, send_to_device
 from tests.support.matrix_shell import MatrixShell, matrix_shell
 from tests.support.olm_device import OlmDevice
 from tests.support.scripted_homeserver import (
@@ -34,7 +36,7 @@ from tests.support.scripted_homeserver import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
     from pathlib import Path
 
     from loadtest.homeserver.server import Homeserver
@@ -96,9 +98,13 @@ def member(user_id: str, membership: str = "join", sender: str | None = None) ->
 
 
 def joined(
-    *events: dict[str, Any], room_id: str = "!room:localhost", limited: bool = False
+    *events: dict[str, Any],
+    room_id: str = "!room:localhost",
+    limited: bool = False,
+    state: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
-    return {"join": {room_id: {"timeline": {"events": list(events), "limited": limited}}}}
+    timeline = {"events": list(events), "limited": limited}
+    return {"join": {room_id: {"state": {"events": list(state)}, "timeline": timeline}}}
 
 
 def invited(inviter: str | None, room_id: str = "!room:localhost") -> dict[str, Any]:
@@ -201,6 +207,57 @@ async def test_changes_of_a_known_room_come_in_order_without_reading_it(
     assert not change.is_complete
     assert [event.content for event in change.events] == [left["content"], back["content"]]
     assert len(scripted.requests("/rooms/")) == 1
+
+
+async def test_state_beside_the_timeline_of_a_known_room_is_no_more_than_a_hint(
+    scripted: ScriptedHomeserver, store: Store
+) -> None:
+    alice, bob = "/rooms/!room:localhost/state/m.room.member/@alice:localhost", member("@bob:localhost")
+    async with following(scripted, store) as shell:
+        scripted.sync(next_batch="s1", rooms=joined())
+        await shell.until(lambda: shell.of(RoomState))
+        scripted.script(alice, Answer(member("@alice:localhost", "ban")))
+        stale = [member("@alice:localhost"), member("@alice:localhost", "leave")]
+        scripted.sync(next_batch="s2", rooms=joined(bob, state=stale))
+        await shell.until(lambda: len(shell.of(RoomState)) == 2)
+        scripted.script(alice, error("M_NOT_FOUND", 404))
+        scripted.sync(next_batch="s3", rooms=joined(state=stale))
+        await shell.until(lambda: len(shell.of(RoomState)) == 3)
+    _, asked, gone = shell.of(RoomState)
+    assert [(event.state_key, event.content) for event in asked.events] == [
+        ("@bob:localhost", {"membership": "join"}),
+        ("@alice:localhost", {"membership": "ban"}),
+    ]
+    assert [(event.state_key, event.content) for event in gone.events] == [("@alice:localhost", {})]
+    first, second = scripted.requests(alice)
+    assert first.query == second.query == {"format": "event"}
+
+
+@pytest.mark.parametrize("content", [{"membership": "ban"}, member("@other:localhost"), {}])
+async def test_where_the_homeserver_does_not_say_how_state_stands_the_room_is_read(
+    scripted: ScriptedHomeserver, store: Store, content: dict[str, Any]
+) -> None:
+    async with following(scripted, store) as shell:
+        scripted.sync(next_batch="s1", rooms=joined())
+        await shell.until(lambda: shell.of(RoomState))
+        scripted.script("/rooms/", Answer(content), Answer([member("@alice:localhost", "ban")]))
+        scripted.sync(next_batch="s2", rooms=joined(state=[member("@alice:localhost")]))
+        await shell.until(lambda: len(shell.of(RoomState)) == 2)
+    whole = shell.of(RoomState)[1]
+    assert whole.is_complete
+    assert [event.content for event in whole.events] == [{"membership": "ban"}]
+
+
+async def test_where_much_of_a_room_s_state_is_in_doubt_the_room_is_read(
+    scripted: ScriptedHomeserver, store: Store
+) -> None:
+    state = [member(f"@user{number}:localhost") for number in range(rooms_module.MAX_ASKED + 1)]
+    async with following(scripted, store) as shell:
+        scripted.sync(next_batch="s1", rooms=joined())
+        await shell.until(lambda: shell.of(RoomState))
+        scripted.sync(next_batch="s2", rooms=joined(state=state))
+        await shell.until(lambda: len(shell.of(RoomState)) == 2)
+    assert [asked.path for asked in scripted.requests("/rooms/")] == ["/rooms/!room:localhost/state"] * 2
 
 
 @pytest.mark.parametrize("listed", [{}, {"joined_rooms": 7}, {"joined_rooms": [7, None]}])
@@ -563,6 +620,37 @@ async def test_a_redacted_call_is_over_as_soon_as_that_is_told(
     whole = shell.of(RoomState)[-1]
     assert whole.is_complete
     assert [event.content for event in whole.events if event.state_key == "conf"] == [{}]
+
+
+async def test_state_that_many_write_at_once_never_goes_back(
+    homeserver: Homeserver, store: Store, focus: User, alice: User
+) -> None:
+    people = [await asyncio.to_thread(new_user, homeserver) for _ in range(6)]
+    room_id = await asyncio.to_thread(new_room, alice, focus)
+    for one in people:
+        await asyncio.to_thread(join, one, room_id)
+
+    def write(one: User) -> None:
+        for number in range(12):
+            path = room_path(room_id, f"state/{CALL_MEMBER_TYPES[0]}/{one.user_id}")
+            one.put(path, {"number": number})
+
+    def numbers(one: User) -> list[int]:
+        return [
+            event.content["number"]
+            for state in shell.of(RoomState)
+            for event in state.events
+            if event.type == CALL_MEMBER_TYPES[0]
+            and event.state_key == one.user_id
+            and isinstance(event.content, dict)
+        ]
+
+    async with following_synapse(homeserver, focus, store) as shell:
+        await shell.until(lambda: shell.of(RoomState))
+        await asyncio.gather(*(asyncio.to_thread(write, one) for one in people))
+        await shell.until(lambda: all(11 in numbers(one) for one in people))
+    for one in people:
+        assert numbers(one) == sorted(numbers(one))
 
 
 async def test_a_gap_in_the_timeline_loses_nothing(

@@ -61,9 +61,9 @@ def test_all_of_a_sync_is_read() -> None:
     assert read_sync(answer, US) == SyncAnswer(
         next_batch="s1",
         joined=(
-            JoinedRoom("!one:a", (as_state(alice), as_state(bob)), is_partial=True),
-            JoinedRoom("!two:a", (as_state(bob),), is_partial=False),
-            JoinedRoom("!quiet:a", (), is_partial=False),
+            JoinedRoom("!one:a", (as_state(alice),), (as_state(bob),), is_partial=True),
+            JoinedRoom("!two:a", (), (as_state(bob),)),
+            JoinedRoom("!quiet:a"),
         ),
         invitations=(Invitation("!three:a", "@alice:a"),),
         left=("!four:a",),
@@ -110,7 +110,7 @@ def test_parts_that_are_malformed_are_counted_and_the_rest_is_read() -> None:
         US,
     )
     assert answer is not None
-    assert [len(room.events) for room in answer.joined] == [1]
+    assert [len(room.timeline) for room in answer.joined] == [1]
     assert answer.to_device == (ToDeviceEvent("m.call.hangup", "@alice:a", {}),)
     assert answer.one_time_keys == 0
     assert answer.malformed == 11
@@ -156,7 +156,7 @@ def test_a_gap_and_a_redaction_make_a_room_s_events_partial(limited: bool, redac
     timeline = {"events": events, "limited": limited}
     answer = read_sync({"next_batch": "s", "rooms": {"join": {"!r:a": {"timeline": timeline}}}}, US)
     assert answer is not None
-    assert answer.joined == (JoinedRoom("!r:a", (), is_partial=limited or redaction),)
+    assert answer.joined == (JoinedRoom("!r:a", is_partial=limited or redaction),)
     assert answer.malformed == 0
 
 

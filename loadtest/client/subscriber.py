@@ -52,6 +52,8 @@ class Subscriber:
         self._heights: dict[tuple[Party, str], int] = {}
         self._delay_s = delay_s
         self._announced: dict[tuple[str, str], _Announced] = {}
+        self._known: set[tuple[str, str]] = set()
+        """All that was ever announced on this leg: of somebody who has left the section goes after the word."""
         self._receivers: dict[str, VideoReceiver | AudioReceiver] = {}
         self._received: dict[str, _Announced] = {}
         self._is_changed = False
@@ -75,6 +77,7 @@ class Subscriber:
         self._receivers.clear()
         self._received.clear()
         self._announced.clear()
+        self._known.clear()
         self._due_at = None
         for track in self._seen.tracks.values():
             track.note_pause()
@@ -128,6 +131,7 @@ class Subscriber:
             gone = self._announced[key]
             self._seen.track(gone.party, gone.kind).note_pause()
         self._announced = announced
+        self._known |= announced.keys()
         self._seen.announced = {}
         for entry in announced.values():
             self._seen.announced.setdefault(entry.party, set()).add(entry.kind)
@@ -150,9 +154,11 @@ class Subscriber:
         for section in sections:
             entry = self._announced.get((section.stream_id, section.track_id))
             if entry is None:
-                self._seen.violations.append(
-                    f"mid {section.mid} carries an unannounced track: {section.stream_id} {section.track_id}"
-                )
+                if (section.stream_id, section.track_id) not in self._known:
+                    self._seen.violations.append(
+                        f"mid {section.mid} carries an unannounced track:"
+                        f" {section.stream_id} {section.track_id}"
+                    )
                 continue
             if self._received.get(section.mid) == entry:
                 continue

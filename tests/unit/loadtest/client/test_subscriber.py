@@ -230,6 +230,17 @@ def test_a_section_without_an_announcement_is_a_violation() -> None:
     assert alice.seen.violations == ["mid 1 carries an unannounced track: b-stream b-video"]
 
 
+def test_a_section_may_outlive_its_announcement_but_not_its_leg() -> None:
+    alice = Alice()
+    alice.subscriber.announce([stream(BOB)])
+    alice.subscriber.announce([])
+    alice.subscriber.receive([section("1", sdp.VIDEO)])
+    assert alice.seen.violations == []
+    alice.subscriber.begin_leg()
+    alice.subscriber.receive([section("1", sdp.VIDEO)])
+    assert len(alice.seen.violations) == 1
+
+
 def test_a_section_of_the_wrong_kind_is_a_violation() -> None:
     alice = Alice()
     alice.subscriber.announce([stream(BOB)])

@@ -29,8 +29,9 @@ _DEFAULT_PARAMETERS: Final = {
 }
 _RTCP_NUMBERS: Final = range(64, 96)
 """With RTP and RTCP on one port, packets of these payload types look like RTCP (RFC 5761 section 4)."""
-_DEFAULT_NUMBERS: Final = (*range(51, 63), *range(96, 128), *range(35, 51))
-"""First those that no browser gives to codecs of its own: it may name these in a later offer."""
+_DEFAULT_NUMBERS: Final = (105, 106, 112, 113, 127, *range(51, 63), *range(96, 128), *range(35, 51))
+"""First those that no browser gives to codecs of its own, which it may name in a later offer; of these first
+the ones from 96 on, below which aiortc knows no dynamic payload types."""
 
 
 @dataclass(frozen=True, slots=True)

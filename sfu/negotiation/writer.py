@@ -38,8 +38,9 @@ def write_description(
 ) -> str:
     """An offer or an answer for the table as it stands.
 
-    The transport stands at the session level and the candidates in the tagged section only: a bundle has one
-    transport (RFC 8843 section 7.1.3), and repeating it would be half of a long description.
+    The transport stands at the session level and the candidates in the tagged section: a bundle has one
+    transport (RFC 8843 section 7.1.3), and repeating it everywhere would be half of a long description. They
+    stand in the last section once more, where aiortc with `max-bundle` looks for them.
     """
     live = [slot.mid for slot in slots if not isinstance(slot, RejectedSlot)]
     lines = [
@@ -70,7 +71,7 @@ def write_description(
                 lines += _media_lines(slot)
             case _:
                 assert_never(slot)
-        if slot.mid == live[0]:
+        if slot.mid in {live[0], live[-1]}:
             lines += _candidate_lines(local.candidates)
     return "".join(f"{line}\r\n" for line in lines)
 

@@ -234,14 +234,20 @@ def test_a_kind_the_client_said_nothing_of_gets_free_numbers() -> None:
     assert (opus.format.key, opus.channels, opus.numbers, opus.feedback) == (
         "opus",
         2,
-        (51,),
+        (105,),
         ("transport-cc",),
     )
     assert "usedtx=1" in opus.parameters
-    vp8, coded = default_codecs(Kind.VIDEO, ("nothing", *NAMES), {51, 53})
-    assert (vp8.format.key, vp8.numbers) == ("VP8", (52, 54))
-    assert (coded.format.key, coded.numbers) == ("H264/constrained-baseline/1", (55, 56))
+    vp8, coded = default_codecs(Kind.VIDEO, ("nothing", *NAMES), {105, 112})
+    assert (vp8.format.key, vp8.numbers) == ("VP8", (106, 113))
+    assert (coded.format.key, coded.numbers) == ("H264/constrained-baseline/1", (127, 51))
     assert vp8.feedback == ("nack", "nack pli", "ccm fir", "transport-cc")
+
+
+def test_what_everybody_can_decode_gets_numbers_that_everybody_takes_for_dynamic_ones() -> None:
+    for kind in Kind:
+        ours = default_codecs(kind, ("VP8", "H264", "opus"), {105} if kind is Kind.VIDEO else ())
+        assert all(number >= 96 for one in ours for number in one.numbers)
 
 
 def test_where_no_number_is_free_a_codec_is_left_out() -> None:

@@ -104,10 +104,10 @@ def test_what_only_an_earlier_offer_told_stays_while_its_numbers_mean_nothing_el
 def test_a_camera_off_join_gets_video_numbers_that_are_free_on_the_leg() -> None:
     """5 [CAP]: A camera-off join has no video track, no video section."""
     tables = told(
-        CHROMIUM_CAMERA_OFF.replace("a=rtpmap:63 ", "a=rtpmap:51 ").replace("SAVPF 111 63", "SAVPF 111 51")
+        CHROMIUM_CAMERA_OFF.replace("a=rtpmap:63 ", "a=rtpmap:105 ").replace("SAVPF 111 63", "SAVPF 111 105")
     )
     given = numbers(tables)
-    assert given == {"VP8": (52, 53), "H264/constrained-baseline/1": (54, 55)}
+    assert given == {"VP8": (106, 112), "H264/constrained-baseline/1": (113, 127)}
     tables.learn(remote(CHROMIUM_CAMERA_OFF))
     assert numbers(tables) == given
 

@@ -132,9 +132,6 @@ class Outward:
                 way = answer_by
             case DescriptionType.OFFER:
                 way = leg.way_of_offer(given.sdp)
-                if answer_by is Way.TO_DEVICE:
-                    # On the channel it would overtake the answer, and the client would ignore it.
-                    way = Way.TO_DEVICE
             case _:
                 assert_never(given.type)
         match way:

@@ -327,21 +327,6 @@ def test_a_restart_of_ice_by_to_device_leaves_the_channel_in_use() -> None:
     assert of_type(bob.received, ChannelNegotiate)
 
 
-def test_an_offer_does_not_overtake_the_answer_that_it_follows() -> None:
-    """On the channel it would come first, to a client that waits for the answer (protocol: section 7.6)."""
-    stage = Stage()
-    stage.join("alice")
-    bob = stage.join("bob")
-    stage.answers_offers = False
-    stage.subscribe(bob, ("alice-stream", "alice-video"))
-    unanswered = of_type(bob.received, ChannelNegotiate)
-    bob.caller.ufrag = "wxyz"
-    offer = Negotiate(bob.envelope(), "offer", bob.caller.offer(), metadata=bob.metadata())
-    outputs = stage.send(bob, offer)
-    assert [one.description_type for one in letters(outputs, Negotiate)] == ["answer", "offer"]
-    assert of_type(bob.received, ChannelNegotiate) == unanswered
-
-
 def test_a_restart_of_ice_without_a_channel_is_how_a_client_is_told_from_then_on() -> None:
     stage = Stage()
     alice = stage.join("alice")

@@ -53,7 +53,7 @@ class Subscriber:
         self._delay_s = delay_s
         self._announced: dict[tuple[str, str], _Announced] = {}
         self._known: set[tuple[str, str]] = set()
-        """All that was ever announced on this leg: of somebody who has left the section goes after the word."""
+        """All that was ever announced on this leg: a section of somebody who has left outlives the word."""
         self._receivers: dict[str, VideoReceiver | AudioReceiver] = {}
         self._received: dict[str, _Announced] = {}
         self._is_changed = False

@@ -5,12 +5,19 @@ A client's own word on whose a stream is counts for nothing: the owner is the le
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Final
 
 from sfu.conference.values import Source, StreamDescription, TrackDescription, Wish
 from sfu.errors import RemoteError
 from signalling.events.data_channel import ActiveSpeaker
-from signalling.events.metadata import SCREENSHARE, USERMEDIA, StreamMetadata, TrackMetadata
+from signalling.events.metadata import (
+    SCREENSHARE,
+    USERMEDIA,
+    StreamMetadata,
+    TrackMetadata,
+    stream_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,6 +26,13 @@ if TYPE_CHECKING:
     from sfu.units import TransportId
     from signalling.events.data_channel import SubscribedTrack, TrackRef
     from signalling.focus.leg import Leg
+
+MAX_ANSWER_BYTES: Final = 45_000
+"""Of an answer that goes by to-device message: homeservers take 65 536, of which encryption leaves three
+quarters. Higher: in a call of a hundred the homeserver refuses the answer, and nobody can join any more.
+Lower: fewer streams are known before the channel opens."""
+_ENVELOPE_BYTES: Final = 2_048
+"""Of an answer, at most, beside its description and its streams: ids of 255 characters."""
 
 _SOURCES: Final = {USERMEDIA: Source.CAMERA, SCREENSHARE: Source.SCREEN}
 _PURPOSES: Final = {source: purpose for purpose, source in _SOURCES.items()}
@@ -76,6 +90,18 @@ def metadata_of(view: Iterable[StreamView], legs: Mapping[TransportId, Leg]) -> 
         # What somebody who has just left had announced is told of until the next change is.
         if one.owner in legs
     )
+
+
+def told_at_first(metadata: Iterable[StreamMetadata], sdp: str) -> tuple[StreamMetadata, ...]:
+    """The streams that have room in an answer to an invite; the channel tells all as soon as it is open."""
+    room_bytes = MAX_ANSWER_BYTES - _ENVELOPE_BYTES - len(json.dumps(sdp))
+    told = []
+    for stream in metadata:
+        room_bytes -= 2 * (len(stream_text(stream)) + 1)  # under either key (protocol: section 4.3)
+        if room_bytes < 0:
+            break
+        told.append(stream)
+    return tuple(told)
 
 
 def wishes(tracks: Iterable[SubscribedTrack]) -> list[Wish]:

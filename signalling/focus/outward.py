@@ -15,7 +15,7 @@ from sfu.conference.values import (
 )
 from signalling.events import data_channel, to_device
 from signalling.focus.channel import OpenChannel
-from signalling.focus.dialect import active_speakers, metadata_of
+from signalling.focus.dialect import active_speakers, metadata_of, told_at_first
 from signalling.focus.endings import Ending
 from signalling.focus.leg import Admitted, Way
 from signalling.focus.refusals import ErrorCode
@@ -140,7 +140,8 @@ class Outward:
                 return self._say(now, leg, frame)
             case Way.INVITE:
                 envelope = leg.envelope(self._identity)
-                return [self.to_device(leg, to_device.Answer(envelope, given.sdp, _metadata(call, leg)))]
+                metadata = told_at_first(_metadata(call, leg), given.sdp)
+                return [self.to_device(leg, to_device.Answer(envelope, given.sdp, metadata))]
             case Way.TO_DEVICE:
                 envelope, metadata = leg.envelope(self._identity), _metadata(call, leg)
                 message = to_device.Negotiate(envelope, given.type, given.sdp, metadata=metadata)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 from sfu.conference.turn import SendData
+from signalling.events import to_device
 from signalling.events.data_channel import (
     ActiveSpeaker,
     MetadataChanged,
@@ -73,6 +76,22 @@ def test_a_newcomer_is_told_to_the_others_with_all_that_there_is() -> None:
     assert set(stage.told(carol)) == {"alice-stream", "bob-stream"}
     track = {one.track_id: one for one in stage.told(bob)["alice-stream"].tracks}["alice-video"]
     assert (track.kind, track.width, track.height) == ("video", 1280, 720)
+
+
+def test_in_a_large_call_an_answer_tells_of_some_and_the_channel_of_all() -> None:
+    stage = Stage()
+    names = [f"{number}-{'x' * 220}" for number in range(25)]
+    for name in names:
+        stage.join(name)
+    late = stage.client("late")
+    stage.enter(late)
+    stage.invite(late)
+    answer = late.last(to_device.Answer)
+    assert answer.metadata is not None
+    assert 10 < len(answer.metadata) < len(names)
+    assert len(json.dumps(answer.content())) < 65_536 * 3 // 4
+    stage.connect(late)
+    assert len(stage.told(late)) == len(names)
 
 
 def test_who_leaves_is_gone_from_everybodys_view() -> None:

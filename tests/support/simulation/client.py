@@ -13,8 +13,8 @@ from tests.support.simulation.clock import START
 from tests.support.simulation.homeserver import CONF_ID, FOCUS_DEVICE_ID, FOCUS_USER_ID
 from tests.support.simulation.label import Source
 from tests.support.simulation.leg import ClientLeg, LegState
+from tests.support.simulation.lip_sync import lip_sync_ms
 from tests.support.simulation.observations import MAX_FAULTS, TrackObservations
-from tests.support.simulation.rtp_session import RtpSession, lip_sync_ms
 from tests.support.simulation.sources import Capture, Sources
 from tests.support.simulation.wishes import AnnouncedTrack, Tile, Wishes
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sfu.netem.network import Address
     from signalling.events.metadata import StreamMetadata
     from signalling.events.to_device import ToDeviceMessage
+    from tests.support.simulation.rtp_session import RtpSession
     from tests.support.simulation.video_receiver import VideoReceiver
     from tests.support.simulation.world import World
 

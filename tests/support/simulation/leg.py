@@ -61,6 +61,7 @@ class ClientLeg:
         self.violations: list[str] = []
         """Rules of the dialect that the focus broke."""
         self.pings = 0
+        self.ice_restarts = 0
         self.subscriptions = 0
         """Lists of wishes that were said."""
         self.connected_at: Instant | None = None
@@ -126,6 +127,7 @@ class ClientLeg:
         """
         if self.state is not LegState.CONNECTED or self._negotiation.is_offering:
             return
+        self.ice_restarts += 1
         self._ufrag, self._password = self._token(8), self._token(24)
         self._begin_negotiation()
         offer = self._negotiation.make_offer()
@@ -286,6 +288,21 @@ class ClientLeg:
         # Metadata comes before the description (protocol: section 6.2).
         if message.metadata is not None:
             self._client.announce(message.metadata)
+        try:
+            self._apply(message, by_device=by_device)
+        except sdp.SdpError as error:
+            self._not_applied(error)
+            return
+        self._agree()
+        if self._is_dirty:
+            self.republish()
+
+    def _not_applied(self, error: sdp.SdpError) -> None:
+        """Clients take no further notice. Of two ways, the slower one may bring what is out of date."""
+        if not self.ice_restarts:
+            self.violations.append(f"a description that can't be applied: {error}")
+
+    def _apply(self, message: data_channel.Negotiate, *, by_device: bool) -> None:
         if message.description_type == "answer":
             answer = self._negotiation.accept_answer(message.sdp)
             if answer is not None:
@@ -300,9 +317,6 @@ class ClientLeg:
                 )
             else:
                 self.say(data_channel.Negotiate("answer", answer_sdp, self._metadata()))
-        self._agree()
-        if self._is_dirty:
-            self.republish()
 
     def _agree(self) -> None:
         self.session.agree(self._negotiation.sending(), self._negotiation.receiving())

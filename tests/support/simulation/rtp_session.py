@@ -11,10 +11,10 @@ from sfu.rtp import rtcp
 from sfu.rtp.ntp import ns_to_ntp, ntp_to_ns
 from sfu.rtp.packet import ExtensionElements, RtpPacket
 from sfu.rtp.twcc import TransportFeedback, split_arrivals
-from sfu.units import NS_PER_MS, NS_PER_S, Instant, Ssrc, after_ms
+from sfu.units import NS_PER_S, Instant, Ssrc, after_ms
 from tests.support.simulation.audio_receiver import AudioReceiver
 from tests.support.simulation.reception import Unwrapper
-from tests.support.simulation.rtp_sender import CLOCK_RATES, SendStream, StreamStart
+from tests.support.simulation.rtp_sender import SendStream, StreamStart
 from tests.support.simulation.video_receiver import VideoReceiver
 
 if TYPE_CHECKING:
@@ -380,23 +380,3 @@ class RtpSession:
             )
             self._feedback_count += 1
             self._send(rtcp.serialise_compound([feedback]))
-
-
-def capture_offset_ns(receiver: Receiver) -> int | None:
-    """What the sender reports add to the capture time of the newest frame; None before the first.
-
-    Of two tracks of one publisher it is the same, or else the picture is not in step with the sound.
-    """
-    if receiver.ntp is None or receiver.newest is None:
-        return None
-    ntp_ns, timestamp = receiver.ntp
-    captured_at, newest_timestamp = receiver.newest
-    clock_rate = CLOCK_RATES[sdp.AUDIO if isinstance(receiver, AudioReceiver) else sdp.VIDEO]
-    ticks = (newest_timestamp - timestamp + 2**31) % 2**32 - 2**31
-    return ntp_ns + ticks * NS_PER_S // clock_rate - captured_at
-
-
-def lip_sync_ms(audio: AudioReceiver, video: VideoReceiver) -> float | None:
-    """How much later than its sound a picture is shown; None while sender reports are missing."""
-    heard, shown = capture_offset_ns(audio), capture_offset_ns(video)
-    return None if heard is None or shown is None else (shown - heard) / NS_PER_MS

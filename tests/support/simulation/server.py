@@ -35,7 +35,10 @@ from sfu.dataplane.srtp import NullSrtp
 from sfu.metrics import Metrics
 from sfu.negotiation.parameters import Candidate, Fingerprint
 from sfu.plane import (
+    AddTransport,
+    ConsentLost,
     InstallSrtp,
+    PairSelected,
     PlaneOperation,
     RemoveTransport,
     SendDatagram,
@@ -71,6 +74,8 @@ if TYPE_CHECKING:
 
 TICK_MS: Final = 50
 SERVER_ADDRESS: Final = ("192.0.2.1", 10_000)
+
+_AboutALeg = LegConnected | LegFailed | DataChannelOpened | DataReceived | PairSelected | ConsentLost
 
 EngineInput = FocusInput | RuntimeInput
 EngineOutput = FocusOutput | RuntimeOutput
@@ -127,6 +132,8 @@ class SimServer:
             (Candidate(*SERVER_ADDRESS, priority=2_130_706_431),),
         )
         self.focus = Focus((FOCUS_USER_ID, FOCUS_DEVICE_ID), local, settings, config, rng, IdSource())
+        self._open: set[TransportId] = set()
+        """Legs from `AddTransport` to their end."""
         self._legs: dict[TransportId, _Leg] = {}
         self._demand = DemandTable()
         self._rates = EncodingRates()
@@ -162,6 +169,8 @@ class SimServer:
             return
         for operation in operations:
             self.watch.operation(self._clock.now, operation)
+            if isinstance(operation, AddTransport):
+                self._open.add(operation.transport)
         self._transmit(self.core.apply(self._clock.now, operations))
         self._after_plane()
 
@@ -219,6 +228,8 @@ class SimServer:
         self._inbox.extend(batch.events)
 
     def _turn(self, given: EngineInput) -> None:
+        if isinstance(given, _AboutALeg) and _leg_of(given) not in self._open:
+            return
         self.record.turns += 1
         self._perform(self.focus.handle(self._clock.now, self._clock.wall, given))
         if isinstance(given, LegFailed):
@@ -323,6 +334,7 @@ class SimServer:
             self.feed(DataReceived(transport, 0, text[1:]))
 
     def _close(self, transport: TransportId) -> None:
+        self._open.discard(transport)
         leg = self._legs.pop(transport, None)
         if leg is not None:
             leg.association.close()
@@ -368,3 +380,7 @@ class SimServer:
     def warnings(self) -> list[Note]:
         """What an operator would be told to act on."""
         return [note for note in self.record.notes if note.level is Level.WARNING]
+
+
+def _leg_of(given: _AboutALeg) -> TransportId:
+    return given.transport if isinstance(given, PairSelected | ConsentLost) else given.leg

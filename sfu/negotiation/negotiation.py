@@ -13,7 +13,7 @@ from sfu.negotiation.offering import slots_to_offer
 from sfu.negotiation.parameters import LegParameters, SendSection, SendTrack
 from sfu.negotiation.remote import read_description
 from sfu.negotiation.sdp import parse_sdp
-from sfu.negotiation.slots import DataSlot, Slots, media_slots, sent_keys
+from sfu.negotiation.slots import DataSlot, Slots, media_slots, sent_keys, without_tracks
 from sfu.negotiation.tables import ClientTables
 from sfu.negotiation.writer import LocalDescription, write_description
 from sfu.plane import Credentials
@@ -126,6 +126,8 @@ class Negotiation:
         self._identifiers = Identifiers.drawn_from(rng)
         self._answered: _Answered | None = None
         self._pending: _Pending | None = None
+        self._abandoned: Slots = ()
+        """Offered last and not answered: a client that took it all the same holds on to its sections."""
         self._wanted: tuple[SendTrack, ...] = ()
         self._refused: dict[int, str] = {}
         self._session_id = rng.randrange(1, 2**62)
@@ -157,6 +159,8 @@ class Negotiation:
         if self._restarts_ice(offer):
             self._local = replace(self._local, credentials=new_credentials(self._rng))
             outputs.append(IceRestarted(self._local.credentials))
+        if self._pending is not None:
+            self._abandoned = self._pending.slots
         self._pending = None
         self._learn(offer)
         self._slots = slots
@@ -180,6 +184,7 @@ class Negotiation:
         slots = slots_after_answer(pending.slots, answer)
         self._identifiers.avoid(answer)
         self._answered = self._pending = None
+        self._abandoned = ()
         self._slots = slots
         outputs = self._refuse(sorted(sent_keys(pending.slots) - sent_keys(slots)), "refused")
         return [*outputs, *self._agreed(answer), *self._offer(now)]
@@ -241,7 +246,9 @@ class Negotiation:
         tracks = [track for track in self._wanted if self._refused.get(track.key, "full") == "full"]
         if sent_keys(self._slots) == {track.key for track in tracks}:
             return outputs
-        slots = slots_to_offer(self._slots, tracks, self._tables, self._identifiers)
+        # Where an offer of ours was under way another way than the client's, it comes late and is applied.
+        table = (*self._slots, *without_tracks(self._abandoned[len(self._slots) :], frozenset()))
+        slots = slots_to_offer(table, tracks, self._tables, self._identifiers)
         carried = sent_keys(slots)
         outputs += self._refuse([track.key for track in tracks if track.key not in carried], "full")
         self._refused = {key: reason for key, reason in self._refused.items() if key not in carried}

@@ -529,6 +529,41 @@ def test_the_focus_is_polite_it_answers_at_once_and_offers_anew() -> None:
     assert set(leg.sent) == {CAMERA.key}
 
 
+def mids(sdp: str) -> list[str]:
+    return [section.mid for section in remote(sdp).sections]
+
+
+def test_the_offer_that_is_made_anew_has_the_sections_of_the_abandoned_one() -> None:
+    """One that went another way than the client's comes late, when the client waits for no answer any more.
+
+    Then it is applied, and an offer that lacks its sections never would be (RFC 9429 section 5.10).
+    """
+    leg = Leg()
+    abandoned = offer_in(leg.send(CAMERA, MICROPHONE))
+    outputs = leg.focus.offer_received(NOW, restarted(CHROMIUM))
+    again = offer_in(outputs)
+    assert mids(again) == mids(abandoned)
+    ours, before = (
+        {ssrc for section in remote(sdp).sections for ssrc in section.ssrcs} for sdp in (again, abandoned)
+    )
+    assert ours.isdisjoint(before)
+    assert leg.send(CAMERA, MICROPHONE, SCREEN) == []
+    outputs = leg.agree(outputs)
+    assert mids(offer_in(outputs))[:-1] == mids(abandoned)
+    leg.agree(outputs)
+    assert set(leg.sent) == {CAMERA.key, MICROPHONE.key, SCREEN.key}
+
+
+def test_sections_that_the_client_opens_take_the_place_of_abandoned_ones() -> None:
+    leg = Leg()
+    abandoned = mids(offer_in(leg.send(CAMERA, SCREEN)))
+    assert abandoned == [*mids(CHROMIUM), "s0", "s1"]
+    bundled = CHROMIUM.replace("BUNDLE 0 1 2", "BUNDLE 0 1 2 3")
+    another = bundled + renamed(sections(CHROMIUM)[1], {"1": "3"})
+    again = mids(offer_in(leg.focus.offer_received(NOW, another)))
+    assert again == [*mids(CHROMIUM), "3", "s1", "s2"]
+
+
 def test_what_was_only_in_the_abandoned_offer_was_never_agreed_on() -> None:
     leg = Leg()
     leg.send(CAMERA)

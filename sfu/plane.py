@@ -78,7 +78,7 @@ class Extension(enum.StrEnum):
 GENERATED_EXTENSIONS: Final = frozenset(
     {Extension.MID, Extension.RID, Extension.REPAIRED_RID, Extension.TRANSPORT_CC, Extension.ABS_SEND_TIME}
 )
-"""Made anew for each leg, never copied from the publisher (design: packet rule 1)."""
+"""Made anew for each leg, never copied from the publisher (packet rule 1)."""
 
 
 @dataclass(frozen=True, slots=True)

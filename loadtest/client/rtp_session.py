@@ -313,7 +313,7 @@ class RtpSession:
         for stream in self._senders.values():
             if stream.ssrc == nack.media_ssrc:
                 packets = stream.resend(now, nack.sequence_numbers)
-                # Without RTX the very same packet goes out again, stamps and all (design: packet rule 3).
+                # Without RTX the very same packet goes out again, stamps and all (packet rule 3).
                 return [
                     (packet if packet.ssrc == stream.ssrc else self._stamped(now, stream, packet)).serialise()
                     for packet in packets

@@ -20,7 +20,7 @@ class Identifiers:
     """A walk over all SSRCs in odd steps, which comes by each of them once, and a count of mids.
 
     So nothing has to be remembered of what was used, however long a call goes on. An SSRC is never used for
-    two tracks under one set of keys (design: packet rule 3); offers that were abandoned have used theirs up.
+    two tracks under one set of keys (packet rule 3); offers that were abandoned have used theirs up.
     """
 
     _next: int

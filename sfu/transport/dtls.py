@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from sfu.transport.native_ice import NativeIce
 
 MAX_HANDSHAKE_DATAGRAM_BYTES: Final = 1_200
-"""No handshake datagram is larger (design: packet rule 10). Lower: more datagrams, each of which can be lost.
+"""No handshake datagram is larger (packet rule 10). Lower: more datagrams, each of which can be lost.
 Higher: paths with tunnels drop them, always the same one, and no retransmission helps."""
 
 HANDSHAKE_TIMEOUT_S: Final = 30.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -169,6 +170,18 @@ async def test_who_leaves_is_gone_at_once(venue: Venue) -> None:
             for one in (alice, carol):
                 await forgets(one, bob)
         assert (await call.members()).keys() == {alice.party.user_id, carol.party.user_id}
+
+
+async def test_people_who_come_and_come_back_all_at_once_disturb_nobody(venue: Venue) -> None:
+    async with venue.call() as call:
+        people = await call.join("alice", "bob", "carol", "dave", "erin")
+        await all_receive(people)
+        async with asyncio.TaskGroup() as group:
+            for one in people:
+                group.create_task(one.restart())
+        await all_receive(people)
+        assert [one.observations.legs for one in people] == [2] * len(people)
+        is_clean(*people)
 
 
 async def test_one_who_comes_late_and_one_who_comes_back_see_everything(venue: Venue) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +24,8 @@ pytestmark = [pytest.mark.e2e]
 AWAY_S = 20.0
 HUNG_S = 8.0
 """Both long enough for every request to fail, and for several tries in between."""
+STANDSTILL_S = 5.0
+"""As of a machine that moves to another host, or swaps."""
 
 
 async def test_everybody_is_back_after_a_focus_was_killed(homeserver: Homeserver, tmp_path: Path) -> None:
@@ -85,6 +89,21 @@ async def test_media_goes_on_while_the_homeserver_is_away(
             await all_receive((alice, bob, late))
         assert alice.observations.hangups == bob.observations.hangups == []
         is_clean(alice, bob, late)
+
+
+async def test_calls_go_on_after_a_focus_stood_still(homeserver: Homeserver, tmp_path: Path) -> None:
+    async with open_venue(homeserver, tmp_path) as venue, venue.call() as call:
+        people = await call.join("alice", "bob")
+        await all_receive(people)
+        pid = venue.focus.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        await asyncio.sleep(STANDSTILL_S)
+        os.kill(pid, signal.SIGCONT)
+        async with undisturbed(*both_ways(*people)):
+            (late,) = await call.join("carol")
+        await all_receive((*people, late))
+        assert [one.observations.legs for one in people] == [1, 1]
 
 
 async def test_a_focus_that_is_asked_to_end_hangs_everybody_up(

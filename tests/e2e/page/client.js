@@ -180,6 +180,7 @@ export class TestClient {
     if (type === "m.call.ping") this.send("m.call.pong", {});
     else if (type === "m.call.sdp_stream_metadata_changed") this.subscribe(this.wantedHeight);
     else if (type === "org.matrix_focus.speakers") this.speakers = content.speakers;
+    else if (type === "org.matrix_focus.error") this.errors.push(`${content.code}: ${content.text}`);
     else if (type === "m.call.negotiate") await this.negotiate(content.description);
   }
 

@@ -9,11 +9,11 @@ from sfu.errors import RemoteError
 from sfu.negotiation.answering import slots_after_answer, slots_after_offer
 from sfu.negotiation.extensions import numbers_of, without_rids
 from sfu.negotiation.identifiers import Identifiers
-from sfu.negotiation.offering import slots_to_offer
+from sfu.negotiation.offering import idle_again, slots_to_offer
 from sfu.negotiation.parameters import LegParameters, SendSection, SendTrack
 from sfu.negotiation.remote import read_description
 from sfu.negotiation.sdp import parse_sdp
-from sfu.negotiation.slots import DataSlot, Slots, media_slots, sent_keys, without_tracks
+from sfu.negotiation.slots import DataSlot, Slots, media_slots, sent_keys
 from sfu.negotiation.tables import ClientTables
 from sfu.negotiation.writer import LocalDescription, write_description
 from sfu.plane import Credentials
@@ -247,7 +247,7 @@ class Negotiation:
         if sent_keys(self._slots) == {track.key for track in tracks}:
             return outputs
         # Where an offer of ours was under way another way than the client's, it comes late and is applied.
-        table = (*self._slots, *without_tracks(self._abandoned[len(self._slots) :], frozenset()))
+        table = (*self._slots, *idle_again(self._abandoned[len(self._slots) :], self._tables))
         slots = slots_to_offer(table, tracks, self._tables, self._identifiers)
         carried = sent_keys(slots)
         outputs += self._refuse([track.key for track in tracks if track.key not in carried], "full")

@@ -54,6 +54,23 @@ def slots_to_offer(
     return table
 
 
+def idle_again(abandoned: Slots, tables: ClientTables) -> Slots:
+    """The sections of an offer that was not answered, carrying nothing, under the client's newest numbers."""
+    return tuple(_idle(slot, tables) for slot in media_slots(abandoned))
+
+
+def _idle(slot: MediaSlot, tables: ClientTables) -> MediaSlot:
+    codecs = tables.codecs_for(slot.kind)
+    extensions = {one.extension: one for one in tables.extensions_for(slot.kind)}
+    keys = [codec.format.key for codec in slot.codecs]
+    return replace(
+        slot,
+        codecs=tuple(codecs[key].for_sending() for key in keys if key in codecs) or slot.codecs,
+        extensions=tuple(extensions[one.extension] for one in slot.extensions if one.extension in extensions),
+        send=None,
+    )
+
+
 def _slot_for(
     track: SendTrack, slots: Slots, index: int, tables: ClientTables, identifiers: Identifiers
 ) -> MediaSlot:

@@ -564,6 +564,18 @@ def test_sections_that_the_client_opens_take_the_place_of_abandoned_ones() -> No
     assert again == [*mids(CHROMIUM), "3", "s1", "s2"]
 
 
+def test_abandoned_sections_take_the_numbers_that_the_client_has_said_since() -> None:
+    leg = Leg(CHROMIUM_CAMERA_OFF)
+    abandoned = offer_in(leg.send(CAMERA, SCREEN))
+    camera = renamed(sections(CHROMIUM)[1], {"1": "3"})
+    bundled = CHROMIUM_CAMERA_OFF.replace("BUNDLE 0 1", "BUNDLE 0 1 3") + camera
+    again = offer_in(leg.focus.offer_received(NOW, bundled))
+    assert mids(again) == ["0", "1", "3", "s1", "s2"]
+    assert set(numbers(again, "s1")) <= set(numbers(bundled, "3"))
+    assert set(attributes(again, "s1", "extmap")) <= set(attributes(bundled, "3", "extmap"))
+    assert set(attributes(abandoned, "s1", "extmap")) - set(attributes(bundled, "3", "extmap"))
+
+
 def test_what_was_only_in_the_abandoned_offer_was_never_agreed_on() -> None:
     leg = Leg()
     leg.send(CAMERA)

@@ -37,8 +37,10 @@ def encoder(encoding: int = 1, sender: int = ALICE, numbering: Numbering | None 
     return VideoEncoder(CAMERA[encoding], sender, Source.CAMERA, encoding, random.Random(1), numbering)
 
 
-def frames_of(one: VideoEncoder, count: int, first: int = 0) -> list[EncodedFrame]:
-    return [one.encode(after_ms(START, (first + index) * FRAME_MS)) for index in range(count)]
+def frames_of(
+    one: VideoEncoder, count: int, first: int = 0, *, spacing_ms: int = FRAME_MS
+) -> list[EncodedFrame]:
+    return [one.encode(after_ms(START, (first + index) * spacing_ms)) for index in range(count)]
 
 
 def packets_of(frames: Iterable[EncodedFrame]) -> Packets:
@@ -201,6 +203,22 @@ def packets_of_after(before: Packets, frames: list[EncodedFrame]) -> Packets:
     return before + [
         replace(packet, sequence_number=(first + index) % 2**16) for index, packet in enumerate(after)
     ]
+
+
+@pytest.mark.parametrize(("count", "is_right"), [(7, True), (9, False)])
+def test_a_clock_that_is_ahead_goes_slower_until_it_is_right_and_no_longer(
+    *, count: int, is_right: bool
+) -> None:
+    """After a key frame older than the picture before it (`sfu.streams.rewriter.TimestampMapper`)."""
+    before = packets_of(frames_of(encoder(0), 10, spacing_ms=100))
+    numbering = Numbering(picture_id=10, tl0_pic_idx=3)
+    frames = frames_of(encoder(2, numbering=numbering), count, 6, spacing_ms=100)
+    late = packets_of_after(before, frames)[len(before) :]
+    first, ahead = late[0].timestamp, before[-1].timestamp + 1
+    at_half_speed = [replace(p, timestamp=ahead + (p.timestamp - first) % 2**32 // 2) for p in late]
+    seen = judged(before + [replace(p, timestamp=p.timestamp % 2**32) for p in at_half_speed])
+    assert seen.steps_back == 1
+    assert (seen.faults == []) is is_right
 
 
 # --- sound ------------------------------------------------------------------------------------------------

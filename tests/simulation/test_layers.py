@@ -41,7 +41,7 @@ def at(moment_s: float, size: tuple[int, int]) -> Step:
 def nothing_is_missing(sim: Simulation) -> None:
     seen = picture(sim)
     assert (seen.nack_count, seen.packets_given_up, seen.undecodable_frames, seen.duplicates) == (0, 0, 0, 0)
-    assert seen.pli_count == 0
+    assert seen.pli_count == seen.steps_back == 0
     assert seen.longest_freeze_ms < 150
     # By sender reports the clocks of the encodings are known to a tick or two.
     assert max(map(abs, seen.clock_errors_ms)) < 0.1

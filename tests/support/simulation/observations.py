@@ -62,6 +62,8 @@ class TrackObservations:
     """Whole, but what they need was lost."""
     cut_frames: int = 0
     """Begun in one encoding and overtaken by a key frame of another: a decoder never sees them."""
+    steps_back: int = 0
+    """Pictures older than the one before: the key frame of another encoding that came late."""
     clock_errors_ms: list[float] = field(default_factory=list, repr=False)
     """How much more the RTP clock went from one picture to the next than the capture clock."""
     lip_sync_ms: list[float] = field(default_factory=list, repr=False)

@@ -67,6 +67,8 @@ class VideoReceiver:
         self._decoded: set[int] = set()
         self._needs_key_frame = True
         self._is_after_gap = False
+        self._lead_ms = 0.0
+        """How far the RTP clock is ahead of the capture clock, compared with the first frame."""
         self._payload: Vp8Payload | None = None
         """First of the frame that came last, also where a switch cut it."""
         self._asked_at: Instant | None = None
@@ -210,9 +212,13 @@ class VideoReceiver:
         captured_ms = (label.captured_at - before.label.captured_at) / NS_PER_MS
         error_ms = (frame.ts - before.ts) * 1_000 / CLOCK_RATE - captured_ms
         self._seen.clock_errors_ms.append(error_ms)
+        lead_ms, self._lead_ms = self._lead_ms, self._lead_ms + error_ms
         if frame.ts <= before.ts:
             self._seen.fault(f"frame {label.frame}: timestamp goes by {frame.ts - before.ts}")
-        elif abs(error_ms) > MAX_CLOCK_ERROR_MS:
+        elif captured_ms <= 0:
+            # A key frame that came late, by RTX. The clock must not go back, so it is ahead for a while.
+            self._seen.steps_back += 1
+        elif abs(error_ms) > MAX_CLOCK_ERROR_MS and not -lead_ms <= error_ms < 0:
             self._seen.fault(f"frame {label.frame}: {error_ms} ms off after {captured_ms} ms")
 
     def _judge_descriptor(self, frame: _Frame, payload: Vp8Payload) -> None:

@@ -29,6 +29,8 @@ need "\"$python\" -c 'import ensurepip, venv'" python3-venv
 if [ "${1:-}" = browsers ]; then
     need "command -v chromium" chromium
     need "command -v firefox-esr" firefox-esr
+    # What drives Chromium (playwright's own node) needs it, and a small Debian lacks it.
+    need "\"$python\" -c 'import ctypes; ctypes.CDLL(\"libatomic.so.1\")'" libatomic1
 fi
 if [ ${#missing_packages[@]} -gt 0 ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

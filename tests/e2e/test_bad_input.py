@@ -260,9 +260,10 @@ async def still_takes_part(call: Call, one: Participant) -> None:
     """What somebody asks for on the data channel is done."""
     assert one.leg is not None
     assert not one.leg.ended.is_set(), one.leg.end_reason
-    await one.subscribe_size(90)
 
     async def is_asked_for() -> bool:
+        # Again and again, as clients do: the first may be cut off with the end of a flood.
+        await one.subscribe_size(90)
         wishes = (await call.members())[one.party.user_id]["subscriptions"]
         return any(wish["height"] == 90 for wish in wishes)
 

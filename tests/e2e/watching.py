@@ -196,7 +196,7 @@ async def secluded(insiders: Sequence[Participant], *intruders: Participant) -> 
     for one in intruders:
         assert media_packets(one) == 0
         assert one.observations.tracks == {}
-        assert one.observations.speakers_seen == set()
+        assert one.observations.speakers_seen <= {one.party}
     for one in insiders:
         known = {party for party, _ in one.observations.tracks} | one.observations.speakers_seen
         assert known <= {insider.party for insider in insiders}

@@ -215,7 +215,7 @@ class VideoReceiver:
         lead_ms, self._lead_ms = self._lead_ms, self._lead_ms + error_ms
         if frame.ts <= before.ts:
             self._seen.fault(f"frame {label.frame}: timestamp goes by {frame.ts - before.ts}")
-        elif captured_ms <= 0:
+        elif captured_ms < 0:
             # A key frame that came late, by RTX. The clock must not go back, so it is ahead for a while.
             self._seen.steps_back += 1
         elif abs(error_ms) > MAX_CLOCK_ERROR_MS and not -lead_ms <= error_ms < 0:

@@ -231,7 +231,7 @@ GARBAGE: Final = (
     "[" * 30_000,
     json.dumps({"type": "x" * 30_000}),
     '{"type": "m.call.ping"',
-    "\ud83d",
+    '{"type": "m.call.track_subscription", "content": {"unsubscribe": [{"stream_id": "\\ud83d"}]}}',
 )
 
 
@@ -239,15 +239,14 @@ async def test_garbage_on_the_data_channel_is_refused_and_the_leg_goes_on(venue:
     async with among_others(venue) as call:
         (mallory,) = await call.join("mallory")
         refused = "focus_messages_refused_total"
-        texts = [text for text in GARBAGE if text.isprintable() or not text]
         async with counts(venue, refused, 2, reason="binary"):
             mallory.say_raw(b"\x00\x01\x02")
             mallory.say_raw(b"")
         async with counts(venue, refused, 2, reason="not_utf8"):
             await mallory.say_bytes(b"\xff\xfe\xfd")
             await mallory.say_bytes(b'{"type": "m.call.ping", "content": {"a": "\xed\xa0\x80"}}')
-        async with counts(venue, refused, len(texts), reason="malformed"):
-            for text in texts:
+        async with counts(venue, refused, len(GARBAGE), reason="malformed"):
+            for text in GARBAGE:
                 mallory.say_raw(text)
         async with counts(venue, refused, 2, reason="too_long"):
             mallory.say_raw("x" * (MESSAGE_BYTES + 1))

@@ -109,11 +109,6 @@ class MatrixClient:
         """Leave a room."""
         await self._retried("POST", f"{_room(room_id)}/leave", {})
 
-    async def create_room(self, body: JsonObject) -> str:
-        """Create a room; its id."""
-        answer = await self._request("POST", "/_matrix/client/v3/createRoom", body)
-        return str(answer["room_id"])
-
     async def invite(self, room_id: str, user_id: str) -> None:
         """Invite somebody into a room."""
         await self._retried("POST", f"{_room(room_id)}/invite", {"user_id": user_id})

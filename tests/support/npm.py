@@ -1,7 +1,7 @@
 """Programs from npm for the browsers of the tests: installed once into the user's cache folder, then bundled.
 
-The pins are in `tests/npm/package.json`, the programs that use them (entries) beside it. Node runs nothing but npm
-and esbuild here: what is installed runs in a browser.
+The pins are in `tests/npm/package.json`, the programs that use them (entries) beside it. Node runs nothing
+but npm and esbuild here: what is installed runs in a browser.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class NpmError(Exception):
 def bundle(entry: Path) -> Path:
     """Bundle a program with what it imports, from npm or from files beside it; return the ES module.
 
-    It is named after what it contains, and is the only file of its folder besides an index.html which loads it:
+    Its folder is named after what it contains, and has nothing else in it but an index.html which loads it:
     serve the folder, or the file.
 
     Args:
@@ -95,8 +95,14 @@ def _install(folder: Path, pins: bytes) -> None:
 
 
 def _page(stem: str) -> str:
-    script = f'<script type="module" src="{stem}.js"></script>'
-    return f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{stem}</title>\n{script}\n<body></body>\n'
+    return f"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>{stem}</title>
+<script type="module" src="{stem}.js"></script>
+<body></body>
+</html>
+"""
 
 
 def _run(command: tuple[str, ...], *, cwd: Path | None = None, env: dict[str, str] | None = None) -> None:

@@ -55,6 +55,8 @@ class FocusProcess:
         self.media_port = _free_port(socket.SOCK_DGRAM)
         self.admin_port = _free_port(socket.SOCK_STREAM)
         self.admin_url = f"http://127.0.0.1:{self.admin_port}"
+        self.web_port = _free_port(socket.SOCK_STREAM)
+        self.page_url = f"http://127.0.0.1:{self.web_port}/"
         self._program = program if program is not None else Path(sys.executable).parent / "focus"
         self._process: asyncio.subprocess.Process | None = None
 
@@ -171,6 +173,7 @@ class FocusProcess:
             },
             "media": {"host": "127.0.0.1", "port": self.media_port},
             "admin": {"host": "127.0.0.1", "port": self.admin_port},
+            "web": {"host": "127.0.0.1", "port": self.web_port},
             "log": {"level": settings.log_level},
         }
         for name, keys in settings.more.items():

@@ -47,6 +47,18 @@ class AdminConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class WebConfig:
+    """The public listener: the page. Browsers give a camera to https only: put a reverse proxy in front."""
+
+    enabled: bool = setting(True, "Whether the page is served.")
+    host: str = setting("127.0.0.1", "Address of the public listener.")
+    port: int = setting(9_180, "Its TCP port; 0 takes a free one.", low=0, high=65_535)
+    homeserver_url: str = setting(
+        "", "What the page offers to log in to, as browsers reach it; empty: matrix.homeserver_url."
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class LogConfig:
     """Logs, on standard error."""
 
@@ -67,6 +79,7 @@ class Config:
     conference: ConferenceConfig = field(default_factory=ConferenceConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     admin: AdminConfig = field(default_factory=AdminConfig)
+    web: WebConfig = field(default_factory=WebConfig)
     log: LogConfig = field(default_factory=LogConfig)
 
     @property
@@ -107,6 +120,8 @@ def parse_config(source: Mapping[str, Any]) -> Config:
     config: Config = _build(Config, source, "")
     check_ranges(config)
     _check_account(config.matrix)
+    if config.web.homeserver_url:
+        _check_url("web.homeserver_url", config.web.homeserver_url)
     _check_choice("log.format", config.log.format, ("json", "console"))
     _check_choice("log.level", config.log.level, ("debug", "info", "warning", "error"))
     for codec in config.conference.codecs:
@@ -186,11 +201,13 @@ def _check_choice(key: str, value: str, legal: tuple[str, ...]) -> None:
         raise ConfigError(f"{key} = {value!r}: legal are {', '.join(legal)}")
 
 
+def _check_url(key: str, value: str) -> None:
+    if not value.startswith(("http://", "https://")):
+        raise ConfigError(f"{key} = {value!r}: must begin with http:// or https://")
+
+
 def _check_account(matrix: MatrixConfig) -> None:
-    if not matrix.homeserver_url.startswith(("http://", "https://")):
-        raise ConfigError(
-            f"matrix.homeserver_url = {matrix.homeserver_url!r}: must begin with http:// or https://"
-        )
+    _check_url("matrix.homeserver_url", matrix.homeserver_url)
     localpart, _, server = matrix.user_id.partition(":")
     # Empty is left to those who need an account.
     if matrix.user_id and not (localpart.startswith("@") and server):

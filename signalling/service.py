@@ -8,7 +8,7 @@ import ipaddress
 import json
 import random
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -36,6 +36,7 @@ from signalling.matrix.to_device import ToDeviceInbox
 from signalling.status import Status, Working
 from signalling.store import open_store
 from signalling.web.private import PrivateListener
+from signalling.web.public import PublicListener
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,7 +159,7 @@ class Service:
         status.working = Working(focus, runtime, outbox, invitations, sync)
         tasks.create_task(runtime.run())
         await hand_on(LegsRestored(tuple(store.legs())))
-        self._announce(well_known(session.user_id, session.device_id))
+        self._announce(well_known(status.foci()))
         await encryption.publish()
         await sync.run()
 
@@ -183,6 +184,22 @@ class Service:
             ) from error
 
     async def _listen(self, status: Status, stack: contextlib.AsyncExitStack) -> None:
+        await self._listen_in_private(status, stack)
+        web = self._config.web
+        if not web.enabled:
+            return
+        homeserver_url = web.homeserver_url or self._config.matrix.homeserver_url
+        listener = PublicListener(web, homeserver_url, status)
+        stack.push_async_callback(listener.close)
+        try:
+            await listener.start()
+        except OSError as error:
+            raise ConfigError(
+                f"web.host = {web.host}, web.port = {web.port} (TCP): {error.strerror or error}"
+            ) from error
+        _log.info("public_listener", host=web.host, port=listener.port)
+
+    async def _listen_in_private(self, status: Status, stack: contextlib.AsyncExitStack) -> None:
         admin = self._config.admin
         listener = PrivateListener(admin, self._metrics.registry, status)
         stack.push_async_callback(listener.close)
@@ -201,9 +218,9 @@ class Service:
             )
 
 
-def well_known(user_id: str, device_id: str) -> str:
+def well_known(foci: list[dict[str, Any]]) -> str:
     """What `.well-known/matrix/client` must hold for clients to find this focus (protocol: section 3.3)."""
-    return json.dumps({WELL_KNOWN: [{"user_id": user_id, "device_id": device_id}]}, indent=2)
+    return json.dumps({WELL_KNOWN: foci}, indent=2)
 
 
 def _is_loopback(host: str) -> bool:

@@ -87,6 +87,12 @@ class Status:
             },
         }
 
+    def foci(self) -> list[dict[str, Any]]:
+        """This focus as clients are told of it (protocol: section 3.3); empty before it has logged in."""
+        if self.working is None:
+            return []
+        return [{"user_id": self.session.user_id, "device_id": self.session.device_id}]
+
     def calls(self) -> list[dict[str, Any]]:
         """Every call with its members, what they publish and receive."""
         found: list[dict[str, Any]] = [] if self.working is None else self.working.focus.snapshot()["calls"]

@@ -107,6 +107,7 @@ def write_config(folder: Path, homeserver_url: str, **more: dict[str, Any]) -> P
         "matrix": {"homeserver_url": homeserver_url, "user_id": USER_ID, "device_id": DEVICE_ID},
         "media": {"host": "127.0.0.1", "port": free_port(socket.SOCK_DGRAM)},
         "admin": {"port": free_port(socket.SOCK_STREAM)},
+        "web": {"port": 0},
         "log": {"level": "debug"},
     }
     lines = [f"data_dir = {json.dumps(str(folder / 'data'))}"]
@@ -242,6 +243,7 @@ async def test_an_answer_that_is_none_is_a_transport_error(
         ({"matrix": {"user_id": ""}}, "matrix.user_id: must be set"),
         ({"media": {"host": "203.0.113.77"}}, "media.host = 203.0.113.77, media.port ="),
         ({"admin": {"host": "203.0.113.77"}}, "admin.host = 203.0.113.77, admin.port ="),
+        ({"web": {"host": "203.0.113.77"}}, "web.host = 203.0.113.77, web.port ="),
         (
             {"media": {"advertised_addresses": ["focus.example.org"]}},
             "media.advertised_addresses = 'focus.example.org'",

@@ -62,6 +62,7 @@ async def test_a_focus_is_told_everything_by_file_and_environment(tmp_path: Path
         },
         "media": {"host": "127.0.0.1", "port": 7},
         "admin": {"host": "127.0.0.1", "port": process.admin_port},
+        "web": {"host": "127.0.0.1", "port": process.web_port},
         "log": {"level": "info"},
         "calls": {"require_olm": True},
     }

@@ -78,6 +78,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one() -> None:
         {"media": {"advertised_addresses": "203.0.113.7"}},
         {"media": {"advertised_addresses": [7]}},
         {"matrix": {"homeserver_url": "example.org"}},
+        {"web": {"homeserver_url": "example.org"}},
         {"matrix": {"user_id": "focus"}},
         {"matrix": {"user_id": "@focus"}},
         {"matrix": {"device_id": ""}},

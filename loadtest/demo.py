@@ -12,6 +12,7 @@ import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 from loadtest.client.room import call_room
 from loadtest.client.signalling import Account
@@ -73,6 +74,7 @@ async def demo(settings: DemoSettings, stage: Stage, ending: Ending) -> Report:
         focus = await stack.enter_async_context(_focus(folder, server, focus_user, settings.logs))
         room = await asyncio.to_thread(_create_room, users[0])
         stage.say(f"focus {focus_user.user_id}, admin API at {focus.admin_url}; call in {room}")
+        stage.say(f"Join with a browser: {page_address(focus.page_url, room)}")
         device = FocusDevice(focus_user.user_id, focus.settings.device_id)
         crowd = Crowd(attendees(_accounts(users), room, device, settings.video, (LOOPBACK,)))
         verdict, seconds = await perform(crowd, stage, ending, settings.seconds)
@@ -83,6 +85,11 @@ async def demo(settings: DemoSettings, stage: Stage, ending: Ending) -> Report:
             verdict = replace(verdict, troubles=(trouble, *verdict.troubles))
         stage.say("clearing up")
     return Report(verdict, settings.participants, seconds, None if plane is None else str(plane))
+
+
+def page_address(page_url: str, room_id: str) -> str:
+    """Where somebody with a browser is one click away from a call; homeserver and focus tell the rest."""
+    return f"{page_url}#demo={quote(room_id, safe='!:')}"
 
 
 async def _prepare() -> None:

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, KeysView, Sequence
 
     from sfu.conference.ids import IdSource
+    from sfu.conference.publications import PublishedTrack
     from sfu.conference.values import Speaker, StreamDescription, StreamView, Wish
     from sfu.conference.view import AnnouncedTrack, TrackIds
     from sfu.config import ConferenceConfig, LimitsConfig
@@ -173,6 +174,11 @@ class Conference:
     def view(self, leg: TransportId) -> tuple[StreamView, ...]:
         """What a leg may subscribe to: the announced streams of admitted others."""
         return self._board.view_without(leg) if self._leg(leg).is_admitted else ()
+
+    def published(self, leg: TransportId) -> tuple[PublishedTrack, ...]:
+        """What of a leg may be announced now, whether others were told of it yet or not."""
+        member = self._leg(leg)
+        return member.publications.published() if member.is_admitted else ()
 
     # --- descriptions -------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ from signalling.focus.places import Places
 from signalling.focus.restart import Replies
 from signalling.focus.rooms import Rooms, users_concerned
 from signalling.focus.snapshot import calls_snapshot, counts_of
+from signalling.focus.surroundings import Surroundings
 from signalling.focus.turn import (
     Count,
     FocusInput,
@@ -94,6 +95,7 @@ class Focus:
         terms = Terms(Identity(*identity), settings, config.limits)
         self._rooms = Rooms()
         self._calls = Calls(local, config, rng, ids)
+        self.surroundings: Final = Surroundings(self._calls, self._rooms)
         admission = Admission(self._rooms, settings.clock_skew_s)
         memory = Memory()
         self._endings = Endings(terms.identity, self._calls, memory)

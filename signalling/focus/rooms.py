@@ -25,6 +25,8 @@ from signalling.events.room_state import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from signalling.focus.turn import RoomState, StateEvent
 
 MAX_ROOMS: Final = 10_000
@@ -91,12 +93,22 @@ class Rooms:
     def __len__(self) -> int:
         return len(self._rooms)
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(tuple(self._rooms))
+
     def __contains__(self, room_id: str) -> bool:
         return room_id in self._rooms
 
     def with_call(self, conf_id: str) -> list[str]:
         """The rooms in which a call of this id lives."""
         return sorted(self._by_conf.get(conf_id, ()))
+
+    def live_calls(self, room_id: str) -> tuple[Call, ...]:
+        """The calls that live in a room, one of each id."""
+        room = self._rooms.get(room_id)
+        if room is None or room.is_upgraded:
+            return ()
+        return tuple({call.conf_id: call for call in room.calls.values()}.values())
 
     def is_upgraded(self, room_id: str) -> bool:
         """Whether another room has taken this one's place."""

@@ -30,6 +30,8 @@ class MessageReceived:
     """Whose keys it was encrypted with (Olm); None where it came in the clear. It is answered likewise."""
     age_ms: int = 0
     """How long the homeserver has kept it, where that is known."""
+    content: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+    """As it came, for recordings; what counts is in `message`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,4 +119,7 @@ class ToDeviceInbox:
             self._refusals.accept(counted, "ignored")
             return
         self._refusals.accept(counted)
-        await self._hand_on(MessageReceived(event.sender, message, proven_device_id, event.age_ms))
+        came_as = as_object(content, "content")
+        await self._hand_on(
+            MessageReceived(event.sender, message, proven_device_id, event.age_ms, content=came_as)
+        )

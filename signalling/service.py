@@ -23,6 +23,7 @@ from sfu.runtime.runtime import Runtime
 from sfu.transport.certificate import Certificate
 from signalling.focus.focus import Focus
 from signalling.focus.turn import FocusInput, LegsRestored, ShuttingDown
+from signalling.matrix.account import OrdinaryAccount
 from signalling.matrix.encryption import Encryption
 from signalling.matrix.invitations import Invitations
 from signalling.matrix.olm import OlmMachine
@@ -87,7 +88,7 @@ class Service:
             plane = self._open_plane()
             stack.callback(plane.close)
             local = LocalMedia(self._certificate.fingerprint, candidates_of(config.media, plane.port))
-            session = MatrixSession(config.matrix, self._secrets, store)
+            session = MatrixSession(config.matrix, OrdinaryAccount(config.matrix, self._secrets, store))
             stack.push_async_callback(session.close)
             status = Status(
                 plane,

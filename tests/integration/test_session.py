@@ -12,7 +12,9 @@ from mautrix.errors import MatrixRequestError
 
 from sfu.errors import ConfigError, TransportError
 from signalling.config import MatrixConfig, Secrets
+from signalling.matrix import account as account_module
 from signalling.matrix import session as session_module
+from signalling.matrix.account import OrdinaryAccount
 from signalling.matrix.session import MatrixSession
 from signalling.store import Store
 from tests.support.eventually import eventually
@@ -41,7 +43,7 @@ PASSWORD, TOKEN, NEW_TOKEN = "secret", "token", "new-token"
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_module, "RETRY_FIRST_S", 0.01)
-    monkeypatch.setattr(session_module, "LOGIN_RETRY_S", 0.02)
+    monkeypatch.setattr(account_module, "LOGIN_RETRY_S", 0.02)
 
 
 @pytest.fixture
@@ -70,7 +72,9 @@ async def session_at(
     config = MatrixConfig(
         homeserver_url=url, user_id=USER_ID, device_id=DEVICE_ID, request_timeout_s=timeout_s
     )
-    session = MatrixSession(config, Secrets(password=password, access_token=token), store)
+    session = MatrixSession(
+        config, OrdinaryAccount(config, Secrets(password=password, access_token=token), store)
+    )
     try:
         yield session
     finally:
@@ -168,7 +172,8 @@ async def test_an_account_that_can_not_be_used_is_the_operators_to_mend(
 
 
 async def test_no_user_id_is_a_config_error(store: Store) -> None:
-    session = MatrixSession(MatrixConfig(), Secrets(access_token="token"), store)
+    config = MatrixConfig()
+    session = MatrixSession(config, OrdinaryAccount(config, Secrets(access_token="token"), store))
     with pytest.raises(ConfigError, match=r"matrix\.user_id"):
         await session.open()
     await session.close()
@@ -335,7 +340,7 @@ async def test_synapse_takes_a_login_and_a_second_one_after_the_token_was_revoke
 ) -> None:
     user = await asyncio.to_thread(new_user, homeserver, "focus")
     config = MatrixConfig(homeserver_url=homeserver.base_url, user_id=user.user_id, device_id="THEFOCUS")
-    session = MatrixSession(config, Secrets(password=user.password), store)
+    session = MatrixSession(config, OrdinaryAccount(config, Secrets(password=user.password), store))
     await session.open()
     first = store.fact("access_token")
     assert await session.request("GET", "/_matrix/client/v3/joined_rooms") == {"joined_rooms": []}

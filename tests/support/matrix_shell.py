@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sfu.metrics import Metrics
 from sfu.runtime.clocks import monotonic_clock
+from signalling.matrix.account import OrdinaryAccount
 from signalling.matrix.encryption import Encryption
 from signalling.matrix.invitations import Invitations
 from signalling.matrix.olm import OlmMachine
@@ -36,7 +37,7 @@ class _Done(Exception):  # noqa: N818  # no error
 @contextlib.asynccontextmanager
 async def matrix_shell(config: MatrixConfig, secrets: Secrets, store: Store) -> AsyncIterator[MatrixShell]:
     """A shell that is logged in and syncs."""
-    session = MatrixSession(config, secrets, store)
+    session = MatrixSession(config, OrdinaryAccount(config, secrets, store))
     try:
         await session.open()
         async with asyncio.TaskGroup() as tasks:

@@ -177,7 +177,8 @@ class SetRoute:
     """Forward a track to a transport, or change how; repeating it is harmless.
 
     A new route sends nothing until a target chooses an encoding for it. `ssrc` and `rtx_ssrc` stay the same
-    for the life of a route and are never used twice on one transport (packet rule 3).
+    for the life of a route and are never used twice on one transport (packet rule 3). With an `rtx_ssrc` and
+    a format that has RTX, resends go over RTX; else they are the same bytes again.
     """
 
     route: RouteId

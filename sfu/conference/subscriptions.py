@@ -236,7 +236,8 @@ class Subscriptions:
             transport=self._leg,
             mid=section.mid,
             ssrc=section.ssrc,
-            rtx_ssrc=section.rtx_ssrc,
+            # Clients take RTX out of a section that they come to share their screen on, and back in later.
+            rtx_ssrc=section.rtx_ssrc if before is None else before.rtx_ssrc,
             formats=section.formats,
             extensions=section.extensions,
             cname=section.cname,

@@ -83,11 +83,9 @@ class Route:
         self._payload_bytes_sent = 0
         self._packets_reported = 0
         self._reports: deque[tuple[int, Instant]] = deque(maxlen=MAX_REPORTS)
-        self._resender: Resender = (
-            RepeatResender(transport, budget)
-            if spec.rtx_ssrc is None
-            else RtxResender(spec.rtx_ssrc, transport, rng)
-        )
+        self._repeating = RepeatResender(transport, budget)
+        self._over_rtx = None if spec.rtx_ssrc is None else RtxResender(spec.rtx_ssrc, transport, rng)
+        self._resender = self._chosen_resender()
 
     @property
     def current(self) -> int:
@@ -125,6 +123,7 @@ class Route:
     def update(self, spec: SetRoute) -> None:
         """Take up what the subscriber's SDP says now: numbers may be others, the stream goes on."""
         self.spec = spec
+        self._resender = self._chosen_resender()
         self.retranslate()
 
     def retranslate(self) -> None:
@@ -216,7 +215,15 @@ class Route:
 
     def close(self) -> None:
         """The route is gone."""
-        self._resender.close()
+        self._repeating.close()
+
+    def _chosen_resender(self) -> Resender:
+        """Over RTX while a format has it. What was sent before a change can't be sent again after it."""
+        has_rtx = any(form.rtx_payload_type is not None for form in self.spec.formats)
+        if self._over_rtx is None or not has_rtx:
+            return self._repeating
+        self._repeating.close()
+        return self._over_rtx
 
     def _aim(self, now: Instant, encoding: int, temporal: int) -> None:
         if encoding == PAUSED:

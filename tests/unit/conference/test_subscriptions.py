@@ -5,8 +5,8 @@ from sfu.conference.subscriptions import Subscriptions
 from sfu.conference.values import Source, Wish
 from sfu.conference.view import AnnouncedTrack, TrackIds
 from sfu.negotiation.parameters import LegParameters, SendSection
-from sfu.plane import RemoveRoute, SetRoute
-from sfu.units import Kind, Mid, Ssrc, TrackHandle, TransportId
+from sfu.plane import Codec, PayloadFormat, RemoveRoute, SetRoute
+from sfu.units import Kind, Mid, PayloadType, Ssrc, TrackHandle, TransportId
 
 LIMIT = 5
 
@@ -120,3 +120,25 @@ def test_a_section_that_comes_back_with_another_ssrc_is_another_route() -> None:
     assert isinstance(second, SetRoute)
     assert [removed.route] == [one.route for one in first]
     assert second.route != removed.route
+
+
+def test_a_route_keeps_its_ssrcs_while_a_client_takes_rtx_out_of_its_section_and_back_in() -> None:
+    for began_with in (Ssrc(2), None):
+        found = subscriptions()
+        found.wish([Wish("S", "T")])
+        found.reconcile([("S", "T")], {("S", "T"): announced("S")}.get)
+        key = found.send_tracks(LegParameters(), is_stable=True)[0].key
+        routes: list[SetRoute] = []
+        for rtx_ssrc in (began_with, None, Ssrc(2)):
+            section = video_section(key, rtx_ssrc)
+            outputs = found.agree(LegParameters(send=(section,)))
+            assert not any(isinstance(one, RemoveRoute) for one in outputs)
+            routes += [one for one in outputs if isinstance(one, SetRoute)]
+            assert routes[-1].formats == section.formats
+        assert {(one.route, one.ssrc, one.rtx_ssrc) for one in routes} == {(routes[0].route, 1, began_with)}
+
+
+def video_section(key: int, rtx_ssrc: Ssrc | None) -> SendSection:
+    rtx = None if rtx_ssrc is None else PayloadType(97)
+    formats = (PayloadFormat("VP8", Codec.VP8, PayloadType(96), 90_000, rtx),)
+    return SendSection(Mid("s0"), Kind.VIDEO, key, formats, {}, Ssrc(1), rtx_ssrc, "focus-1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ from tests.support.plane_media import (
 )
 
 if TYPE_CHECKING:
-    from sfu.plane import PlaneOperation
+    from sfu.plane import PayloadFormat, PlaneOperation
     from sfu.rtp.packet import RtpPacket
 
 
@@ -178,6 +179,36 @@ def test_without_rtx_the_identical_bytes_are_repeated(make: object) -> None:
     driver.advance(1_000 * MAX_AGE_S + 1)
     nack(subscriber, first)
     assert len(subscriber.encrypted) == 4
+
+
+@pytest.mark.parametrize("make", CORES.values(), ids=CORES)
+def test_a_subscriber_that_takes_rtx_out_and_back_in_is_sent_packets_again_all_along(make: object) -> None:
+    assert callable(make)
+    driver = PlaneDriver(make, LibSrtp)
+    publisher, subscriber = VirtualPeer.joined(driver, 1), VirtualPeer.joined(driver, 2)
+    source = VideoSource(publisher, Ssrc(10), VP8.payload_type, elements("0"))
+    driver.apply(camera(publisher.transport, SINGLE))
+
+    def negotiate(form: PayloadFormat) -> RtpPacket:
+        driver.apply(video_route(subscriber.transport, formats=(form,)))
+        driver.aim(VIDEO, 0)
+        source.send_frame(key=True)
+        (packet,) = subscriber.take_rtp()
+        driver.advance(20)
+        nack(subscriber, packet)
+        return packet
+
+    first = negotiate(DOWN_VP8)
+    (over_rtx,) = subscriber.take_rtp()
+    negotiate(replace(DOWN_VP8, rtx_payload_type=None))
+    assert subscriber.take_rtp() == []  # Refused as a replay:
+    assert subscriber.encrypted[-1] == subscriber.encrypted[-2]
+    nack(subscriber, first)
+    assert len(subscriber.encrypted) == 4
+    last = negotiate(DOWN_VP8)
+    (again,) = subscriber.take_rtp()
+    assert decapsulate(again.payload) == (last.sequence_number, last.payload)
+    assert again.sequence_number == over_rtx.sequence_number + 1
 
 
 @pytest.mark.parametrize("make", CORES.values(), ids=CORES)

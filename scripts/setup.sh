@@ -29,6 +29,8 @@ need "\"$python\" -c 'import ensurepip, venv'" python3-venv
 if [ "${1:-}" = browsers ]; then
     need "command -v chromium" chromium
     need "command -v firefox-esr" firefox-esr
+    # What the page and the tests take from npm; nothing of it runs in node but npm and a bundler.
+    need "command -v npm" npm
     # What drives Chromium (playwright's own node) needs it, and a small Debian lacks it.
     need "\"$python\" -c 'import ctypes; ctypes.CDLL(\"libatomic.so.1\")'" libatomic1
 fi
@@ -60,3 +62,5 @@ for program in focus loadtest lint-imports pytest; do
         exit 1
     fi
 done
+
+if [ "${1:-}" = browsers ]; then scripts/vendor.sh --required; else scripts/vendor.sh; fi

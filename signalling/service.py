@@ -7,6 +7,7 @@ import contextlib
 import ipaddress
 import json
 import random
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,8 +37,12 @@ from signalling.matrix.sync import Sync
 from signalling.matrix.to_device import ToDeviceInbox
 from signalling.status import Status, Working
 from signalling.store import open_store
+from signalling.trace.recordings import Recordings
+from signalling.trace.traced import Traced
+from signalling.web.paths import TRACE
 from signalling.web.private import PrivateListener
 from signalling.web.public import PublicListener
+from signalling.web.trace import TraceRoute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,6 +80,7 @@ class Service:
         self._announce = announce
         self._metrics = Metrics()
         self._certificate = Certificate.generate()
+        self._recordings = Recordings(config, version("matrix-focus"), self._metrics.failures)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set.
@@ -110,6 +116,7 @@ class Service:
                     tasks.create_task(self._work(status, store, tasks))
                     await stop.wait()
                     await self._say_goodbye(status.working)
+                    self._recordings.close()
                     raise _Stopped
             except* _Stopped:
                 _log.info("focus_stopped")
@@ -128,8 +135,10 @@ class Service:
             random.SystemRandom(),
             IdSource(),
         )
+        traced = Traced(focus)
+        self._recordings.attach(traced, focus.surroundings, (session.user_id, session.device_id))
         runtime = Runtime(
-            focus,
+            traced,
             status.plane,
             self._certificate,
             config.sfu,
@@ -202,7 +211,9 @@ class Service:
 
     async def _listen_in_private(self, status: Status, stack: contextlib.AsyncExitStack) -> None:
         admin = self._config.admin
-        listener = PrivateListener(admin, self._metrics.registry, status)
+        listener = PrivateListener(
+            admin, self._metrics.registry, status, {TRACE: TraceRoute(self._recordings).handle}
+        )
         stack.push_async_callback(listener.close)
         try:
             await listener.start()

@@ -7,3 +7,4 @@ from typing import Final
 API: Final = "/_focus/admin/v1"
 STATUS: Final = f"{API}/status"
 CALLS: Final = f"{API}/calls"
+TRACE: Final = f"{API}/trace"

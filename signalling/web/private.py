@@ -10,11 +10,13 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from signalling.web.paths import CALLS, STATUS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from prometheus_client import CollectorRegistry
 
     from signalling.config import AdminConfig
+
+    Stream = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 SHUTDOWN_S: Final = 0.5
 """How long a request may keep the process from ending. Lower: a scrape at that moment is cut off."""
@@ -37,12 +39,26 @@ class Readings(Protocol):
 
 
 class PrivateListener:
-    """An aiohttp server over what the focus says of itself."""
+    """An aiohttp server over what the focus says of itself.
 
-    def __init__(self, config: AdminConfig, registry: CollectorRegistry, readings: Readings) -> None:
+    Args:
+        config: where it listens.
+        registry: of the metrics.
+        readings: of everything else.
+        streams: answers that take time, by path.
+    """
+
+    def __init__(
+        self,
+        config: AdminConfig,
+        registry: CollectorRegistry,
+        readings: Readings,
+        streams: Mapping[str, Stream] | None = None,
+    ) -> None:
         self._config = config
         self._registry = registry
         self._readings = readings
+        self._streams = streams or {}
         self._runner: web.AppRunner | None = None
         self.port = config.port
 
@@ -58,6 +74,8 @@ class PrivateListener:
         app.router.add_get("/health/ready", self._ready)
         app.router.add_get(STATUS, _json(self._readings.status))
         app.router.add_get(CALLS, _json(lambda: {"calls": self._readings.calls()}))
+        for path, stream in self._streams.items():
+            app.router.add_get(path, stream)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._config.host, self._config.port)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 from sfu.conference.values import Source, StreamDescription, TrackDescription, Wish
 from sfu.errors import RemoteError
 from signalling.events.data_channel import ActiveSpeaker
-from signalling.events import ours
 from signalling.events.metadata import (
     SCREENSHARE,
     USERMEDIA,
@@ -23,7 +22,7 @@ from signalling.events.metadata import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from sfu.conference.values import Explanation, LegStats, Speaker, StreamView, TrackLayers
+    from sfu.conference.values import Speaker, StreamView
     from sfu.units import TransportId
     from signalling.events.data_channel import SubscribedTrack, TrackRef
     from signalling.focus.leg import Leg
@@ -123,58 +122,4 @@ def active_speakers(
         ActiveSpeaker(legs[one.leg].key.user_id, legs[one.leg].key.device_id, one.level)
         for one in speakers
         if one.leg in legs
-    )
-
-
-def wanted_layers(tracks: Iterable[TrackLayers]) -> ours.Layers:
-    """Which of a publisher's layers are wanted."""
-    return ours.Layers(
-        tuple(ours.ActiveLayers(track.stream_id, track.track_id, tuple(track.rids)) for track in tracks)
-    )
-
-
-def reasons(explanations: Iterable[Explanation]) -> ours.Why:
-    """Why a subscriber gets what it gets."""
-    return ours.Why(
-        tuple(
-            ours.TrackWhy(
-                stream_id=one.wish.stream_id,
-                track_id=one.wish.track_id,
-                width=one.wish.width,
-                height=one.wish.height,
-                sent=None
-                if one.sent is None
-                else ours.SentLayer(
-                    rid=one.sent.rid,
-                    temporal=one.sent.temporal,
-                    width=one.sent.width,
-                    height=one.sent.height,
-                    bitrate=round(one.sent.rate_bps),
-                ),
-                cause=one.reason,
-                text=one.text,
-            )
-            for one in explanations
-        )
-    )
-
-
-def figures(stats: LegStats) -> ours.Stats:
-    """What a leg's client is told of its leg."""
-    seconds = None if stats.round_trip_time_ms is None else round(stats.round_trip_time_ms / 1_000, 4)
-    return ours.Stats(
-        estimate=None if stats.estimate_bps is None else round(stats.estimate_bps),
-        round_trip_time=seconds,
-        packets_lost=stats.packets_lost,
-        tracks=tuple(
-            ours.TrackStats(
-                stream_id=one.stream_id,
-                track_id=one.track_id,
-                rid=one.rid,
-                bitrate=round(one.bitrate_bps),
-                packets=one.packets_sent,
-                packets_lost=one.packets_lost,
-            )
-            for one in stats.tracks
-        ),
     )

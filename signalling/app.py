@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from sfu.errors import ConfigError, TransportError
+from signalling.cli import trace
 from signalling.cli.admin import ask
 from signalling.cli.tables import calls_tree, status_table
 from signalling.config import example_toml, load_config, load_secrets
@@ -37,6 +38,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(trace.app, name="trace")
 
 
 @app.command()

@@ -1,0 +1,170 @@
+"""The commands `focus trace …`: record one leg's signalling, read a recording, let it happen again."""
+
+from __future__ import annotations
+
+import http.client
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Final, NoReturn
+
+import typer
+
+from sfu.errors import ParseError, TransportError
+from signalling.trace.lines import End, read_recording, written
+from signalling.web.paths import TRACE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from signalling.trace.lines import Recording
+
+EXIT_FAILED: Final = 1
+EXIT_DIFFERENT: Final = 3
+
+SILENCE_S: Final = 15.0
+"""A focus that sends nothing for this long is gone: it sends an empty line every other second."""
+
+_UrlOption = Annotated[
+    str, typer.Option("--url", envvar="FOCUS_ADMIN_URL", help="Private listener of the focus.")
+]
+_FileArgument = Annotated[Path, typer.Argument(help="A recording.")]
+
+app = typer.Typer(help="Record one leg's signalling; read it, and let it happen again.", no_args_is_help=True)
+
+
+@app.command()
+def record(  # noqa: PLR0913  # options of a command
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where to write; - is standard output.")],
+    user: Annotated[str | None, typer.Option("--user", help="Whose leg, such as @alice:example.org.")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="Of which device; any if left out.")] = None,
+    call: Annotated[str | None, typer.Option("--call", help="In which call (conf_id); any if left out.")] = None,
+    everybody: Annotated[
+        bool, typer.Option("--everybody", help="All signalling, of everybody; it can't be replayed.")
+    ] = False,
+    seconds: Annotated[float | None, typer.Option("--seconds", help="End after this long.", min=0)] = None,
+    url: _UrlOption = "http://127.0.0.1:9190",
+) -> None:
+    """Record what is said to a leg and by it, until it is gone, or Ctrl-C.
+
+    It may begin before there is a leg. No media is recorded; users, rooms, keys and addresses have other names in
+    the file.
+    """
+    if (user is None) is not everybody:
+        _fail("either --user or --everybody")
+    query = {"user": user, "device": device, "call": call, "seconds": seconds}
+    told = urllib.parse.urlencode({name: value for name, value in query.items() if value is not None})
+    try:
+        with _opened(output) as file:
+            end = _copy(f"{url.rstrip('/')}{TRACE}?{told}", file)
+    except TransportError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{output}: {error.strerror or error}")
+    typer.echo(f"focus: the recording has ended: {end}", err=True)
+    if end in {"too_slow", "failed"}:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def show(
+    recording: _FileArgument,
+    markdown: Annotated[bool, typer.Option("--markdown", help="As a document.")] = False,
+) -> None:
+    """Print a recording's dialogue, descriptions in short."""
+    from signalling.trace.show import as_markdown, as_text  # noqa: PLC0415
+
+    read = _read(recording)
+    typer.echo(as_markdown(read) if markdown else as_text(read.lines), nl=False)
+
+
+@app.command()
+def replay(
+    recording: _FileArgument,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write what would be recorded now.")
+    ] = None,
+) -> None:
+    """Let a recording happen to the focus of this version, and print what is different.
+
+    Ends with status 3 where something is. What media decides (who speaks, which layer, statistics) is not in a
+    recording, and not compared.
+    """
+    # It brings the whole engine, which the other commands need not wait for.
+    from signalling.trace.replay import Replay, differences  # noqa: PLC0415
+    from signalling.trace.show import as_text  # noqa: PLC0415
+
+    read = _read(recording)
+    try:
+        again = Replay(read).run()
+    except ParseError as error:
+        _fail(f"{recording}: {error}")
+    if output is not None:
+        text = "".join(f"{written(one)}\n" for one in (again.header, *again.lines, End(again.end or "replayed")))
+        output.write_text(text, encoding="utf-8")
+    different = list(differences(read, again))
+    typer.echo(as_text(read.lines), nl=False)
+    for one in different:
+        typer.echo(one)
+    typer.echo(f"focus: {len(different)} differences", err=True)
+    if different:
+        raise typer.Exit(EXIT_DIFFERENT)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[str]]:
+    if str(path) == "-":
+        yield sys.stdout
+    else:
+        with path.open("w", encoding="utf-8") as file:
+            yield file
+
+
+def _copy(url: str, file: IO[str]) -> str:
+    """Copy a recording as it comes; return why it ended.
+
+    Raises:
+        TransportError: nothing answers there, or the focus refuses.
+    """
+    end = "the focus is gone"
+    try:
+        # Never through a proxy: the listener is private.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(url, timeout=SILENCE_S) as answer:
+            typer.echo("focus: recording; Ctrl-C ends it", err=True)
+            for raw in answer:
+                line = raw.decode()
+                if line.strip():
+                    file.write(line)
+                    file.flush()
+                    end = line[8:-3] if line.startswith('{"end":"') else end
+    except KeyboardInterrupt:
+        end = "stopped"
+        file.write(f"{written(End(end))}\n")
+    except urllib.error.HTTPError as error:
+        with error:
+            raise TransportError(f"the focus refuses: {error.read(1_000).decode(errors='replace')}") from error
+    except urllib.error.URLError as error:
+        raise TransportError(f"no focus answers ({error.reason})") from error
+    except (OSError, http.client.HTTPException, ValueError):
+        # Cut off: what there is, is a recording.
+        pass
+    return end
+
+
+def _read(path: Path) -> Recording:
+    try:
+        with path.open(encoding="utf-8") as file:
+            return read_recording(file)
+    except (OSError, UnicodeDecodeError) as error:
+        _fail(f"{path}: {error}")
+    except ParseError as error:
+        _fail(f"{path}: {error}")
+
+
+def _fail(text: str) -> NoReturn:
+    typer.echo(f"focus: {text}", err=True)
+    raise typer.Exit(EXIT_FAILED)

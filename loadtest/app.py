@@ -11,6 +11,8 @@ import typer
 import uvloop
 from rich.console import Console
 
+from loadtest.bench.browser import BrowserBenchSettings, bench_browser
+from loadtest.bench.tab import BrowserMissingError, NothingSeenError
 from loadtest.client.accounts import AccountsError, Credentials, parse_accounts
 from loadtest.demo import DemoSettings, demo
 from loadtest.ending import Ending
@@ -21,8 +23,9 @@ from loadtest.run import RunSettings, parse_focus, run
 from loadtest.stage import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
+    from loadtest.bench.figures import Figures
     from loadtest.report import Report
     from signalling.events.room_state import FocusDevice
 
@@ -52,6 +55,10 @@ Check = Annotated[
 JsonFile = Annotated[
     Path | None, typer.Option("--json", dir_okay=False, help="Write what was measured into this file.")
 ]
+Logs = Annotated[
+    Path | None,
+    typer.Option(file_okay=False, help="Keep the logs of homeserver and focus in this folder."),
+]
 Width = Annotated[int, typer.Option(help="Of each camera's largest layer.")]
 Height = Annotated[int, typer.Option(help="Likewise.")]
 Fps = Annotated[int, typer.Option(min=1, max=60, help="Pictures a second.")]
@@ -67,10 +74,7 @@ def demo_command(
     width: Width = 640,
     height: Height = 360,
     fps: Fps = 15,
-    logs: Annotated[
-        Path | None,
-        typer.Option(file_okay=False, help="Keep the logs of homeserver and focus in this folder."),
-    ] = None,
+    logs: Logs = None,
 ) -> None:
     """Start a homeserver, a focus and participants, and show who receives whom."""
     _check_options(participants, json_file, check=check)
@@ -136,6 +140,23 @@ def run_command(  # noqa: PLR0913  # the options of a command
     _perform(lambda stage, ending: run(settings, stage, ending), seconds, json_file, check=check)
 
 
+bench = typer.Typer(no_args_is_help=True, help="Figures about a focus, seen from outside.")
+app.add_typer(bench, name="bench")
+
+
+@bench.command("browser")
+def bench_browser_command(
+    json_file: JsonFile = None,
+    rounds: Annotated[int, typer.Option(min=1, max=100, help="How often each is measured.")] = 10,
+    chromium: Annotated[str, typer.Option(help="The browser.")] = "/usr/bin/chromium",
+    logs: Logs = None,
+) -> None:
+    """Measure what people with a browser wait for: joining, switching, reloading, changing networks."""
+    _check_json_file(json_file)
+    settings = BrowserBenchSettings(rounds, chromium, logs)
+    _measure(lambda stage: bench_browser(settings, stage), json_file)
+
+
 def main() -> None:
     """Run the command line."""
     app()
@@ -172,6 +193,20 @@ def _perform(
         sys.exit(FAILED)
 
 
+def _measure(bench: Callable[[Stage], Coroutine[object, object, Figures]], json_file: Path | None) -> None:
+    """Run a bench; exit status 1 where there is no valid measurement."""
+    with Stage(Console(), Console(stderr=True)) as stage:
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                figures = runner.run(bench(stage))
+            if json_file is not None:
+                figures.write(json_file)
+        except (BrowserMissingError, FocusProcessError, HomeserverError, NothingSeenError, OSError) as error:
+            stage.say(f"loadtest: {error}")
+            sys.exit(FAILED)
+        figures.show(stage.console)
+
+
 async def _until_ended(
     work: Callable[[Stage, Ending], Awaitable[Report]], stage: Stage, ending: Ending
 ) -> Report:
@@ -182,6 +217,10 @@ async def _until_ended(
 def _check_options(participants: int, json_file: Path | None, *, check: bool) -> None:
     if check and participants == 1:
         raise typer.BadParameter("one alone has nobody to receive", param_hint="--participants")
+    _check_json_file(json_file)
+
+
+def _check_json_file(json_file: Path | None) -> None:
     if json_file is not None and not json_file.parent.is_dir():
         raise typer.BadParameter(f"{json_file.parent}: no such folder", param_hint="--json")
 

@@ -1,0 +1,1 @@
+"""Benches: figures about a focus, seen from outside, each with what it was measured on."""

@@ -1,0 +1,73 @@
+"""What a bench leaves behind: flat keys, what they were measured on, and all raw values."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.table import Table
+
+from loadtest.report import commit, machine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from rich.console import Console
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The result of one bench.
+
+    `values` are the keys that the bench is known for; None is a figure that could not be had. `raw` is what
+    they come from.
+    """
+
+    values: dict[str, float | None]
+    raw: dict[str, object]
+    rounds: int
+    plane: str | None
+    about: dict[str, object] = field(default_factory=dict)
+    """What else matters for reading the figures: versions, sizes."""
+
+    def content(self) -> dict[str, object]:
+        """As it stands in the JSON file."""
+        return {
+            **{key: None if value is None else round(value, 1) for key, value in self.values.items()},
+            "plane": self.plane,
+            "machine": machine(),
+            "commit": commit(),
+            "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            "rounds": self.rounds,
+            **self.about,
+            "raw": self.raw,
+        }
+
+    def write(self, path: Path) -> None:
+        """Write the JSON file.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        path.write_text(json.dumps(self.content(), indent=1) + "\n", encoding="utf-8")
+
+    def show(self, console: Console) -> None:
+        """Print the keys."""
+        table = Table(show_header=False, box=None, pad_edge=False)
+        for key, value in self.values.items():
+            table.add_row(key, "-" if value is None else f"{value:,.1f}")
+        console.print(table)
+
+
+def percentile(values: Sequence[float], rank: float) -> float | None:
+    """The percentile of a sample, None of an empty one; between two values it lies on the line."""
+    return float(np.percentile(values, rank)) if values else None
+
+
+def highest(values: Sequence[float]) -> float | None:
+    """The highest of a sample, None of an empty one."""
+    return max(values, default=None)

@@ -120,8 +120,7 @@ class Outward:
         if isinstance(leg.channel, OpenChannel):
             return self._say(now, leg, data_channel.metadata_frame(_written(call, leg)))
         if leg.negotiates_by is Way.TO_DEVICE:
-            envelope = leg.envelope(self._identity)
-            return [self.to_device(leg, to_device.MetadataChanged(envelope, _metadata(call, leg)))]
+            return [self._view_to_device(call, leg)]
         return []
 
     def _describe(
@@ -155,7 +154,17 @@ class Outward:
         return self._send(leg, leg.channel, leg.channel.say(now, frame))
 
     def _send(self, leg: Leg, channel: OpenChannel, frames: Iterable[data_channel.Frame]) -> Outputs:
-        return [SendData(leg.transport, channel.number, frame.text) for frame in frames]
+        outputs: Outputs = []
+        for frame in frames:
+            outputs.append(SendData(leg.transport, channel.number, frame.text))
+            if frame.type == data_channel.METADATA_CHANGED and leg.negotiates_by is Way.TO_DEVICE:
+                # What negotiates so may be a library that knows of no channel.
+                outputs.append(self._view_to_device(self._calls.call_of(leg), leg))
+        return outputs
+
+    def _view_to_device(self, call: LiveCall, leg: Leg) -> SendToDevice:
+        envelope = leg.envelope(self._identity)
+        return self.to_device(leg, to_device.MetadataChanged(envelope, _metadata(call, leg)))
 
 
 def _metadata(call: LiveCall, leg: Leg) -> tuple[StreamMetadata, ...]:

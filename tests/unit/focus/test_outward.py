@@ -15,6 +15,7 @@ from signalling.events.data_channel import (
     Speakers,
     parse_message,
 )
+from signalling.focus.turn import SendToDevice
 from tests.unit.conference.caller import encoding_rows, of_type, report_of
 from tests.unit.focus.stage import CONF, HOUR_MS, Client, Stage, call_event, member_event, membership
 
@@ -125,6 +126,26 @@ def test_a_burst_of_changes_is_told_at_a_bounded_rate_and_ends_with_the_truth() 
     stage.pass_ms(2_000)
     assert stage.told(bob)["alice-stream"].audio_muted
     assert len(of_type(bob.received, MetadataChanged)) - before <= 3 * 5 + 5
+
+
+def test_a_client_that_negotiates_by_to_device_is_told_so_beside_its_channel_and_no_more_often() -> None:
+    stage = Stage()
+    alice, bob = stage.join("alice"), stage.join("bob")
+    offer = to_device.Negotiate(bob.envelope(), "offer", bob.caller.offer(), metadata=bob.metadata())
+    stage.send(bob, offer)
+    before = len(of_type(bob.received, MetadataChanged))
+    outputs = []
+    for number in range(101):
+        outputs += stage.say(alice, MetadataChanged(alice.metadata(audio_muted=number % 2 == 0)))
+        outputs += stage.pass_ms(10)
+    outputs += stage.pass_ms(2_000)
+    told = of_type(bob.received, MetadataChanged)[before:]
+    letters = [one.message for one in of_type(outputs, SendToDevice)]
+    assert [one.metadata for one in of_type(letters, to_device.MetadataChanged)] == [
+        one.metadata for one in told
+    ]
+    assert len(told) <= 10
+    assert [one.envelope.seq for one in letters] == list(range(3, 3 + len(told)))
 
 
 def test_the_view_goes_before_the_offer_and_with_it() -> None:

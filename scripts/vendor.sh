@@ -45,8 +45,6 @@ fresh=$folder/fresh
 mkdir -p "$fresh/pkg"
 cp "$folder/package/LICENSE" "$folder/package/package.json" "$folder/package/index.mjs" "$fresh/"
 cp "$folder/package/pkg/matrix_sdk_crypto_wasm_bg.js" "$folder/package/pkg/matrix_sdk_crypto_wasm_bg.wasm" "$fresh/pkg/"
-# Browsers take modules only under a type that servers do not always give to .mjs.
-mv "$fresh/index.mjs" "$fresh/index.js"
 printf '%s\n' "$wanted" >"$fresh/.vendored"
 rm -rf "$target"
 mv "$fresh" "$target"

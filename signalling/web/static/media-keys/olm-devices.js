@@ -6,7 +6,7 @@
  * nothing is verified here). docs/encryption.md, section 5, says what that means.
  */
 
-const LIBRARY = new URL("../vendor/matrix-sdk-crypto-wasm/index.js", import.meta.url);
+const LIBRARY = new URL("../vendor/matrix-sdk-crypto-wasm/index.mjs", import.meta.url);
 /** A tab that was just closed or reloaded still holds the device's keys for a moment. */
 const LOCK_PATIENCE_MS = 5_000;
 /** How long a request that the homeserver refused waits for the next reason to send what is due. */

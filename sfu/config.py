@@ -97,6 +97,9 @@ class ConferenceConfig:
     speaker_interval_ms: int = setting(300, "Active speakers are judged this often.", low=100, high=5_000)
     offer_timeout_s: float = setting(5.0, "Our offer is sent again after this long.", low=1.0, high=60.0)
     offer_tries: int = setting(3, "Our offer is sent this often before the leg ends.", low=1, high=10)
+    sender_layers: bool = setting(
+        True, "Publishers are told which of their layers nobody wants; false: they go on sending all of them."
+    )
     max_height: int = setting(0, "Ceiling for every subscriber's video, in lines; 0 is none.", low=0)
 
 

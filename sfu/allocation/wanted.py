@@ -25,6 +25,7 @@ from sfu.plane import MAX_ENCODINGS
 
 if TYPE_CHECKING:
     from sfu.allocation.rates import BoolArray, FloatArray, IntArray
+    from sfu.allocation.table import Demand
     from sfu.plane import StructArray
 
 TOLERANCE: Final = 0.1
@@ -57,6 +58,15 @@ def full_sizes(rows: StructArray) -> tuple[FloatArray, FloatArray]:
         np.where(width > 0, width, np.where(height > 0, height * _ASPECT, assumed_width)),
         np.where(height > 0, height, np.where(width > 0, width / _ASPECT, assumed_height)),
     )
+
+
+def encoding_size(encoding: int, demand: Demand) -> tuple[int, int]:
+    """Width and height of one encoding of the track that is demanded, as the arrays below have them."""
+    assumed_width, assumed_height = ASSUMED_SCREEN if demand.screen_share else ASSUMED_CAMERA
+    width: float = demand.full_width or demand.full_height * _ASPECT or assumed_width
+    height: float = demand.full_height or demand.full_width / _ASPECT or assumed_height
+    part = float(_SCALES[int(demand.screen_share), demand.encodings - 1, encoding])
+    return round(width * part), round(height * part)
 
 
 def wanted_encodings(rows: StructArray) -> IntArray:

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
 from sfu.conference.leg import Leg
+from sfu.conference.leg_stats import StatsRequest
 from sfu.conference.publications import Publications
 from sfu.conference.snapshot import ConferenceSnapshot, snapshot_of
 from sfu.conference.speakers import Speakers
 from sfu.conference.subscriptions import Subscriptions
+from sfu.conference.telling import Telling
 from sfu.conference.turn import CloseLeg, MediaReport, RuntimeOutput, StartDtls
 from sfu.conference.values import (
     DescriptionType,
@@ -105,6 +107,7 @@ class Conference:
         self._owners: dict[TrackHandle, TransportId] = {}
         self._board = Board(config.announce_delay_ms)
         self._speakers = Speakers(config.speaker_interval_ms)
+        self._telling = Telling(sender_layers=config.sender_layers)
         self._reports: tuple[MediaReport, ...] = ()
 
     @property
@@ -142,6 +145,7 @@ class Conference:
             subscriptions=Subscriptions(
                 leg,
                 self._ids,
+                self._telling.routes,
                 limit=self._limits.subscriptions_per_leg,
                 max_height=self._config.max_height,
             ),
@@ -240,12 +244,16 @@ class Conference:
         """The data channel is open: offers of ours can go."""
         member = self._leg(leg)
         member.channel_is_ready = True
-        return self._renegotiate(now, member)
+        return [*self._telling.channel_ready(member), *self._renegotiate(now, member)]
 
     def channel_lost(self, now: Instant, leg: TransportId) -> Outputs:
         """The data channel is closed: nothing new is offered until there is one again."""
         self._leg(leg).channel_is_ready = False
         return []
+
+    def ask_stats(self, now: Instant, leg: TransportId, every_ms: int) -> None:
+        """The leg's client wants figures so often, 0: not any more. Out of bounds is brought within."""
+        self._leg(leg).stats = StatsRequest.asked(now, every_ms)
 
     # --- the plane ----------------------------------------------------------------------------------------
 
@@ -268,7 +276,8 @@ class Conference:
         """Take a tick's counters, of this call and all others."""
         self._reports = (*_earlier(self._reports, report), report)
         speakers = self._speakers.report(now, self._board.audible, report.stats.encodings)
-        return [] if speakers is None else [SpeakersChanged(speakers)]
+        outputs: Outputs = [] if speakers is None else [SpeakersChanged(speakers)]
+        return [*outputs, *self._telling.report(now, self._reports, self._legs)]
 
     # --- time ---------------------------------------------------------------------------------------------
 
@@ -276,7 +285,7 @@ class Conference:
         """Repeat offers that are unanswered, tell what has changed."""
         outputs: Outputs = []
         for member in self._legs.values():
-            outputs += self._follow(member, member.negotiation.handle_timeout(now))
+            outputs += self._follow(now, member, member.negotiation.handle_timeout(now))
         due_at = self._board.next_timeout()
         return [*outputs, *self._flush(now)] if due_at is not None and now >= due_at else outputs
 
@@ -309,17 +318,17 @@ class Conference:
     ) -> Outputs:
         if streams is not None:
             member.publications.describe(streams)
-        outputs = self._follow(member, given)
+        outputs = self._follow(now, member, given)
         self._note(now, member)
         return [*outputs, *self._renegotiate(now, member)]
 
-    def _follow(self, member: Leg, given: Iterable[NegotiationOutput]) -> Outputs:
+    def _follow(self, now: Instant, member: Leg, given: Iterable[NegotiationOutput]) -> Outputs:
         leg = member.transport
         outputs: Outputs = []
         for one in given:
             match one:
                 case ParametersChanged(parameters):
-                    outputs += self._agree(member, parameters)
+                    outputs += self._agree(now, member, parameters)
                 case IceRestarted(credentials):
                     outputs.append(SetCredentials(leg, credentials))
                 case AnswerMade(sdp):
@@ -340,18 +349,20 @@ class Conference:
                     assert_never(one)
         return outputs
 
-    def _agree(self, member: Leg, parameters: LegParameters) -> Outputs:
+    def _agree(self, now: Instant, member: Leg, parameters: LegParameters) -> Outputs:
         outputs: Outputs = []
         for one in member.publications.set_sections(parameters.receive):
             if isinstance(one, RemoveTrack):
                 outputs += self._drop_track(one.track)
             elif isinstance(one, SetTrack):
                 self._owners[one.track] = member.transport
+                self._telling.set_track(now, one)
             outputs.append(one)
         return [*outputs, *member.subscriptions.agree(parameters)]
 
     def _drop_track(self, track: TrackHandle) -> Outputs:
         del self._owners[track]
+        self._telling.drop_track(track)
         return [output for one in self._legs.values() for output in one.subscriptions.drop_track(track)]
 
     def _find(self, ids: TrackIds) -> AnnouncedTrack | None:
@@ -360,7 +371,7 @@ class Conference:
         return announced if announced is not None and announced.track in self._owners else None
 
     def _renegotiate(self, now: Instant, member: Leg) -> Outputs:
-        return self._follow(member, member.renegotiate(now))
+        return self._follow(now, member, member.renegotiate(now))
 
     def _note(self, now: Instant, member: Leg) -> None:
         if member.is_admitted:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sfu.conference.leg_stats import StatsRequest
     from sfu.conference.publications import Publications
     from sfu.conference.subscriptions import Subscriptions
     from sfu.negotiation.negotiation import Negotiation, NegotiationOutput
@@ -24,6 +25,8 @@ class Leg:
     channel_is_ready: bool = False
     has_dtls: bool = False
     """DTLS was told to start."""
+    stats: StatsRequest | None = None
+    """Figures that its client asked for."""
     _sent_keys: tuple[int, ...] = field(default=())
 
     def renegotiate(self, now: Instant) -> list[NegotiationOutput]:

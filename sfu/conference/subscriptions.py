@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
+from sfu.conference.explanations import Explanations
 from sfu.conference.turn import DropDemand, SetDemand
 from sfu.conference.values import Source
 from sfu.negotiation.parameters import SendTrack
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, KeysView, Sequence
 
     from sfu.conference.ids import IdSource
+    from sfu.conference.routes import Routes
     from sfu.conference.values import Wish
     from sfu.conference.view import AnnouncedTrack, TrackIds
     from sfu.negotiation.parameters import LegParameters, SendSection
-    from sfu.units import TrackHandle, TransportId
+    from sfu.units import RouteId, TrackHandle, TransportId
 
 SubscriptionOutput = SetRoute | RemoveRoute | SetDemand | DropDemand
 
@@ -52,13 +54,24 @@ class Subscription:
     wish: Wish
     forwarding: Forwarding | None = None
 
+    @property
+    def route(self) -> RouteId | None:
+        """On which it is fulfilled; None: not yet."""
+        if self.forwarding is None or self.forwarding.route is None:
+            return None
+        return self.forwarding.route.route
+
 
 class Subscriptions:
     """The wishes of one leg, at most `limit`."""
 
-    def __init__(self, leg: TransportId, ids: IdSource, *, limit: int, max_height: int) -> None:
+    def __init__(
+        self, leg: TransportId, ids: IdSource, routes: Routes, *, limit: int, max_height: int
+    ) -> None:
+        self.explanations = Explanations()
         self._leg = leg
         self._ids = ids
+        self._routes = routes
         self._limit = limit
         self._max_height = max_height
         self._keys = count()
@@ -69,6 +82,10 @@ class Subscriptions:
 
     def __iter__(self) -> Iterator[Subscription]:
         return iter(self._by_ids.values())
+
+    def get(self, ids: TrackIds) -> Subscription | None:
+        """The wish for a track."""
+        return self._by_ids.get(ids)
 
     @property
     def wished(self) -> KeysView[TrackIds]:
@@ -94,6 +111,8 @@ class Subscriptions:
                 self._by_ids[ids] = Subscription(wish)
             else:
                 refused += 1
+                continue
+            self.explanations.touch(ids)
         return refused
 
     def unwish(self, ids: Iterable[TrackIds]) -> list[SubscriptionOutput]:
@@ -103,6 +122,7 @@ class Subscriptions:
             subscription = self._by_ids.pop(one, None)
             if subscription is not None:
                 outputs += self._end(subscription)
+                self.explanations.forget(one)
         return outputs
 
     def reconcile(
@@ -114,6 +134,7 @@ class Subscriptions:
             subscription = self._by_ids.get(one)
             if subscription is None:
                 continue
+            self.explanations.touch(one)
             announced = find(one)
             if announced is None or announced.owner == self._leg:
                 outputs += self._end(subscription)
@@ -125,13 +146,14 @@ class Subscriptions:
         """Set routes for the sections that the client agreed to, end those of sections that are gone."""
         sections = {section.key: section for section in parameters.send}
         outputs: list[SubscriptionOutput] = []
-        for subscription in self._by_ids.values():
+        for ids, subscription in self._by_ids.items():
             forwarding = subscription.forwarding
             if forwarding is None:
                 continue
             section = sections.get(forwarding.key)
+            self.explanations.touch(ids)
             if section is None:
-                outputs += _stop(forwarding)
+                outputs += self._stop(forwarding)
                 continue
             forwarding.refusal = None
             outputs += self._route(forwarding, section, mixed=parameters.mixed_extensions)
@@ -143,6 +165,7 @@ class Subscriptions:
         for subscription in self._by_ids.values():
             if subscription.forwarding is not None and subscription.forwarding.key == key:
                 subscription.forwarding.refusal = reason
+                self.explanations.touch(subscription.forwarding.announced.ids)
                 return subscription.forwarding.announced.ids
         return None
 
@@ -209,7 +232,8 @@ class Subscriptions:
         if self._by_track.get(forwarding.announced.track) is subscription:
             del self._by_track[forwarding.announced.track]
         self._retired[forwarding.key] = forwarding.announced.ids
-        return _stop(forwarding)
+        self.explanations.touch(forwarding.announced.ids)
+        return self._stop(forwarding)
 
     def _forget_oldest(self, kept: set[TrackIds]) -> bool:
         """Forget the oldest wish whose track is not there, but for those kept."""
@@ -219,6 +243,7 @@ class Subscriptions:
         if oldest is None:
             return False
         del self._by_ids[oldest]
+        self.explanations.forget(oldest)
         return True
 
     def _route(
@@ -228,7 +253,7 @@ class Subscriptions:
         outputs: list[SubscriptionOutput] = []
         if before is not None and before.ssrc != section.ssrc:
             # The section went down and came up again: another RTP stream, so another route.
-            outputs += _stop(forwarding)
+            outputs += self._stop(forwarding)
             before = None
         route = SetRoute(
             route=self._ids.route() if before is None else before.route,
@@ -244,6 +269,8 @@ class Subscriptions:
             mixed_extensions=mixed,
         )
         forwarding.route = route
+        if before is None:
+            self._routes.set(route.route, self._leg, forwarding.announced.ids)
         return outputs if route == before else [*outputs, route]
 
     def _demand(self, subscription: Subscription, forwarding: Forwarding) -> list[SubscriptionOutput]:
@@ -269,10 +296,10 @@ class Subscriptions:
         forwarding.demand = demand
         return [demand]
 
-
-def _stop(forwarding: Forwarding) -> list[SubscriptionOutput]:
-    if forwarding.route is None:
-        return []
-    route = forwarding.route.route
-    forwarding.route = forwarding.demand = None
-    return [DropDemand(route), RemoveRoute(route)]
+    def _stop(self, forwarding: Forwarding) -> list[SubscriptionOutput]:
+        if forwarding.route is None:
+            return []
+        route = forwarding.route.route
+        forwarding.route = forwarding.demand = None
+        self._routes.drop(route)
+        return [DropDemand(route), RemoveRoute(route)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sfu.units import Kind, TransportId
+    from sfu.units import Kind, Rid, TransportId
 
 
 class Source(enum.StrEnum):
@@ -117,4 +117,118 @@ class Refused:
     text: str = ""
 
 
-SignallingOutput = SendDescription | ViewChanged | SpeakersChanged | LegUnusable | Refused
+@dataclass(frozen=True, slots=True)
+class TrackLayers:
+    """The encodings of one published track that are wanted now, lowest first, by the publisher's own ids."""
+
+    stream_id: str
+    track_id: str
+    rids: tuple[Rid, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LayersWanted:
+    """What is wanted of all simulcast tracks that a leg publishes: it may switch the others off."""
+
+    leg: TransportId
+    tracks: tuple[TrackLayers, ...]
+
+
+class Reason(enum.StrEnum):
+    """Why a subscriber gets what it gets: the allocator's causes and what only a conference knows. Closed."""
+
+    SIZE = "size"
+    """It gets what fits the size it asked for."""
+    LAYER_NOT_SENT = "layer_not_sent"
+    """The encoding that would fit does not flow; the nearest that does is given."""
+    SWITCHED_OFF = "switched_off"
+    """The same, but because nobody wanted it: the sender has just been asked for it."""
+    CEILING = "ceiling"
+    """The operator's `max_height`."""
+    BUDGET = "budget"
+    """Its link carries no more."""
+    WAITING = "waiting"
+    """What was chosen begins with its next key frame."""
+    PAUSED = "paused"
+    """The publisher sends nothing of this track now."""
+    MUTED = "muted"
+    """The publisher says that it has muted it."""
+    CODEC = "codec"
+    """It can't decode what the publisher sends."""
+    REFUSED = "refused"
+    """Its client's answer refused the section."""
+    FULL = "full"
+    """No section is free."""
+    NEGOTIATING = "negotiating"
+    """The client has not agreed to a section yet."""
+    NOT_PUBLISHED = "not_published"
+    """Nobody publishes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What flows to a subscriber of one track. Sizes of audio are 0."""
+
+    rid: Rid
+    temporal: int | None
+    """The highest temporal layer; None: all."""
+    width: int
+    height: int
+    rate_bps: float
+    """0 while it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a wish is fulfilled the way it is."""
+
+    wish: Wish
+    sent: Sent | None
+    reason: Reason
+    text: str
+    """One sentence for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionsExplained:
+    """Something else than before was decided about these wishes of a leg. Already coalesced."""
+
+    leg: TransportId
+    explanations: tuple[Explanation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrackStats:
+    """Figures of one track on its way to a subscriber."""
+
+    stream_id: str
+    track_id: str
+    rid: Rid | None
+    """None while nothing flows."""
+    bitrate_bps: float
+    packets_sent: int
+    packets_lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class LegStats:
+    """Figures of a leg that asked for them."""
+
+    leg: TransportId
+    estimate_bps: float | None
+    """What its path carries; None while that is not known."""
+    round_trip_time_ms: float | None
+    packets_lost: int
+    tracks: tuple[TrackStats, ...]
+
+
+SignallingOutput = (
+    SendDescription
+    | ViewChanged
+    | SpeakersChanged
+    | LayersWanted
+    | DecisionsExplained
+    | LegStats
+    | LegUnusable
+    | Refused
+)

@@ -1,4 +1,4 @@
-"""The messages of a leg's data channel (MSC3898; protocol: section 6), and our own (section 6.7)."""
+"""The messages of a leg's data channel (MSC3898; protocol: section 6); more of our own are in `ours.py`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from signalling.events.metadata import (
     metadata_content,
     parse_metadata,
 )
+from signalling.events.ours import PARSERS, OwnMessage
 from signalling.events.to_device import MAX_SDP_LENGTH, parse_description_type
 
 if TYPE_CHECKING:
@@ -191,7 +192,9 @@ class Unknown:
         return {}
 
 
-DataMessage = TrackSubscription | Negotiate | MetadataChanged | Ping | Pong | Speakers | Error | Unknown
+DataMessage = (
+    TrackSubscription | Negotiate | MetadataChanged | Ping | Pong | Speakers | Error | OwnMessage | Unknown
+)
 
 
 def parse_message(source: str) -> DataMessage:
@@ -325,4 +328,5 @@ _PARSERS: Final[dict[str, Callable[[Mapping[str, Any]], DataMessage]]] = {
     PONG: _parse_pong,
     SPEAKERS: _parse_speakers,
     ERROR: _parse_error,
+    **PARSERS,
 }

@@ -1,7 +1,7 @@
 """A leg's data channel as the focus uses it: what is said, how often, and whether the client still answers.
 
-Messages that tell how things stand (metadata, speakers) are told at the pace a client can bear, the newest
-only; those that answer one message of the client are dropped beyond that pace.
+Messages that tell how things stand (metadata, speakers, wanted layers) are told at the pace a client can
+bear, the newest only; those that answer one message of the client are dropped beyond that pace.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from sfu.units import after_s, earliest
 from signalling.events.data_channel import METADATA_CHANGED, NEGOTIATE, SPEAKERS, Ping, frame_of
+from signalling.events.ours import LAYERS, STATS
 from signalling.focus.allowance import Window
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ MAX_PER_S: Final = 5
 """Messages of one type to one leg in any second (protocol: section 6.7). Lower: people hear of a newcomer
 later. Higher: clients lay out, and ask for tracks, for each."""
 
-_STANDING_TYPES: Final = frozenset({METADATA_CHANGED, SPEAKERS})
+_STANDING_TYPES: Final = frozenset({METADATA_CHANGED, SPEAKERS, LAYERS, STATS})
 _PING: Final = frame_of(Ping())
 
 

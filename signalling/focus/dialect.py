@@ -6,10 +6,19 @@ A client's own word on whose a stream is counts for nothing: the owner is the le
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, assert_never
 
-from sfu.conference.values import Source, StreamDescription, TrackDescription, Wish
+from sfu.conference.values import (
+    DecisionsExplained,
+    LayersWanted,
+    LegStats,
+    Source,
+    StreamDescription,
+    TrackDescription,
+    Wish,
+)
 from sfu.errors import RemoteError
+from signalling.events import ours
 from signalling.events.data_channel import ActiveSpeaker
 from signalling.events.metadata import (
     SCREENSHARE,
@@ -22,7 +31,7 @@ from signalling.events.metadata import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from sfu.conference.values import Speaker, StreamView
+    from sfu.conference.values import Explanation, Speaker, StreamView, TrackLayers
     from sfu.units import TransportId
     from signalling.events.data_channel import SubscribedTrack, TrackRef
     from signalling.focus.leg import Leg
@@ -122,4 +131,68 @@ def active_speakers(
         ActiveSpeaker(legs[one.leg].key.user_id, legs[one.leg].key.device_id, one.level)
         for one in speakers
         if one.leg in legs
+    )
+
+
+def own_message(told: LayersWanted | DecisionsExplained | LegStats) -> ours.OwnMessage:
+    """What a client is told by a message of our own."""
+    match told:
+        case LayersWanted(_, tracks):
+            return _layers(tracks)
+        case DecisionsExplained(_, explanations):
+            return _why(explanations)
+        case LegStats():
+            return _stats(told)
+        case _:
+            assert_never(told)
+
+
+def _layers(tracks: Iterable[TrackLayers]) -> ours.Layers:
+    return ours.Layers(
+        tuple(ours.ActiveLayers(track.stream_id, track.track_id, tuple(track.rids)) for track in tracks)
+    )
+
+
+def _why(explanations: Iterable[Explanation]) -> ours.Why:
+    return ours.Why(
+        tuple(
+            ours.TrackWhy(
+                stream_id=one.wish.stream_id,
+                track_id=one.wish.track_id,
+                width=one.wish.width,
+                height=one.wish.height,
+                sent=None
+                if one.sent is None
+                else ours.SentLayer(
+                    rid=one.sent.rid,
+                    temporal=one.sent.temporal,
+                    width=one.sent.width,
+                    height=one.sent.height,
+                    bitrate=round(one.sent.rate_bps),
+                ),
+                cause=one.reason,
+                text=one.text,
+            )
+            for one in explanations
+        )
+    )
+
+
+def _stats(stats: LegStats) -> ours.Stats:
+    seconds = None if stats.round_trip_time_ms is None else round(stats.round_trip_time_ms / 1_000, 4)
+    return ours.Stats(
+        estimate=None if stats.estimate_bps is None else round(stats.estimate_bps),
+        round_trip_time=seconds,
+        packets_lost=stats.packets_lost,
+        tracks=tuple(
+            ours.TrackStats(
+                stream_id=one.stream_id,
+                track_id=one.track_id,
+                rid=one.rid,
+                bitrate=round(one.bitrate_bps),
+                packets=one.packets_sent,
+                packets_lost=one.packets_lost,
+            )
+            for one in stats.tracks
+        ),
     )

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, assert_never
 
 from sfu.conference.turn import SendData
 from sfu.conference.values import (
+    DecisionsExplained,
     DescriptionType,
+    LayersWanted,
+    LegStats,
     LegUnusable,
     Refused,
     SendDescription,
@@ -15,7 +18,7 @@ from sfu.conference.values import (
 )
 from signalling.events import data_channel, to_device
 from signalling.focus.channel import OpenChannel
-from signalling.focus.dialect import active_speakers, metadata_of, told_at_first
+from signalling.focus.dialect import active_speakers, metadata_of, own_message, told_at_first
 from signalling.focus.endings import Ending
 from signalling.focus.leg import Admitted, Way
 from signalling.focus.refusals import ErrorCode
@@ -75,6 +78,8 @@ class Outward:
                     for leg in call.legs.values():
                         if isinstance(leg.standing, Admitted):
                             outputs += self._say(now, leg, frame)
+                case LayersWanted(transport) | DecisionsExplained(transport) | LegStats(transport):
+                    outputs += self.say(now, call.legs[transport], own_message(one))
                 case LegUnusable(transport):
                     unusable.append(call.legs[transport])
                 case Refused(transport, code, text):

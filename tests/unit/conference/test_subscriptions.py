@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from sfu.conference.ids import IdSource
+from sfu.conference.routes import Routes
 from sfu.conference.subscriptions import Subscriptions
 from sfu.conference.values import Source, Wish
 from sfu.conference.view import AnnouncedTrack, TrackIds
@@ -12,7 +13,7 @@ LIMIT = 5
 
 
 def subscriptions() -> Subscriptions:
-    return Subscriptions(TransportId(1), IdSource(), limit=LIMIT, max_height=0)
+    return Subscriptions(TransportId(1), IdSource(), Routes(), limit=LIMIT, max_height=0)
 
 
 def announced(stream_id: str, track_id: str = "T", track: int = 1, owner: int = 2) -> AnnouncedTrack:

@@ -72,8 +72,8 @@ def test_the_first_channel_is_adopted_whatever_its_label() -> None:
     stage.enter(alice)
     stage.invite(alice)
     assert alice.leg is not None
-    (sent,) = of_type(stage.give(DataChannelOpened(alice.leg, 3, "anything")), SendData)
-    assert sent.channel == 3
+    sent = of_type(stage.give(DataChannelOpened(alice.leg, 3, "anything")), SendData)
+    assert {one.channel for one in sent} == {3}
 
 
 def test_a_second_channel_is_refused_and_harms_nothing() -> None:
@@ -100,7 +100,7 @@ def test_a_leg_outlives_its_channel_and_takes_another_one() -> None:
     assert {one.leg for one in of_type(stage.pass_ms(25_000), SendData)} == {alice.leg}
     stage.give(DataReceived(bob.leg, 0, '{"type":"m.call.ping"}'))
     outputs = stage.give(DataChannelOpened(bob.leg, 1, "datachannel"))
-    assert [one.channel for one in of_type(outputs, SendData)] == [1]
+    assert {one.channel for one in of_type(outputs, SendData)} == {1}
     assert stage.told(bob)["alice-stream"].video_muted
 
 

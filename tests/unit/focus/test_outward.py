@@ -184,7 +184,7 @@ def test_a_leg_without_a_channel_is_told_nothing_on_one() -> None:
 
 def test_a_message_on_a_channel_is_a_type_and_a_content() -> None:
     stage = Stage()
-    stage.join("alice")
+    stage.join("alice", "audio")
     texts = [one.text for one in of_type(stage.outputs, SendData)]
     assert texts == ['{"type":"m.call.sdp_stream_metadata_changed","content":{"sdp_stream_metadata":{}}}']
     assert parse_message(texts[0]) == MetadataChanged(())

@@ -1,0 +1,181 @@
+"""What a subscriber was told of its wishes, and what has changed since."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from sfu.allocation.decision import Cause
+from sfu.allocation.wanted import encoding_size
+from sfu.conference.sentences import Facts, sentence
+from sfu.conference.values import Explanation, Reason, Sent
+from sfu.plane import ALL_TEMPORAL, PAUSED
+from sfu.units import NO_RID, Instant, Kind, after_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sfu.conference.outcomes import Outcome
+    from sfu.conference.subscriptions import Subscription
+    from sfu.conference.turn import SetDemand
+    from sfu.conference.view import AnnouncedTrack, TrackIds
+    from sfu.units import Rid
+
+TELL_GAP_MS: Final = 250
+"""Between two times that a leg is told. Lower: each step of a switch is told. Higher: reasons come late."""
+
+MAX_TOLD: Final = 32
+"""Wishes explained at a time; the others come the next time. Lower: a change of a large layout is told over
+seconds. Higher: one message takes the channel from more urgent ones."""
+
+_REASONS: Final = {
+    Cause.SIZE: Reason.SIZE,
+    Cause.LAYER_NOT_SENT: Reason.LAYER_NOT_SENT,
+    Cause.CEILING: Reason.CEILING,
+    Cause.BUDGET: Reason.BUDGET,
+    Cause.CODEC: Reason.CODEC,
+    Cause.PAUSED: Reason.PAUSED,
+}
+
+
+class Explanations:
+    """Of one leg: only what has changed is looked at, and only what looks different is told."""
+
+    def __init__(self) -> None:
+        self._touched: dict[TrackIds, None] = {}
+        """In order, oldest first."""
+        self._told: dict[TrackIds, Explanation] = {}
+        self._look_at = Instant(0)
+
+    def touch(self, ids: TrackIds) -> None:
+        """Something has happened to a wish."""
+        self._touched[ids] = None
+
+    def forget(self, ids: TrackIds) -> None:
+        """A wish was taken back."""
+        self._touched.pop(ids, None)
+        self._told.pop(ids, None)
+
+    def begin_anew(self, wished: Iterable[TrackIds]) -> None:
+        """The client knows nothing of what was told."""
+        self._told = {}
+        self._touched = dict.fromkeys(wished)
+
+    @property
+    def due_at(self) -> Instant | None:
+        """When there is something to look at; None: nothing has happened."""
+        return self._look_at if self._touched else None
+
+    def take(self, now: Instant, limit: int) -> list[TrackIds]:
+        """The wishes to look at now, at most `limit` and `MAX_TOLD`; those beyond are due later."""
+        taken = list(islice(self._touched, min(limit, MAX_TOLD)))
+        for ids in taken:
+            del self._touched[ids]
+        self._look_at = after_ms(now, TELL_GAP_MS)
+        return taken
+
+    def news(self, explanations: Iterable[Explanation]) -> tuple[Explanation, ...]:
+        """Of the wishes that were taken, those to tell of: they look different from what was told last."""
+        news = []
+        for one in explanations:
+            ids = one.wish.stream_id, one.wish.track_id
+            if one.reason is Reason.SWITCHED_OFF:
+                # Nothing but time may tell that it won't come.
+                self._touched[ids] = None
+            if not _says_the_same(self._told.get(ids), one):
+                self._told[ids] = one
+                news.append(one)
+        return tuple(news)
+
+
+def explain(
+    subscription: Subscription, outcome: Outcome | None, rids: tuple[Rid, ...], *, is_expected: bool
+) -> Explanation:
+    """Why a wish is fulfilled the way it is.
+
+    Args:
+        subscription: the wish and what has become of it.
+        outcome: what was decided about its route.
+        rids: of the track's encodings, lowest first.
+        is_expected: the encoding that would fit was switched off, and has just been asked for.
+    """
+    wish, forwarding = subscription.wish, subscription.forwarding
+    if forwarding is None:
+        facts = Facts(Kind.VIDEO, Reason.NOT_PUBLISHED)
+    elif forwarding.refusal is not None:
+        facts = Facts(forwarding.announced.kind, Reason(forwarding.refusal))
+    elif forwarding.demand is None or outcome is None:
+        facts = Facts(forwarding.announced.kind, Reason.NEGOTIATING)
+    else:
+        tile = wish.width, wish.height
+        facts = _decided(
+            tile, forwarding.announced, forwarding.demand, outcome, rids, is_expected=is_expected
+        )
+    return Explanation(wish, facts.sent, facts.reason, sentence(facts))
+
+
+def _decided(
+    tile: tuple[int, int],
+    announced: AnnouncedTrack,
+    demand: SetDemand,
+    outcome: Outcome,
+    rids: tuple[Rid, ...],
+    *,
+    is_expected: bool,
+) -> Facts:
+    current = PAUSED if outcome.chosen == PAUSED else outcome.current
+    is_waiting = current != outcome.chosen
+    sent = None
+    if current != PAUSED:
+        width, height = _size(current, demand)
+        sent = Sent(
+            rid=rids[current] if current < len(rids) else NO_RID,
+            temporal=None if outcome.temporal == ALL_TEMPORAL else outcome.temporal,
+            width=width,
+            height=height,
+            rate_bps=0.0 if is_waiting else outcome.rate_bps,
+        )
+    return Facts(
+        announced.kind,
+        _reason(announced, outcome, is_waiting=is_waiting, is_expected=is_expected),
+        tile=tile,
+        sent=sent,
+        fitting=_size(outcome.wanted if outcome.cause == Cause.CEILING else outcome.allowed, demand),
+        next=_size(outcome.chosen, demand),
+        is_largest=outcome.wanted == demand.encodings - 1,
+        ceiling=demand.max_height,
+        budget_bps=outcome.budget_bps,
+        next_rate_bps=outcome.next_rate_bps,
+    )
+
+
+def _size(encoding: int, demand: SetDemand) -> tuple[int, int]:
+    is_picture = demand.kind is Kind.VIDEO and 0 <= encoding < demand.encodings
+    return encoding_size(encoding, demand) if is_picture else (0, 0)
+
+
+def _reason(announced: AnnouncedTrack, outcome: Outcome, *, is_waiting: bool, is_expected: bool) -> Reason:
+    if announced.kind is Kind.AUDIO:
+        # Its silence is no pause: only the publisher can say that it is muted.
+        return Reason.MUTED if announced.audio_muted else Reason.WAITING if is_waiting else Reason.SIZE
+    if outcome.cause == Cause.PAUSED and announced.video_muted:
+        return Reason.MUTED
+    if is_waiting:
+        return Reason.WAITING
+    if outcome.cause == Cause.LAYER_NOT_SENT and is_expected:
+        return Reason.SWITCHED_OFF
+    return _REASONS[Cause(outcome.cause)]
+
+
+def _says_the_same(told: Explanation | None, one: Explanation) -> bool:
+    """Whether nothing has changed but rates, which waver."""
+    return (
+        told is not None
+        and told.reason is one.reason
+        and told.wish == one.wish
+        and _layer(told.sent) == _layer(one.sent)
+    )
+
+
+def _layer(sent: Sent | None) -> tuple[Rid, int | None, int, int] | None:
+    return None if sent is None else (sent.rid, sent.temporal, sent.width, sent.height)

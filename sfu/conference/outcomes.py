@@ -1,0 +1,131 @@
+"""What has come of every route in one tick, laid out so that a call finds its own, and changes, at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfu.plane import PAUSED
+
+if TYPE_CHECKING:
+    from sfu.plane import StructArray
+
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+RouteArray = NDArray[np.uint32]
+
+NO_MARK: Final = -1
+"""Of a route that nothing was decided about yet."""
+
+_FIELDS: Final = (("wanted_encoding", 3), ("allowed_encoding", 3), ("chosen_encoding", 3), ("cause", 4))
+"""Of decisions: what makes them different ones, with the bits that each takes."""
+_TEMPORAL_BITS: Final = 4
+_SHOWN: Final = (
+    "wanted_encoding",
+    "allowed_encoding",
+    "chosen_encoding",
+    "cause",
+    "rate_bps",
+    "next_rate_bps",
+    "budget_bps",
+)
+"""Columns of decisions, as they stand in an `Outcome`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The decision about one route, and what flows on it. Encodings are indices, `PAUSED`: none."""
+
+    current: int
+    temporal: int
+    wanted: int
+    allowed: int
+    chosen: int
+    cause: int
+    """A `Cause`."""
+    rate_bps: float
+    """Of the chosen encoding."""
+    next_rate_bps: float
+    budget_bps: float
+
+
+class Outcomes:
+    """Decisions joined with counters, by route, and sorted once for all calls."""
+
+    def __init__(self, decisions: StructArray, routes: StructArray) -> None:
+        """Sort both.
+
+        Args:
+            decisions: (n,) of `DECISION_DTYPE`.
+            routes: (m,) of `ROUTE_DTYPE`.
+        """
+        self._decisions = decisions
+        self._routes = routes
+        self._order = np.argsort(decisions["route"])
+        self._decided = decisions["route"][self._order]
+        self._counted_order = np.argsort(routes["route"])
+        self._counted = routes["route"][self._counted_order]
+        at, is_counted = self._find_counters(decisions["route"])
+        self._current = np.full(len(decisions), PAUSED, np.int64)
+        self._current[is_counted] = routes["encoding"][at[is_counted]]
+        self._temporal = np.zeros(len(decisions), np.int64)
+        self._temporal[is_counted] = routes["temporal"][at[is_counted]]
+        marks = (self._current + 1) << _TEMPORAL_BITS | self._temporal
+        for name, bits in _FIELDS:
+            marks = marks << bits | (decisions[name].astype(np.int64) + 1)
+        self._marks = marks
+
+    def find(self, routes: RouteArray) -> tuple[IntArray, IntArray]:
+        """Where each route's decision stands, and its mark: equal as long as nothing else was decided.
+
+        A measured rate is no part of it. `NO_MARK`, and any place, where nothing was decided.
+        """
+        at, found = find(self._decided, routes)
+        if not len(self._decided):
+            return at, np.full(len(routes), NO_MARK, np.int64)
+        at = self._order[at]
+        return at, np.where(found, self._marks[at], NO_MARK)
+
+    def decisions_at(self, at: IntArray, name: str) -> NDArray[Any]:
+        """(len(at),) one column of `DECISION_DTYPE`."""
+        return self._decisions[name][at]
+
+    def outcomes(self, routes: RouteArray) -> list[Outcome | None]:
+        """The decision about each route, and what flows on it; None: nothing was decided."""
+        at, marks = self.find(routes)
+        found = marks != NO_MARK
+        at = at[found]
+        rows = self._decisions[at]
+        columns = (rows[name].tolist() for name in _SHOWN)
+        decided = (
+            Outcome(current, temporal, *row)
+            for current, temporal, row in zip(
+                self._current[at].tolist(),
+                self._temporal[at].tolist(),
+                zip(*columns, strict=True),
+                strict=True,
+            )
+        )
+        return [next(decided) if is_found else None for is_found in found.tolist()]
+
+    def counters_of(self, routes: RouteArray) -> tuple[StructArray, BoolArray]:
+        """(len(routes),) of `ROUTE_DTYPE`, and whether each is there; zeros where not."""
+        rows = np.zeros(len(routes), self._routes.dtype)
+        at, found = self._find_counters(routes)
+        rows[found] = self._routes[at[found]]
+        return rows, found
+
+    def _find_counters(self, routes: RouteArray) -> tuple[IntArray, BoolArray]:
+        at, found = find(self._counted, routes)
+        return (self._counted_order[at] if len(self._counted) else at), found
+
+
+def find(haystack: RouteArray, needles: RouteArray) -> tuple[IntArray, BoolArray]:
+    """Where each needle stands in sorted numbers, and whether it does; any place where not."""
+    if not len(haystack):
+        return np.zeros(len(needles), np.int64), np.zeros(len(needles), np.bool_)
+    at = np.minimum(np.searchsorted(haystack, needles), len(haystack) - 1)
+    return at, haystack[at] == needles

@@ -1,0 +1,83 @@
+"""The routes of one call by number: whose wish each fulfils, and what was decided about it last."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sfu.allocation.decision import Cause
+from sfu.conference.outcomes import NO_MARK, find
+
+if TYPE_CHECKING:
+    from sfu.conference.outcomes import IntArray, Outcomes, RouteArray
+    from sfu.conference.view import TrackIds
+    from sfu.units import RouteId, TrackHandle, TransportId
+
+WishKey = tuple["TransportId", "TrackIds"]
+"""A subscriber and the announced ids of what it wished for."""
+
+
+class Routes:
+    """Every tick looks at all of them, so that is done in arrays; people's changes touch one at a time."""
+
+    def __init__(self) -> None:
+        self._wishes: dict[RouteId, WishKey] = {}
+        self._is_stale = False
+        self._numbers: RouteArray = np.zeros(0, np.uint32)
+        self._marks: IntArray = np.zeros(0, np.int64)
+        self._at: IntArray = np.zeros(0, np.int64)
+        self._outcomes: Outcomes | None = None
+
+    def set(self, route: RouteId, leg: TransportId, ids: TrackIds) -> None:
+        """A route begins."""
+        self._wishes[route] = leg, ids
+        self._is_stale = True
+
+    def drop(self, route: RouteId) -> None:
+        """A route ends."""
+        del self._wishes[route]
+        self._is_stale = True
+
+    def report(self, outcomes: Outcomes) -> list[WishKey] | None:
+        """Take up a tick's decisions.
+
+        Returns:
+            The wishes about which something else was decided than before; None where all is as it was, and no
+            route came or went.
+        """
+        was_stale, self._is_stale = self._is_stale, False
+        if was_stale:
+            self._renew()
+        self._outcomes = outcomes
+        self._at, marks = outcomes.find(self._numbers)
+        changed = np.flatnonzero(marks != self._marks)
+        self._marks = marks
+        if not len(changed):
+            return [] if was_stale else None
+        return [self._wishes[number] for number in self._numbers[changed].tolist()]
+
+    def wanted_layers(self) -> dict[TrackHandle, int]:
+        """Which encodings anybody wants of each track now, as bits.
+
+        Wanted is what a size and the operator's ceiling ask for, whether it flows or not. Where a link
+        carries less, each lower one is a step that may fit.
+        """
+        decided = self._marks != NO_MARK
+        if self._outcomes is None or not decided.any():
+            return {}
+        at = self._at[decided]
+        highest = np.int64(1) << self._outcomes.decisions_at(at, "allowed_encoding").astype(np.int64)
+        is_short = self._outcomes.decisions_at(at, "cause") == Cause.BUDGET
+        bits = np.where(is_short, 2 * highest - 1, highest)
+        tracks, track = np.unique(self._outcomes.decisions_at(at, "track"), return_inverse=True)
+        wanted = np.zeros(len(tracks), np.int64)
+        np.bitwise_or.at(wanted, track, bits)
+        return dict(zip(tracks.tolist(), wanted.tolist(), strict=True))
+
+    def _renew(self) -> None:
+        numbers = np.sort(np.fromiter(self._wishes, np.uint32, len(self._wishes)))
+        at, found = find(self._numbers, numbers)
+        marks = np.full(len(numbers), NO_MARK, np.int64)
+        marks[found] = self._marks[at[found]]
+        self._numbers, self._marks = numbers, marks

@@ -1,0 +1,135 @@
+"""Why somebody gets what they get, in one sentence with the numbers in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sfu.conference.values import Reason
+from sfu.units import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sfu.conference.values import Sent
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a sentence may name. Sizes are width and height; 0, 0 is none."""
+
+    kind: Kind
+    reason: Reason
+    tile: Size = (0, 0)
+    """As it was asked for."""
+    sent: Sent | None = None
+    fitting: Size = (0, 0)
+    """Of the encoding that would be given, were it not for the reason."""
+    next: Size = (0, 0)
+    """Of the encoding that was chosen and has not begun yet."""
+    is_largest: bool = False
+    """Nothing larger than the fitting encoding is published."""
+    ceiling: int = 0
+    """The operator's, in lines."""
+    budget_bps: float = 0.0
+    next_rate_bps: float = 0.0
+    """What the next larger layer takes; 0: not known."""
+
+
+def sentence(facts: Facts) -> str:
+    """One sentence, or two where one would not do."""
+    return _SENTENCES[facts.reason](facts)
+
+
+def _fits(facts: Facts) -> str:
+    if facts.kind is Kind.AUDIO:
+        return "You get the sound."
+    if facts.tile == (0, 0):
+        return f"{_got(facts)}, the smallest layer: you asked for no size."
+    tile = f"{_got(facts)}: your tile is {_pixels(facts.tile)} pixels"
+    return f"{tile}, and the sender has nothing larger." if _is_stretched(facts) else f"{tile}."
+
+
+def _budget(facts: Facts) -> str:
+    carries = f"{_instead(facts)}: your connection carries {_rate(facts.budget_bps)} for everything"
+    if not facts.next_rate_bps:
+        return f"{carries}."
+    return f"{carries}, and the next larger layer takes {_rate(facts.next_rate_bps)}."
+
+
+def _waiting(facts: Facts) -> str:
+    if facts.kind is Kind.AUDIO:
+        return "You get nothing yet: the sound begins with its next packet."
+    if facts.sent is None:
+        return f"You get nothing yet: {_pixels(facts.next)} begins with its next key frame."
+    return f"{_got(facts)} until {_pixels(facts.next)} begins with its next key frame."
+
+
+def _got(facts: Facts) -> str:
+    if facts.sent is None:
+        return "You get nothing"
+    if facts.kind is Kind.AUDIO:
+        return "You get the sound"
+    return f"You get {_pixels((facts.sent.width, facts.sent.height))}"
+
+
+def _instead(facts: Facts) -> str:
+    return f"{_got(facts)} instead of {_pixels(facts.fitting)}"
+
+
+def _other(facts: Facts) -> str:
+    """How the fitting layer compares with what is sent."""
+    return "smaller" if facts.sent is not None and facts.sent.height > facts.fitting[1] else "larger"
+
+
+def _is_stretched(facts: Facts) -> bool:
+    sent = facts.sent
+    return (
+        facts.is_largest and sent is not None and (sent.width < facts.tile[0] and sent.height < facts.tile[1])
+    )
+
+
+def _thing(facts: Facts) -> str:
+    return "sound" if facts.kind is Kind.AUDIO else "picture"
+
+
+def _noticed(facts: Facts) -> str:
+    return "You hear nothing" if facts.kind is Kind.AUDIO else "You see nothing"
+
+
+def _pixels(size: Size) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def _rate(rate_bps: float) -> str:
+    return f"{rate_bps / 1_000:,.0f} kbit/s"
+
+
+_SENTENCES: Final[dict[Reason, Callable[[Facts], str]]] = {
+    Reason.SIZE: _fits,
+    Reason.LAYER_NOT_SENT: lambda facts: (
+        f"{_instead(facts)}: the sender does not send the {_other(facts)} layer now."
+    ),
+    Reason.SWITCHED_OFF: lambda facts: (
+        f"{_instead(facts)}: nobody wanted the {_other(facts)} layer,"
+        " so the sender had it switched off; it has just been asked for."
+    ),
+    Reason.CEILING: lambda facts: (
+        f"{_instead(facts)}: this server gives at most {facts.ceiling} lines to anybody."
+    ),
+    Reason.BUDGET: _budget,
+    Reason.WAITING: _waiting,
+    Reason.PAUSED: lambda facts: f"You get nothing: the sender sends no {_thing(facts)} now.",
+    Reason.MUTED: lambda facts: f"{_noticed(facts)}: the sender has muted its {_thing(facts)}.",
+    Reason.CODEC: lambda facts: f"You get nothing: your client has no decoder for this {_thing(facts)}.",
+    Reason.REFUSED: lambda facts: (
+        f"You get nothing: your client refused the section for this {_thing(facts)}."
+    ),
+    Reason.FULL: lambda _: "You get nothing: your connection has no section left for it.",
+    Reason.NEGOTIATING: lambda _: (
+        "You get nothing yet: your client has not answered the offer that brings it."
+    ),
+    Reason.NOT_PUBLISHED: lambda _: "You get nothing: nobody publishes a track under these ids.",
+}

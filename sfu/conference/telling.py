@@ -1,0 +1,151 @@
+"""What a tick gives to tell: wanted layers to publishers, reasons and figures to subscribers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from sfu.conference.explanations import explain
+from sfu.conference.leg_stats import MAX_PER_TICK, leg_stats
+from sfu.conference.routes import Routes
+from sfu.conference.sender_layers import EveryLayer, SenderLayers, WantedLayers
+from sfu.conference.values import DecisionsExplained, LayersWanted, LegStats, TrackLayers
+from sfu.units import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sfu.conference.leg import Leg
+    from sfu.conference.subscriptions import Subscription
+    from sfu.conference.turn import MediaReport
+    from sfu.conference.values import Explanation
+    from sfu.plane import SetTrack
+    from sfu.units import Instant, Rid, TrackHandle, TransportId
+
+MAX_EXPLAINED: Final = 200
+"""Wishes of one call that are looked at in one tick; the others in the next ones. Lower: in a large call that
+changes its layout, people read later why. Higher: that tick takes longer, and the next ones come late."""
+
+Told = LayersWanted | DecisionsExplained | LegStats
+
+
+class Telling:
+    """Of one call. A tick in which nothing has changed costs a comparison of arrays."""
+
+    def __init__(self, *, sender_layers: bool) -> None:
+        self.routes = Routes()
+        self._layers: SenderLayers = WantedLayers() if sender_layers else EveryLayer()
+        self._rids: dict[TrackHandle, tuple[Rid, ...]] = {}
+        self._owners: dict[TrackHandle, TransportId] = {}
+        self._publishers: set[TransportId] = set()
+        """Who is to be told of other layers."""
+
+    def set_track(self, now: Instant, track: SetTrack) -> None:
+        """A track is received, or received in other encodings."""
+        self._owners[track.track] = track.transport
+        self._rids[track.track] = tuple(encoding.rid for encoding in track.encodings)
+        if track.kind is Kind.VIDEO and self._layers.set(now, track.track, len(track.encodings)):
+            self._publishers.add(track.transport)
+
+    def drop_track(self, track: TrackHandle) -> None:
+        """A track is received no more."""
+        del self._owners[track], self._rids[track]
+        self._layers.drop(track)
+
+    def channel_ready(self, member: Leg) -> list[Told]:
+        """A client that can be told things begins to know nothing."""
+        member.subscriptions.explanations.begin_anew(member.subscriptions.wished)
+        return self._layers_of(member)
+
+    def report(
+        self, now: Instant, reports: Sequence[MediaReport], legs: Mapping[TransportId, Leg]
+    ) -> list[Told]:
+        """Take a tick's counters and decisions; return what to tell.
+
+        Args:
+            now: of the tick.
+            reports: the newest one last, before it one of a second or two ago.
+            legs: everybody in the call.
+        """
+        newest = reports[-1]
+        changed = self.routes.report(newest.outcomes)
+        self._follow_demand(now, is_changed=changed is not None)
+        for leg, ids in changed or ():
+            legs[leg].subscriptions.explanations.touch(ids)
+        publishers, self._publishers = self._publishers, set()
+        told: list[Told] = []
+        for leg in publishers & legs.keys():
+            if legs[leg].channel_is_ready:
+                told += self._layers_of(legs[leg])
+        return [*told, *self._reasons(now, newest, legs), *self._figures(now, reports, legs)]
+
+    def _follow_demand(self, now: Instant, *, is_changed: bool) -> None:
+        due_at = self._layers.next_timeout()
+        if is_changed or (due_at is not None and now >= due_at):
+            for track in self._layers.want(now, self.routes.wanted_layers()):
+                self._publishers.add(self._owners[track])
+
+    def _layers_of(self, member: Leg) -> list[Told]:
+        tracks = tuple(
+            TrackLayers(
+                one.section.stream_id if one.stream is None else one.stream.stream_id,
+                one.section.track_id,
+                tuple(one.section.encodings[index].rid for index in active),
+            )
+            for one in member.publications
+            if (active := self._layers.active(one.track)) is not None
+        )
+        return [LayersWanted(member.transport, tracks)] if tracks else []
+
+    def _figures(
+        self, now: Instant, reports: Sequence[MediaReport], legs: Mapping[TransportId, Leg]
+    ) -> list[Told]:
+        due = [
+            (member.stats.due_at, leg)
+            for leg, member in legs.items()
+            if member.stats is not None and now >= member.stats.due_at
+        ]
+        told: list[Told] = []
+        for _, leg in sorted(due)[:MAX_PER_TICK]:
+            member = legs[leg]
+            assert member.stats is not None  # noqa: S101  # it was due
+            member.stats.told(now)
+            told.append(leg_stats(leg, member.subscriptions, self._rids, reports[-1], reports[0]))
+        return told
+
+    def _reasons(self, now: Instant, newest: MediaReport, legs: Mapping[TransportId, Leg]) -> list[Told]:
+        """Explain to those who have waited longest, until it is enough for one tick."""
+        due = [
+            (due_at, leg)
+            for leg, member in legs.items()
+            if (due_at := member.subscriptions.explanations.due_at) is not None
+            and now >= due_at
+            and member.channel_is_ready
+        ]
+        told: list[Told] = []
+        left = MAX_EXPLAINED
+        for _, leg in sorted(due):
+            if not left:
+                break
+            subscriptions = legs[leg].subscriptions
+            taken = subscriptions.explanations.take(now, left)
+            left -= len(taken)
+            wished = [one for ids in taken if (one := subscriptions.get(ids)) is not None]
+            news = subscriptions.explanations.news(self._explained(now, newest, wished))
+            if news:
+                told.append(DecisionsExplained(leg, news))
+        return told
+
+    def _explained(
+        self, now: Instant, newest: MediaReport, wished: list[Subscription]
+    ) -> Iterator[Explanation]:
+        routes = [0 if (route := one.route) is None else route for one in wished]
+        outcomes = newest.outcomes.outcomes(np.array(routes, np.uint32))
+        for one, outcome in zip(wished, outcomes, strict=True):
+            if one.forwarding is None:
+                yield explain(one, None, (), is_expected=False)
+                continue
+            track = one.forwarding.announced.track
+            is_expected = outcome is not None and self._layers.is_expected(now, track, outcome.allowed)
+            yield explain(one, outcome, self._rids.get(track, ()), is_expected=is_expected)

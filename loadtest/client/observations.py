@@ -104,6 +104,8 @@ class Observations:
     """Codes of `org.matrix_focus.error`."""
     violations: list[str] = field(default_factory=list)
     """Rules of the protocol that the focus broke."""
+    calls_declined: int = 0
+    """By other members, who know no focus and called this device."""
     pings: int = 0
     offers_answered: int = 0
     legs: int = 0

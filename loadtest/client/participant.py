@@ -24,7 +24,7 @@ from loadtest.client.transport import TransportFailedError
 from loadtest.media.audio import FRAME_MS
 from sfu.errors import ParseError
 from sfu.units import NS_PER_S, Instant, Kind
-from signalling.events.to_device import parse_to_device
+from signalling.events.to_device import Envelope, Invite, Reject, parse_to_device
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,6 +37,9 @@ MEMBER_REFRESH_S: Final = 45 * 60.0
 """The member event says one hour; rewritten this often (protocol: section 2.2)."""
 MAX_REDIALS: Final = 3
 """Dials in a row without a connection, before a participant falls silent (protocol: section 6.5)."""
+
+FOCUS_ONLY: Final = "focus_only"
+"""Why calls of other members are declined."""
 
 
 class JoinFailedError(Exception):
@@ -345,6 +348,27 @@ class Participant:
             leg = self._leg
             if message is not None and leg is not None and message.envelope.call_id == leg.call_id:
                 await leg.take(message)
+            elif isinstance(message, Invite):
+                await self._decline(event.sender, message.envelope)
+
+    async def _decline(self, sender: str, dialled: Envelope) -> None:
+        """Tell a client that knows no focus, and calls every member, not to wait (protocol: section 3.4)."""
+        if (dialled.conf_id, dialled.dest_session_id) != (self._conf_id, self.session_id):
+            return
+        self.observations.calls_declined += 1
+        envelope = Envelope(
+            call_id=dialled.call_id,
+            party_id=self.party.device_id,
+            conf_id=dialled.conf_id,
+            device_id=self.party.device_id,
+            sender_session_id=self.session_id,
+            dest_session_id=dialled.sender_session_id,
+            seq=0,
+        )
+        content = Reject(envelope, FOCUS_ONLY).content()
+        # Nothing is lost with it: that client gives up by itself after a minute.
+        with contextlib.suppress(MatrixRefusedError, aiohttp.ClientError):
+            await self._client.send_to_device(Reject.type, sender, dialled.device_id, content)
 
     async def _play(self) -> None:
         """One step of media every 20 ms, and the member event every 45 minutes."""

@@ -20,7 +20,7 @@ from signalling.web.paths import TRACE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from signalling.trace.lines import Recording
+    from signalling.trace.lines import Header, Line, Recording
 
 EXIT_FAILED: Final = 1
 EXIT_DIFFERENT: Final = 3
@@ -37,11 +37,13 @@ app = typer.Typer(help="Record one leg's signalling; read it, and let it happen 
 
 
 @app.command()
-def record(  # noqa: PLR0913  # options of a command
+def record(
     output: Annotated[Path, typer.Option("-o", "--output", help="Where to write; - is standard output.")],
     user: Annotated[str | None, typer.Option("--user", help="Whose leg, such as @alice:example.org.")] = None,
     device: Annotated[str | None, typer.Option("--device", help="Of which device; any if left out.")] = None,
-    call: Annotated[str | None, typer.Option("--call", help="In which call (conf_id); any if left out.")] = None,
+    call: Annotated[
+        str | None, typer.Option("--call", help="In which call (conf_id); any if left out.")
+    ] = None,
     everybody: Annotated[
         bool, typer.Option("--everybody", help="All signalling, of everybody; it can't be replayed.")
     ] = False,
@@ -50,8 +52,8 @@ def record(  # noqa: PLR0913  # options of a command
 ) -> None:
     """Record what is said to a leg and by it, until it is gone, or Ctrl-C.
 
-    It may begin before there is a leg. No media is recorded; users, rooms, keys and addresses have other names in
-    the file.
+    It may begin before there is a leg. No media is recorded; users, rooms, keys and addresses have other
+    names in the file.
     """
     if (user is None) is not everybody:
         _fail("either --user or --everybody")
@@ -90,8 +92,8 @@ def replay(
 ) -> None:
     """Let a recording happen to the focus of this version, and print what is different.
 
-    Ends with status 3 where something is. What media decides (who speaks, which layer, statistics) is not in a
-    recording, and not compared.
+    Ends with status 3 where something is. What media decides (who speaks, which layer, statistics) is not in
+    a recording, and not compared.
     """
     # It brings the whole engine, which the other commands need not wait for.
     from signalling.trace.replay import Replay, differences  # noqa: PLC0415
@@ -103,7 +105,9 @@ def replay(
     except ParseError as error:
         _fail(f"{recording}: {error}")
     if output is not None:
-        text = "".join(f"{written(one)}\n" for one in (again.header, *again.lines, End(again.end or "replayed")))
+        ended = End(again.end or "replayed")
+        parts: list[Header | Line | End] = [again.header, *again.lines, ended]
+        text = "".join(f"{written(one)}\n" for one in parts)
         output.write_text(text, encoding="utf-8")
     different = list(differences(read, again))
     typer.echo(as_text(read.lines), nl=False)
@@ -146,7 +150,9 @@ def _copy(url: str, file: IO[str]) -> str:
         file.write(f"{written(End(end))}\n")
     except urllib.error.HTTPError as error:
         with error:
-            raise TransportError(f"the focus refuses: {error.read(1_000).decode(errors='replace')}") from error
+            raise TransportError(
+                f"the focus refuses: {error.read(1_000).decode(errors='replace')}"
+            ) from error
     except urllib.error.URLError as error:
         raise TransportError(f"no focus answers ({error.reason})") from error
     except (OSError, http.client.HTTPException, ValueError):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sfu.units import TransportId
     from signalling.events.room_state import Call, MemberDevice
     from signalling.focus.calls import Calls
-    from signalling.focus.leg import LegKey
+    from signalling.focus.leg import CallKey, LegKey
     from signalling.focus.rooms import Rooms
 
 
@@ -47,6 +47,11 @@ class Surroundings:
     def legs(self) -> Iterator[tuple[TransportId, LegKey]]:
         """Every leg, oldest first."""
         return ((leg.transport, leg.key) for leg in self._calls.legs)
+
+    def call_of(self, transport: TransportId) -> CallKey | None:
+        """The call that a leg is in; None where it is gone."""
+        leg = self._calls.leg(transport)
+        return None if leg is None else leg.key.call
 
     def others(self, transport: TransportId) -> tuple[Other, ...]:
         """The other members of a leg's call of whom something flows; nobody where the leg is gone."""

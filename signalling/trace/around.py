@@ -87,10 +87,12 @@ class Around:
             return
         for leg in sorted(legs):
             others = tuple(one for one in self._surroundings.others(leg) if not self._is_subject(one))
-            if self._others.get(leg, ()) != others:
+            call = self._surroundings.call_of(leg)
+            if call is not None and self._others.get(leg, ()) != others:
                 self._others[leg] = others
                 content = self._redactor.redact({"members": [_member(one) for one in others]})
-                yield Direction.BESIDE, Via.CALL, OTHERS, content, {"leg": leg}
+                facts = {"leg": leg, "room_id": call.room_id, "conf_id": call.conf_id}
+                yield Direction.BESIDE, Via.CALL, OTHERS, content, facts
 
     # --- within -------------------------------------------------------------------------------------------
 

@@ -138,6 +138,8 @@ class Recorder:
             if isinstance(output, SetTrack) and output.transport in legs:
                 self._tracks[output.track] = output.transport, output.mid
         entries = [
+            # Somebody who joins is told of the others in the same turn.
+            *self._around.others(self._legs - before),
             *self._given(legs, given, _refusals(outputs)),
             *(entry for output in outputs for entry in self._output(legs, output, outputs)),
             *self._around.others(self._legs),

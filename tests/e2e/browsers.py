@@ -1,4 +1,4 @@
-"""Real Chromium with the bare page (`page/`), as a participant in calls."""
+"""Real Chromium with the reference client on a bare page (`page/`), as a participant in calls."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 from playwright.async_api import async_playwright
 
+import signalling.web
 from loadtest.client.scene import AUDIO, VIDEO, Party
 from tests.e2e.watching import FRAMES, PATIENCE_S, until_told
 from tests.support.homeserver import join
@@ -20,9 +21,12 @@ if TYPE_CHECKING:
 
     from playwright.async_api import Browser, Page
 
+    from loadtest.homeserver.users import User
     from tests.e2e.venue import Call
 
 PAGE: Final = Path(__file__).with_name("page")
+STATIC: Final = Path(signalling.web.__file__).with_name("static")
+"""What the focus serves: the reference client is in it."""
 FLAGS: Final = (
     *CHROMIUM_FLAGS,
     # Three encodings of a picture as small as ours.
@@ -38,6 +42,8 @@ JOIN_PATIENCE_S: Final = 40.0
 class Tab:
     """One page that takes part in a call.
 
+    In its scripts `person` is the test's own part (`page/person.js`), `client` the reference client, `matrix` its port.
+
     Args:
         page: loaded.
         party: as whom.
@@ -45,30 +51,34 @@ class Tab:
 
     def __init__(self, page: Page, party: Party) -> None:
         self.party = party
-        self._page = page
+        self.page = page
 
-    async def join(self) -> None:
-        """Enter the call, and wait for the data channel."""
-        await self.do("client.join()")
-        await until_told(
-            lambda: self.do('client.channel.readyState === "open"'),
-            f"{self.party.user_id} is connected",
-            JOIN_PATIENCE_S,
-        )
+    async def join(self, options: str = "{}") -> None:
+        """Enter the call: the data channel is open. `options` is a script's object, for `FocusClient.join`."""
+        await self.do(f"person.join({options})")
 
     async def do(self, script: str) -> Any:  # noqa: ANN401  # JSON
         """The value of a script, promises awaited."""
-        return await self._page.evaluate(f"(async () => {script})()")
+        return await self.page.evaluate(f"(async () => {script})()")
+
+    async def until(self, script: str, what: str, patience_s: float = PATIENCE_S) -> None:
+        """Wait until a script's value is true."""
+        await until_told(lambda: self.do(script), f"{self.party.user_id}: {what}", patience_s)
+
+    async def is_connected(self, *, in_another_leg_than: str = "") -> None:
+        """Wait until the client says that it is connected."""
+        script = f"client.phase === 'connected' && client.callId !== {json.dumps(in_another_leg_than)}"
+        await self.until(script, "is connected", JOIN_PATIENCE_S)
 
     async def received(self, owner: Party, kind: str, purpose: str = "m.usermedia") -> dict[str, Any]:
         """The statistics of somebody's track; empty while there are none."""
-        rows = await self.do("client.received()")
+        rows = await self.do("person.received()")
         wanted = (owner.user_id, kind, purpose)
         return next((row for row in rows if (row["owner"], row["kind"], row["purpose"]) == wanted), {})
 
     async def sent(self) -> dict[str, dict[str, Any]]:
         """The statistics of the camera's encodings by rid."""
-        return {row["rid"]: row for row in await self.do("client.sent()") if row["kind"] == "video"}
+        return {row["rid"]: row for row in await self.do("person.sent()") if row["kind"] == "video"}
 
     async def hears(self, owner: Party) -> None:
         """Wait until somebody's sound comes, and is sound."""
@@ -98,16 +108,16 @@ class Tab:
         await until_told(has_changed, f"{self.party.user_id} shows {height} lines of {owner.user_id}")
 
     async def streams(self) -> list[dict[str, Any]]:
-        """The newest metadata of the focus."""
-        return list((await self.do("client.metadata")).values())
+        """What the focus has told of the others' streams."""
+        return list(await self.do("person.streams()"))
 
     async def owners(self) -> set[str]:
-        """Who is there, by the newest metadata."""
+        """Who has something to show or to say."""
         return {stream["user_id"] for stream in await self.streams()}
 
     async def errors(self) -> list[str]:
         """What went wrong in the page."""
-        return list(await self.do("client.errors"))
+        return list(await self.do("person.errors"))
 
 
 class Chromium:
@@ -121,32 +131,49 @@ class Chromium:
     async def tabs(self, call: Call, *names: str) -> AsyncIterator[list[Tab]]:
         """New users, each in a tab of its own, who are ready to join; at the end nothing has gone wrong."""
         async with contextlib.AsyncExitStack() as stack:
-            tabs = [await self._open(stack, call, name) for name in names]
+            tabs = [await stack.enter_async_context(self.tab(call, name)) for name in names]
             yield tabs
             for tab in tabs:
                 assert await tab.errors() == []
 
-    async def _open(self, stack: contextlib.AsyncExitStack, call: Call, name: str) -> Tab:
-        user = await call.venue.user(name)
+    @contextlib.asynccontextmanager
+    async def tab(self, call: Call, who: str | User, **room: Any) -> AsyncIterator[Tab]:  # noqa: ANN401  # options of FocusClient
+        """Somebody who is ready to join; a name stands for a new user."""
+        user = await call.venue.user(who) if isinstance(who, str) else who
         join(user, call.room_id)
-        context = await self._browser.new_context(permissions=["camera", "microphone"])
-        stack.push_async_callback(context.close)
-        page = await context.new_page()
-        await page.goto(self._url)
+        device = call.venue.device
         options = {
-            "baseUrl": user.base_url,
-            "accessToken": user.access_token,
-            "userId": user.user_id,
-            "deviceId": user.device_id,
-            "roomId": call.room_id,
-            "confId": call.conf_id,
-            "focus": {"user_id": call.venue.device.user_id, "device_id": call.venue.device.device_id},
+            "session": {
+                "baseUrl": user.base_url,
+                "accessToken": user.access_token,
+                "userId": user.user_id,
+                "deviceId": user.device_id,
+            },
+            "room": {
+                "roomId": call.room_id,
+                "confId": call.conf_id,
+                "focus": {"user_id": device.user_id, "device_id": device.device_id},
+                **room,
+            },
             "width": WIDTH,
             "height": HEIGHT,
             "frameRate": FRAME_RATE,
         }
-        await page.evaluate(f"() => {{ window.client = new TestClient({json.dumps(options)}); }}")
-        return Tab(page, Party(user.user_id, user.device_id))
+        async with self.blank() as page:
+            await page.evaluate(f"window.person = new Person({json.dumps(options)})")
+            await page.evaluate("Object.assign(window, { client: person.client, matrix: person.matrix })")
+            yield Tab(page, Party(user.user_id, user.device_id))
+
+    @contextlib.asynccontextmanager
+    async def blank(self) -> AsyncIterator[Page]:
+        """The page with nobody in it: for parts of the reference client by themselves."""
+        context = await self._browser.new_context(permissions=["camera", "microphone"])
+        try:
+            page = await context.new_page()
+            await page.goto(self._url)
+            yield page
+        finally:
+            await context.close()
 
 
 @contextlib.asynccontextmanager
@@ -154,12 +181,13 @@ async def chromium() -> AsyncIterator[Chromium]:
     """Debian's Chromium, and the page on loopback: there it may use the camera."""
     async with contextlib.AsyncExitStack() as stack:
         application = web.Application()
-        application.router.add_static("/", PAGE)
+        application.router.add_static("/test/", PAGE)
+        application.router.add_static("/", STATIC)
         runner = web.AppRunner(application)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        url = f"http://127.0.0.1:{runner.addresses[0][1]}/index.html"
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}/test/index.html"
         playwright = await stack.enter_async_context(async_playwright())
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS], headless=True)
         stack.push_async_callback(browser.close)

@@ -109,7 +109,7 @@ async def test_all_three_encodings_of_a_browser_arrive_and_each_can_be_had(
             await frank.sees(owner)
             before = await frank.received(owner, VIDEO)
             for height in (HEIGHT // 4, HEIGHT // 2, HEIGHT, HEIGHT // 4):
-                await frank.do(f"client.subscribe({height})")
+                await frank.do(f"person.show({height})")
                 await frank.shows(owner, height)
                 await frank.sees(owner)
             after = await frank.received(owner, VIDEO)
@@ -137,7 +137,7 @@ async def test_mutes_and_leaving_are_seen_both_ways(venue: Venue, browser: Chrom
         await tab_is_told(frank, alice.party, {"audio_muted": True, "video_muted": False})
         await alice.set_muted(Kind.AUDIO, muted=False)
         await everybody_meets(tabs, [alice])
-        await erin.do("client.leave()")
+        await erin.do("person.leave()")
         await until(lambda: not told_kinds(alice, erin.party), "alice sees erin leave")
 
         async def has_left() -> bool:
@@ -173,13 +173,13 @@ async def test_shares_that_start_and_stop_at_the_same_time_are_seen(venue: Venue
         await everybody_meets(tabs, [alice])
         for _ in range(2):
             # Offers of all three and of the focus, for each of them, meet.
-            await asyncio.gather(*(tab.do("client.share()") for tab in tabs), alice.start_share())
+            await asyncio.gather(*(tab.do("person.share()") for tab in tabs), alice.start_share())
             for tab, other in ((erin, frank), (frank, erin)):
                 for party in (other.party, alice.party):
                     await tab.sees(party, "m.screenshare")
                 await until_decoded(alice, tab.party, SCREEN)
             await asyncio.gather(
-                erin.do("client.unshare()"), frank.do("client.unshare()"), alice.stop_share()
+                erin.do("person.unshare()"), frank.do("person.unshare()"), alice.stop_share()
             )
             for tab in tabs:
                 await until(lambda tab=tab: told_kinds(alice, tab.party) == {AUDIO, VIDEO}, "the share ends")  # type: ignore[misc]

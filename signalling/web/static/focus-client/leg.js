@@ -1,0 +1,546 @@
+/** One dial: the peer connection between this device and the focus, from invite to hangup (protocol: sections 4, 6, 7). */
+
+import { Post, SeqOrder } from "./post.js";
+import { withOpusDtx } from "./sdp.js";
+import { Senders } from "./senders.js";
+
+/** The session id of every focus. */
+export const FOCUS_SESSION = "sfu";
+const METADATA_KEYS = ["sdp_stream_metadata", "org.matrix.msc3077.sdp_stream_metadata"];
+
+const INVITE_LIFETIME_MS = 60_000;
+/** No answer by then: the focus is not there. Lower: a slow homeserver looks like a dead focus. Higher: the next one waits. */
+const ANSWER_PATIENCE_MS = 15_000;
+/** From the answer to the open channel. */
+const CONNECT_PATIENCE_MS = 20_000;
+/** An offer without an answer is sent again, byte for byte, and at last the other way. */
+const OFFER_PATIENCE_MS = 5_000;
+const OFFER_TRIES = 3;
+/** A connection that stutters often comes back by itself. Lower: restarts for nothing. Higher: a longer freeze. */
+const DISCONNECTED_MS = 2_000;
+/** A restart of ICE that has not helped by then will not: dial anew. */
+const RESTART_PATIENCE_MS = 8_000;
+/** The focus pings every 10 s, and every 30 s at most (protocol: section 6.5). */
+const PING_PATIENCE_MS = 32_000;
+/** Candidates come in bursts: one request for several. */
+const CANDIDATES_MS = 150;
+/** A missing number is waited for as long as the focus waits for ours (protocol: section 4.4). */
+const SEQ_GAP_MS = 5_000;
+const REOPEN_PATIENCE_MS = 5_000;
+
+/**
+ * @typedef {object} LegEnd
+ * @property {string} reason        of the hangup or reject, or ours
+ * @property {"reject" | "hangup" | "us"} by
+ * @property {boolean} wasOpen      whether the data channel ever was
+ */
+
+/**
+ * What a leg needs of its owner.
+ *
+ * @typedef {object} LegOwner
+ * @property {object} matrix                              the Matrix port
+ * @property {string} confId
+ * @property {string} sessionId
+ * @property {boolean} opusDtx
+ * @property {{outgoing: Function, incoming: Function}} wire
+ * @property {(message: object) => void} tell             every message, in and out
+ * @property {(metadata: object) => void} onMetadata      the focus's newest picture
+ * @property {() => void} onDescription                   sections have changed
+ * @property {(type: string, content: object) => void} onMessage   other messages of the channel
+ * @property {(error: Error) => void} onFailure           a step failed here
+ * @property {(isUp: boolean) => void} onConnection       the channel is open and ICE holds, or not
+ * @property {(sender: RTCRtpSender, about: object) => void} prepareSender
+ * @property {(receiver: RTCRtpReceiver, about: object) => void} prepareReceiver
+ */
+
+/** See the module. `ended` resolves once, whoever ends it. */
+export class FocusLeg {
+  /** @type {Promise<LegEnd>} */
+  ended;
+  callId = `${Date.now()}${crypto.randomUUID().slice(0, 8)}`;
+  /** Whether the data channel has been open. */
+  wasOpen = false;
+
+  #owner;
+  #focus;
+  #pc;
+  #channel = null;
+  #senders;
+  #post;
+  #end;
+  #stop = new AbortController();
+  #timers = {};
+  #turns = Promise.resolve();
+  #seq = 0;
+  #order = new SeqOrder();
+  #candidates = [];
+  #offer = null;
+  #isDirty = false;
+  #hasAnswer = false;
+  #restarts = 0;
+
+  /**
+   * @param {LegOwner} owner
+   * @param {{user_id: string, device_id: string}} focus
+   * @param {RTCConfiguration} configuration
+   */
+  constructor(owner, focus, configuration) {
+    this.#owner = owner;
+    this.#focus = focus;
+    this.ended = new Promise((resolve) => (this.#end = resolve));
+    this.#pc = new RTCPeerConnection({ bundlePolicy: "max-bundle", ...configuration });
+    const { signal } = this.#stop;
+    const { wire, tell } = owner;
+    this.#post = new Post({ callId: this.callId, wire, tell, signal });
+    this.#senders = new Senders(this.#pc, owner.prepareSender);
+    this.#pc.addEventListener("icecandidate", ({ candidate }) => this.#gathered(candidate), { signal });
+    this.#pc.addEventListener("iceconnectionstatechange", () => this.#watchIce(), { signal });
+    this.#pc.addEventListener("connectionstatechange", () => this.#watchDtls(), { signal });
+    this.#pc.addEventListener(
+      "track",
+      ({ receiver, transceiver }) => owner.prepareReceiver(receiver, { kind: receiver.track.kind, transceiver }),
+      { signal },
+    );
+    this.#openChannel();
+  }
+
+  get pc() {
+    return this.#pc;
+  }
+
+  get channel() {
+    return this.#channel;
+  }
+
+  /** Whether messages get through on the channel. */
+  get isOpen() {
+    return this.#channel.readyState === "open" && !this.#stop.signal.aborted;
+  }
+
+  // --- dial and hang up ------------------------------------------------------------------------------------------
+
+  /** Send the invite. */
+  dial() {
+    this.#after("connect", ANSWER_PATIENCE_MS, () => this.hangUp("invite_timeout"));
+    return this.#turn(async () => {
+      await this.#pc.setLocalDescription(await this.#pc.createOffer());
+      this.#sendToDevice("m.call.invite", {
+        lifetime: INVITE_LIFETIME_MS,
+        invitee: this.#focus.user_id,
+        offer: this.#description(),
+        capabilities: { "m.call.transferee": false, "m.call.dtmf": false },
+        ...this.#metadataUnder(METADATA_KEYS),
+      });
+    });
+  }
+
+  /**
+   * End the leg from our side. The hangup is on its way when this returns: the page may be going.
+   *
+   * @param {string} reason   of protocol: section 4.3
+   */
+  hangUp(reason) {
+    if (this.#stop.signal.aborted) return;
+    const content = { ...this.#envelope(), reason };
+    this.#post.note("out", "to-device", { type: "m.call.hangup", content });
+    this.#put("m.call.hangup", content).catch(() => {}); // Whether it arrives or not, it is over.
+    this.#close({ reason, by: "us" });
+  }
+
+  #close(end) {
+    if (this.#stop.signal.aborted) return;
+    this.#stop.abort();
+    for (const timer of Object.values(this.#timers)) clearTimeout(timer);
+    this.#pc.close();
+    this.#end({ ...end, wasOpen: this.wasOpen });
+  }
+
+  // --- what we publish -------------------------------------------------------------------------------------------
+
+  /**
+   * Send a stream; `renegotiate` makes it known once there was a dial.
+   *
+   * @param {import("./local.js").LocalStream} local
+   */
+  place(local) {
+    const kinds = ["audio", "video"].filter((kind) => local.has(kind));
+    return this.#turn(async () => {
+      for (const kind of kinds) await this.#senders.place(local, kind);
+    });
+  }
+
+  /** Send a stream no more; `renegotiate` makes it known. */
+  remove(local) {
+    return this.#turn(() => this.#senders.remove(local));
+  }
+
+  /** Send the track that a stream has now of a kind, and tell of it. */
+  refresh(local, kind) {
+    return this.#turn(async () => {
+      if (this.#senders.has(local, kind)) {
+        await this.#senders.refresh(local, kind);
+        this.send("m.call.sdp_stream_metadata_changed", this.#metadataUnder(METADATA_KEYS.slice(0, 1)));
+      } else if (local.has(kind)) {
+        await this.#senders.place(local, kind);
+        this.#isDirty = true;
+        await this.#offerIfDirty();
+      }
+    });
+  }
+
+  /** Encode what the focus asks for (`org.matrix_focus.layers`). */
+  activate(tracks) {
+    return this.#turn(async () => {
+      for (const track of tracks) await this.#senders.activate(track);
+    });
+  }
+
+  #metadataUnder(keys) {
+    const { userId, deviceId } = this.#owner.matrix;
+    const metadata = this.#senders.metadata({ user_id: userId, device_id: deviceId });
+    return Object.fromEntries(keys.map((key) => [key, metadata]));
+  }
+
+  // --- negotiation: we are the impolite side (protocol: section 7.6) -----------------------------------------------
+
+  /** Offer what we publish now; after the offer that is out, if one is. */
+  renegotiate() {
+    this.#isDirty = true;
+    return this.#turn(() => this.#offerIfDirty());
+  }
+
+  /** Find a new way through the network, within this leg. */
+  restartIce() {
+    return this.#turn(async () => {
+      this.#pc.restartIce();
+      // An offer that is stuck on a dead channel may still come out of it later, and must not be the last word.
+      this.#isDirty ||= this.#offer !== null;
+      if (this.#hasAnswer) await this.#makeOffer();
+    });
+  }
+
+  async #offerIfDirty() {
+    if (!this.#isDirty || !this.wasOpen || this.#pc.signalingState !== "stable") return;
+    this.#isDirty = false;
+    await this.#makeOffer();
+  }
+
+  async #makeOffer() {
+    await this.#pc.setLocalDescription(await this.#pc.createOffer());
+    this.#offer = { content: this.#negotiation(), tries: 0 };
+    this.#sendOffer(this.#way());
+  }
+
+  #sendOffer(way) {
+    this.#sendNegotiation(this.#offer.content, way);
+    this.#offer.tries += 1;
+    this.#after("offer", OFFER_PATIENCE_MS, () => {
+      if (this.#offer.tries >= OFFER_TRIES) this.hangUp("unknown_error");
+      else this.#sendOffer(this.#offer.tries === OFFER_TRIES - 1 ? "to-device" : this.#way());
+    });
+  }
+
+  /** A channel is no way out while the path below it is dead, though it is called open. */
+  #way() {
+    const isAlive = ["connected", "completed"].includes(this.#pc.iceConnectionState);
+    return this.isOpen && isAlive ? "channel" : "to-device";
+  }
+
+  /** Why a description counts for nothing now; "" where it counts. */
+  #whyUnheard(description) {
+    const state = this.#pc.signalingState;
+    if (description?.type === "answer") return state === "have-local-offer" ? "" : "no offer of ours waits for it";
+    return state === "stable" ? "" : "an offer of ours is out: the focus gives way";
+  }
+
+  async #negotiate(description, way) {
+    await this.#pc.setRemoteDescription(description);
+    if (description.type === "answer") {
+      clearTimeout(this.#timers.offer);
+      this.#offer = null;
+    } else {
+      await this.#pc.setLocalDescription(await this.#pc.createAnswer());
+      this.#sendNegotiation(this.#negotiation(), way);
+    }
+    this.#owner.onDescription();
+    await this.#offerIfDirty();
+  }
+
+  #negotiation() {
+    return { description: this.#description(), ...this.#metadataUnder(METADATA_KEYS.slice(0, 1)) };
+  }
+
+  #description() {
+    const { type, sdp } = this.#pc.localDescription;
+    return { type, sdp: this.#owner.opusDtx ? withOpusDtx(sdp) : sdp };
+  }
+
+  #sendNegotiation(content, way) {
+    if (way === "channel") this.send("m.call.negotiate", content);
+    else {
+      const metadata = content[METADATA_KEYS[0]];
+      this.#sendToDevice("m.call.negotiate", { ...content, lifetime: INVITE_LIFETIME_MS, [METADATA_KEYS[1]]: metadata });
+    }
+  }
+
+  // --- ICE and DTLS (protocol: section 7.7) --------------------------------------------------------------------------
+
+  #gathered(candidate) {
+    // Some browsers tell the end of each generation as an empty candidate, and the end of all as none.
+    if (candidate?.candidate === "") return;
+    this.#candidates.push(candidate?.toJSON() ?? { candidate: "" });
+    if (candidate === null) this.#sendCandidates();
+    else if (this.#candidates.length === 1) this.#after("candidates", CANDIDATES_MS, () => this.#sendCandidates());
+  }
+
+  #sendCandidates() {
+    clearTimeout(this.#timers.candidates);
+    const candidates = this.#candidates.splice(0);
+    // After the invite: that is sent in a turn.
+    if (candidates.length > 0) this.#turn(() => this.#sendToDevice("m.call.candidates", { candidates }));
+  }
+
+  #watchIce() {
+    switch (this.#pc.iceConnectionState) {
+      case "connected":
+      case "completed":
+        clearTimeout(this.#timers.ice);
+        this.#restarts = 0;
+        if (this.isOpen) this.#owner.onConnection(true);
+        break;
+      case "disconnected":
+        this.#owner.onConnection(false);
+        if (this.#restarts === 0) this.#after("ice", DISCONNECTED_MS, () => this.#recover());
+        break;
+      case "failed":
+        this.#owner.onConnection(false);
+        this.#recover();
+        break;
+    }
+  }
+
+  #recover() {
+    if (this.#restarts > 0 || !this.wasOpen) {
+      this.hangUp("ice_failed");
+      return;
+    }
+    this.#restarts += 1;
+    this.#after("ice", RESTART_PATIENCE_MS, () => this.#recover());
+    this.restartIce();
+  }
+
+  #watchDtls() {
+    // ICE that fails is mended above; what fails here while ICE holds is DTLS, which nothing mends.
+    const isIceBroken = ["failed", "disconnected", "checking"].includes(this.#pc.iceConnectionState);
+    if (this.#pc.connectionState === "failed" && !isIceBroken) this.hangUp("ice_failed");
+  }
+
+  // --- the data channel (protocol: section 6) ------------------------------------------------------------------------
+
+  #openChannel() {
+    const { signal } = this.#stop;
+    this.#channel = this.#pc.createDataChannel("datachannel");
+    this.#channel.addEventListener("open", () => this.#opened(), { signal });
+    this.#channel.addEventListener("close", () => this.#closed(), { signal });
+    this.#channel.addEventListener("message", (event) => this.#hear(event), { signal });
+  }
+
+  #opened() {
+    this.wasOpen = true;
+    clearTimeout(this.#timers.connect);
+    this.#pinged();
+    this.#owner.onConnection(true);
+    this.#turn(() => this.#offerIfDirty());
+  }
+
+  /** A channel that is cut is opened anew, as long as there is something to open it on. */
+  #closed() {
+    if (this.#pc.sctp?.state !== "connected") {
+      this.hangUp("ice_failed");
+      return;
+    }
+    this.#owner.onConnection(false);
+    this.#openChannel();
+    this.#after("connect", REOPEN_PATIENCE_MS, () => this.hangUp("ice_failed"));
+  }
+
+  #pinged() {
+    this.#after("ping", PING_PATIENCE_MS, () => this.hangUp("keep_alive_timeout"));
+  }
+
+  /**
+   * Say something on the channel.
+   *
+   * @returns {boolean} false where it is not open
+   */
+  send(type, content) {
+    if (!this.isOpen) return false;
+    const deliver = (passed) => this.isOpen && this.#channel.send(JSON.stringify({ type, content: passed }));
+    this.#post.depart("channel", { type, content }, deliver).catch((error) => this.#failed(error));
+    return true;
+  }
+
+  #hear({ data }) {
+    const message = parse(data);
+    if (message !== null) this.#post.arrive("channel", message, (passed) => this.#turn(() => this.#heard(passed)));
+  }
+
+  async #heard({ type, content }) {
+    const { description } = content;
+    const why = type === "m.call.negotiate" ? this.#whyUnheard(description) : "";
+    this.#post.note("in", "channel", { type, content }, why);
+    this.#takeMetadata(content);
+    if (why !== "") return;
+    switch (type) {
+      case "m.call.ping":
+        this.#pinged();
+        this.send("m.call.pong", {});
+        break;
+      case "m.call.negotiate":
+        await this.#negotiate(description, "channel");
+        break;
+      default:
+        this.#owner.onMessage(type, content);
+        // Nothing will answer an offer that was refused; a dial begins from the beginning.
+        if (content.about === "m.call.negotiate" && this.#offer !== null) this.hangUp("unknown_error");
+    }
+  }
+
+  #takeMetadata(content) {
+    const metadata = METADATA_KEYS.map((key) => content[key]).find((one) => one instanceof Object);
+    if (metadata !== undefined) this.#owner.onMetadata(metadata);
+  }
+
+  // --- to-device messages (protocol: section 4) ------------------------------------------------------------------------
+
+  /**
+   * Take a message that was sent to this device.
+   *
+   * @param {{type: string, sender: string, content: object}} event
+   */
+  receive(event) {
+    this.#post.arrive("to-device", event, (passed) => this.#turn(() => this.#sort(passed)));
+  }
+
+  async #sort(message) {
+    const why = this.#whyNotOurs(message);
+    const ready = why === "" ? this.#order.take(message) : null;
+    if (ready === null) {
+      this.#post.note("in", "to-device", message, why || "it was there before");
+      return;
+    }
+    if (this.#order.hasGap) this.#after("gap", SEQ_GAP_MS, () => this.#turn(() => this.#takeAll(this.#order.skip())));
+    else clearTimeout(this.#timers.gap);
+    await this.#takeAll(ready);
+  }
+
+  #whyNotOurs({ type, sender, content }) {
+    const { confId, sessionId } = this.#owner;
+    if (type === "m.room.encrypted") return "encrypted, and nothing here can read it";
+    if (sender !== this.#focus.user_id) return `from ${sender}: only the focus is spoken to`;
+    if (content.call_id !== this.callId) return "of another dial";
+    if (content.conf_id !== confId) return "of another call";
+    if (content.dest_session_id !== sessionId) return "for another session of this device";
+    if (content.party_id !== this.#focus.device_id) return "of another device of the focus";
+    return "";
+  }
+
+  async #takeAll(messages) {
+    for (const message of messages) if (!this.#stop.signal.aborted) await this.#take(message);
+  }
+
+  async #take({ type, content }) {
+    const why = this.#whyUseless(type, content);
+    this.#post.note("in", "to-device", { type, content }, why);
+    this.#takeMetadata(content);
+    if (why !== "") return;
+    switch (type) {
+      case "m.call.answer":
+        this.#hasAnswer = true;
+        this.#after("connect", CONNECT_PATIENCE_MS, () => this.hangUp("ice_failed"));
+        await this.#negotiate(content.answer);
+        this.#sendToDevice("m.call.select_answer", { selected_party_id: content.party_id });
+        break;
+      case "m.call.negotiate":
+        await this.#negotiate(content.description, "to-device");
+        break;
+      case "m.call.candidates":
+        // A focus has its candidates in the SDP, and says here only that there are no more.
+        for (const one of content.candidates ?? []) if (one.candidate) await this.#pc.addIceCandidate(one);
+        break;
+      case "m.call.hangup":
+        this.#close({ reason: content.reason ?? "user_hangup", by: "hangup" });
+        break;
+      case "m.call.reject":
+        this.#close({ reason: content.reason ?? "unknown_error", by: "reject" });
+    }
+  }
+
+  #whyUseless(type, { description }) {
+    if (["m.call.answer", "m.call.reject"].includes(type)) return this.#hasAnswer ? "answered before" : "";
+    if (type === "m.call.negotiate") return this.#whyUnheard(description);
+    return "";
+  }
+
+  #envelope() {
+    const { matrix, confId, sessionId } = this.#owner;
+    return {
+      version: "1",
+      call_id: this.callId,
+      party_id: matrix.deviceId,
+      conf_id: confId,
+      device_id: matrix.deviceId,
+      sender_session_id: sessionId,
+      dest_session_id: FOCUS_SESSION,
+      seq: this.#seq++,
+    };
+  }
+
+  #sendToDevice(type, content) {
+    const message = { type, content: { ...this.#envelope(), ...content } };
+    const deliver = (passed) => this.#put(type, passed);
+    this.#post.depart("to-device", message, deliver).catch((error) => this.#failed(error));
+  }
+
+  #put(type, content) {
+    const { user_id: userId, device_id: deviceId } = this.#focus;
+    return this.#owner.matrix.sendToDevice(type, { [userId]: { [deviceId]: content } });
+  }
+
+  // --- turns -----------------------------------------------------------------------------------------------------
+
+  /** One step after the other: applying a description takes a while. */
+  #turn(step) {
+    this.#turns = this.#turns.then(async () => {
+      if (this.#stop.signal.aborted) return;
+      try {
+        await step();
+      } catch (error) {
+        this.#failed(error);
+      }
+    });
+    return this.#turns;
+  }
+
+  #failed(error) {
+    if (this.#stop.signal.aborted) return;
+    this.#owner.onFailure(error);
+    // An invite that can't be sent, or an answer that can't be applied, will not become better.
+    if (!this.wasOpen) this.hangUp("unknown_error");
+  }
+
+  #after(name, delayMs, step) {
+    clearTimeout(this.#timers[name]);
+    if (!this.#stop.signal.aborted) this.#timers[name] = setTimeout(step, delayMs);
+  }
+}
+
+function parse(data) {
+  try {
+    const { type, content } = JSON.parse(data);
+    return typeof type === "string" && content instanceof Object ? { type, content } : null;
+  } catch {
+    return null; // Binary, or no JSON: nothing that a focus says.
+  }
+}

@@ -1,0 +1,381 @@
+/** A call in progress: what the client tells goes to tiles, bar, panel and notices; what the person does goes to the client. */
+
+import { FocusClient } from "../focus-client.js";
+import { linkTo } from "./address.js";
+import { CallTab } from "./call-tab.js";
+import { Controls } from "./controls.js";
+import { DevicesDialog } from "./devices-dialog.js";
+import { byId, element, icon, setText } from "./dom.js";
+import { Encryption } from "./encryption.js";
+import { Faults } from "./faults.js";
+import { FaultsTab } from "./faults-tab.js";
+import { MessageLog } from "./message-log.js";
+import { MessagesTab } from "./messages-tab.js";
+import { Names } from "./names.js";
+import { Panel } from "./panel.js";
+import { PHASES, countText, errorText, reachText } from "./sentences.js";
+import { Stats } from "./stats.js";
+import { Tiles } from "./tiles.js";
+import { TracksTab } from "./tracks-tab.js";
+
+/**
+ * @typedef {Object} Place Where a call is; what a reload comes back to.
+ * @property {string} roomId
+ * @property {string|null} confId
+ * @property {{user_id: string, device_id: string}|null} focus
+ * @property {{audio: boolean, video: boolean}} muted
+ * @property {"grid"|"speaker"} layout
+ * @property {boolean} encrypted
+ * @property {boolean} hasPanel
+ */
+
+/** Events: "changed" (`place` has), "left" {text|null}. */
+export class Call extends EventTarget {
+  #matrix;
+  #media;
+  #notices;
+  #place;
+  #options;
+  #names;
+  #tiles;
+  #controls;
+  #panel;
+  #devices;
+  #encryption = new Encryption();
+  #reason = null;
+  #hasJoined = false;
+  #unreached = new Set();
+  #stop = new AbortController();
+
+  /**
+   * @param {Object} parts
+   * @param {Matrix} parts.matrix started
+   * @param {LocalMedia} parts.media
+   * @param {Notices} parts.notices
+   * @param {Place} parts.place
+   * @param {Object[]} parts.foci to try where nobody in the call names one and the homeserver announces none
+   * @param {Options} parts.options
+   */
+  constructor({ matrix, media, notices, place, foci, options }) {
+    super();
+    this.#matrix = matrix;
+    this.#media = media;
+    this.#notices = notices;
+    this.#place = place;
+    this.#options = { foci, ...options };
+  }
+
+  /** @type {FocusClient} */
+  client;
+
+  /** @type {Stats} */
+  stats;
+
+  /** @type {Faults} */
+  faults;
+
+  log = new MessageLog();
+
+  /** @returns {Place} */
+  get place() {
+    return this.#place;
+  }
+
+  get panel() {
+    return this.#panel;
+  }
+
+  get tiles() {
+    return this.#tiles;
+  }
+
+  get encryption() {
+    return this.#encryption;
+  }
+
+  /**
+   * Enter the call.
+   *
+   * @param {Promise<MediaStream>} stream what is sent; may still be on its way
+   * @throws {FocusError}
+   */
+  async join(stream) {
+    const { roomId, confId, focus, muted, encrypted } = this.#place;
+    const foci = focus ? null : await this.#knownFoci();
+    this.client = new FocusClient(this.#matrix, { roomId, confId, focus, foci });
+    this.log.listen(this.client);
+    this.stats = new Stats(this.client);
+    this.#names = new Names(this.#matrix, roomId);
+    this.#build();
+    this.#listen();
+    this.#show();
+    if (encrypted) await this.#encrypt(roomId);
+    for (const kind of ["audio", "video"]) await this.client.setMuted(kind, muted[kind]);
+    this.#names.read().catch(() => {}); // people are then called by their user ids
+    this.stats.start();
+    await this.client.join({ stream, ...this.#encryption.hooks });
+    this.#showOwn();
+    await this.#matrix.stayOnScreen?.(true);
+  }
+
+  /** Leave the call, and take down what was built for it. */
+  async leave() {
+    if (this.#stop.signal.aborted) return;
+    this.#close();
+    await this.#matrix.stayOnScreen?.(false);
+    await this.client.leave();
+    this.#encryption.close();
+  }
+
+  // The foci that the homeserver announces go before the one that this page was served by.
+  async #knownFoci() {
+    const announced = await this.#matrix.foci().catch(() => []);
+    return [...announced, ...this.#options.foci];
+  }
+
+  async #encrypt(roomId) {
+    await this.#encryption.open(this.#matrix, roomId);
+    this.#encryption.attach(this.client);
+    this.#encryption.addEventListener("state", () => this.#showEncryption());
+    this.#showEncryption();
+  }
+
+  #build() {
+    const me = this.#matrix;
+    this.#tiles = new Tiles(byId("stage"), this.client, this.#names, me);
+    this.#tiles.layout = this.#place.layout;
+    this.faults = new Faults(this.client, () => this.#tiles.blink());
+    this.#controls = new Controls((name) => this.#press(name));
+    this.#devices = new DevicesDialog(this.#media, this.client, this.#tiles);
+    const tabs = [
+      new MessagesTab(this.log),
+      new TracksTab(this.client, this.#names, this.stats),
+      new FaultsTab(this.faults),
+      new CallTab(this.client, this.#names, this.stats, me, this.#place.roomId, () => this.#encryption.state.text),
+    ];
+    this.#panel = new Panel(tabs, (isOpen) => this.#change({ hasPanel: isOpen }));
+    this.#panel.toggle(this.#place.hasPanel);
+  }
+
+  #listen() {
+    const { signal } = this.#stop;
+    const { client } = this;
+    const on = (target, type, act) => target.addEventListener(type, ({ detail }) => act(detail), { signal });
+    on(client, "phase", ({ phase }) => this.#phaseChanged(phase));
+    on(client, "members", () => this.#showMembers());
+    on(client, "streams", () => this.#showMembers());
+    on(client, "error", (error) => this.#hearError(error));
+    on(client, "advice", ({ text }) => this.#notices.show(text, { key: "advice", kind: "warning" }));
+    on(client, "drain", () => this.#notices.show("This focus is about to go away; the call moves to another.", { key: "drain" }));
+    on(this.#matrix, "trouble", ({ text }) => this.#hearTrouble(text));
+    on(this.#names, "changed", () => this.#showMembers());
+    on(this.stats, "sample", () => this.#tiles.showStats(this.stats));
+    on(this.#tiles, "sound-blocked", () => this.#askForSound());
+    on(this.#media, "changed", () => this.#showOwn());
+    on(this.#media, "trouble", ({ text }) => this.#notices.show(text, { key: "device", kind: "warning" }));
+    on(this.#media, "screen-ended", () => this.#stopSharing());
+    on(byId("copy-link"), "click", () => this.#copyLink());
+    document.addEventListener("pointerdown", () => this.#media.resume(), { signal });
+    document.addEventListener("keydown", () => this.#media.resume(), { signal });
+  }
+
+  #close() {
+    this.#stop.abort();
+    this.stats.stop();
+    this.#panel.toggle(false);
+    this.#devices.close();
+    this.#controls.close();
+    this.#tiles.close();
+    this.#names.close();
+    this.#notices.clear();
+    byId("call").hidden = true;
+  }
+
+  // --- what the person does ----------------------------------------------------------------------------------------
+
+  #press(name) {
+    const acts = {
+      mic: () => this.setMuted("audio", !this.#place.muted.audio),
+      camera: () => this.setMuted("video", !this.#place.muted.video),
+      share: () => (this.#media.screen ? this.#stopSharing() : this.share()),
+      layout: () => this.setLayout(this.#place.layout === "grid" ? "speaker" : "grid"),
+      devices: () => this.#devices.open(),
+      panel: () => this.#panel.toggle(),
+      leave: () => this.#leaveByHand(),
+    };
+    Promise.resolve(acts[name]()).catch((error) => this.#notices.show(errorText(error), { kind: "error" }));
+  }
+
+  /**
+   * Mute or unmute. A camera that is off is let go of, so that its light goes out.
+   *
+   * @param {"audio"|"video"} kind
+   * @param {boolean} muted
+   */
+  async setMuted(kind, muted) {
+    if (!muted && this.#media.isReleased(kind)) {
+      const track = await this.#media.replace(kind);
+      if (!track) return;
+      await this.client.replaceTrack(kind, track);
+    }
+    this.#change({ muted: { ...this.#place.muted, [kind]: muted } });
+    this.#showOwn();
+    await this.client.setMuted(kind, muted);
+    if (muted && kind === "video") this.#media.release(kind);
+  }
+
+  /**
+   * Share a screen.
+   *
+   * @param {{pattern?: boolean, width?: number, height?: number, fps?: number}} [how]
+   */
+  async share(how) {
+    const stream = await this.#media.openScreen(how ?? { pattern: !navigator.mediaDevices?.getDisplayMedia });
+    if (!stream) return;
+    await this.client.publish(stream, "m.screenshare");
+    this.#showShare();
+  }
+
+  /** @param {"grid"|"speaker"} layout */
+  setLayout(layout) {
+    this.#tiles.layout = layout;
+    this.#change({ layout });
+    this.#showButtons();
+  }
+
+  async #stopSharing() {
+    const { screen } = this.#media;
+    if (!screen) return;
+    this.#media.closeScreen();
+    this.#showShare();
+    await this.client.unpublish(screen.id);
+  }
+
+  async #leaveByHand() {
+    await this.leave();
+    this.dispatchEvent(new CustomEvent("left", { detail: { text: null } }));
+  }
+
+  async #copyLink() {
+    const link = linkTo(this.#matrix.session?.baseUrl ?? "", this.#place.roomId);
+    try {
+      await navigator.clipboard.writeText(link);
+      this.#notices.show("The link is in the clipboard.", { key: "link" });
+    } catch {
+      this.#notices.show(`The browser does not let the page copy. The link is ${link}`, { key: "link", lasting: true });
+    }
+  }
+
+  // --- what is shown -----------------------------------------------------------------------------------------------
+
+  #show() {
+    byId("call").hidden = false;
+    byId("copy-link").hidden = !this.#matrix.session;
+    this.#showButtons();
+    this.#showEncryption();
+    this.#showMembers();
+    this.#phaseChanged(this.client.phase);
+    this.#showOwn();
+  }
+
+  #showButtons() {
+    const { muted, layout } = this.#place;
+    const hasMic = this.#media.track("audio") !== null;
+    const hasCamera = this.#media.track("video") !== null;
+    this.#controls.show("mic", { pressed: !muted.audio && hasMic, icon: muted.audio || !hasMic ? "mic-off" : "mic", title: muted.audio ? "Turn the microphone on (m)" : "Turn the microphone off (m)" });
+    this.#controls.show("camera", { pressed: !muted.video && hasCamera, icon: muted.video || !hasCamera ? "camera-off" : "camera", title: muted.video ? "Turn the camera on (v)" : "Turn the camera off (v)" });
+    this.#controls.show("layout", { icon: layout === "grid" ? "speaker" : "grid", label: layout === "grid" ? "Speaker view" : "Grid view" });
+    this.#controls.show("share", { pressed: this.#media.screen !== null, label: this.#media.screen ? "Stop sharing" : "Share screen" });
+    this.#controls.show("panel", { pressed: this.#panel.isOpen });
+    this.#controls.show("devices", {});
+    this.#controls.show("leave", {});
+  }
+
+  #showOwn() {
+    const { muted } = this.#place;
+    this.#tiles.showOwn(this.#media.stream, { audioMuted: muted.audio, videoMuted: muted.video, isMirrored: this.#media.choice.source === "camera" });
+    this.#showButtons();
+  }
+
+  #showShare() {
+    this.#tiles.showOwn(this.#media.screen, { isScreen: true });
+    this.#showButtons();
+  }
+
+  #showMembers() {
+    const members = this.client.members;
+    const here = members.filter(({ reach }) => reach === "here").length;
+    setText(byId("call-count"), countText(here + 1));
+    setText(byId("call-title"), this.#names.room || "Call");
+    document.title = `${this.#names.room || "Call"} · matrix-focus`;
+    for (const member of members) {
+      const key = `reach ${member.userId} ${member.deviceId}`;
+      const text = reachText(member, this.#names.of(member.userId));
+      if (text) this.#notices.show(text, { key, kind: "warning" });
+      else this.#notices.dismiss(key);
+    }
+    this.#forgetGone(members);
+  }
+
+  // Whoever has left the call needs no notice any more.
+  #forgetGone(members) {
+    const now = new Set(members.filter(({ reach }) => reach !== "here").map(({ userId, deviceId }) => `reach ${userId} ${deviceId}`));
+    for (const key of this.#unreached) if (!now.has(key)) this.#notices.dismiss(key);
+    this.#unreached = now;
+  }
+
+  #showEncryption() {
+    const { isOn, state } = this.#encryption;
+    const place = byId("call-encryption");
+    place.replaceChildren(icon(isOn ? "lock" : "lock-open"), element("span", {}, isOn ? state.text : "Not end-to-end encrypted"));
+    place.classList.toggle("is-on", isOn && state.ok);
+    place.title = isOn ? state.text : "The focus can see and hear this call. It could be switched on before joining.";
+  }
+
+  // --- what the client tells ---------------------------------------------------------------------------------------
+
+  #phaseChanged(phase) {
+    const place = byId("call-phase");
+    setText(place, PHASES[phase] ?? phase);
+    place.dataset.phase = phase;
+    byId("call").dataset.phase = phase;
+    if (phase === "connected") {
+      this.#hasJoined = true;
+      this.#change({ confId: this.client.confId, focus: this.client.focus });
+      this.#notices.dismiss("lost");
+    }
+    if (phase === "reconnecting") this.#notices.show("The connection was lost. Reconnecting…", { key: "lost", kind: "warning" });
+    if (phase === "left" && !this.#stop.signal.aborted) this.#leftByOthers();
+  }
+
+  #leftByOthers() {
+    if (!this.#hasJoined) return; // `join` rejects, and says why
+    this.#close();
+    this.#encryption.close();
+    this.dispatchEvent(new CustomEvent("left", { detail: { text: this.#reason ?? "The call is over." } }));
+  }
+
+  #hearError({ code, text, about }) {
+    this.#reason = text;
+    this.#notices.show(about ? `The focus refused ${about}: ${text}` : text, { key: `error ${code}`, kind: "error" });
+  }
+
+  #hearTrouble(text) {
+    if (text === null) this.#notices.dismiss("trouble");
+    else this.#notices.show(`The homeserver can't be reached; the call goes on meanwhile. (${text})`, { key: "trouble", kind: "warning" });
+  }
+
+  #askForSound() {
+    const run = () => {
+      this.#tiles.playAll();
+      this.#media.resume();
+    };
+    this.#notices.show("The browser plays sound after a click only.", { key: "sound", lasting: true, action: { label: "Play sound", run } });
+  }
+
+  #change(changes) {
+    this.#place = { ...this.#place, ...changes };
+    if (this.#controls) this.#controls.show("panel", { pressed: this.#place.hasPanel });
+    this.dispatchEvent(new Event("changed"));
+  }
+}

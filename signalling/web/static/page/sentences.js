@@ -1,0 +1,96 @@
+/** What happens in a call, in plain words. */
+
+/** Codes of errors that a person can do something about, or wants explained. */
+const ERRORS = {
+  M_FORBIDDEN: "The homeserver refused: wrong user name or password, or not allowed.",
+  M_USER_DEACTIVATED: "This account has been deactivated.",
+  M_LIMIT_EXCEEDED: "The homeserver asks to wait a moment before trying again.",
+  M_UNKNOWN_TOKEN: "The homeserver has ended this session. Log in again.",
+  M_NOT_FOUND: "There is no such room.",
+};
+
+/**
+ * Why something did not work.
+ *
+ * @param {Error & {code?: string, text?: string, errcode?: string, status?: number}} error
+ * @returns {string}
+ */
+export function errorText(error) {
+  if (error.text) return error.text;
+  if (error.errcode === "M_UNKNOWN_TOKEN") return ERRORS.M_UNKNOWN_TOKEN;
+  if (error instanceof TypeError && /fetch/i.test(error.message)) return "The homeserver can't be reached.";
+  return error.message || String(error);
+}
+
+/** Why a login did not work. */
+export function loginText(error, homeserver) {
+  if (error.errcode === "M_FORBIDDEN") return "Wrong user name or password.";
+  if (error.errcode in ERRORS) return ERRORS[error.errcode];
+  if (error instanceof TypeError) return `${homeserver} can't be reached. Is the name right?`;
+  return errorText(error);
+}
+
+/** Why there is no guest account. */
+export function guestText(error, homeserver) {
+  if (error.status === 401 || error.status === 403) return `${homeserver} does not let strangers register. Log in with an account instead.`;
+  return loginText(error, homeserver);
+}
+
+/** Why a room could not be entered. */
+export function roomText(error, room) {
+  if (error.errcode === "M_FORBIDDEN") return `${room} can only be entered by invitation, and you have none.`;
+  if (error.errcode === "M_NOT_FOUND" || error.status === 404) return `There is no room ${room}.`;
+  return errorText(error);
+}
+
+/** What a leg is doing. */
+export const PHASES = {
+  idle: "Not connected",
+  dialling: "Connecting…",
+  connected: "Connected",
+  reconnecting: "Reconnecting…",
+  left: "Left",
+};
+
+/**
+ * Why somebody in the call is neither seen nor heard.
+ *
+ * @param {{reach: string, foci: {user_id: string}[]}} member
+ * @param {string} name
+ * @returns {string|null} null where they are reached
+ */
+export function reachText(member, name) {
+  switch (member.reach) {
+    case "mesh":
+      return `${name} can't be seen or heard: their client calls everybody directly and does not know media servers.`;
+    case "other-focus":
+      return `${name} can't be seen or heard: they are on another media server, ${member.foci[0]?.user_id ?? "unknown"}, and this one is not connected to it.`;
+    default:
+      return null;
+  }
+}
+
+/** Causes of `org.matrix_focus.why` (protocol: section 6.7), where the focus sent no sentence of its own. */
+const CAUSES = {
+  size: "This is what its tile asks for.",
+  layer_not_sent: "The sender does not send the layer that would fit.",
+  ceiling: "The operator of this focus allows no larger pictures.",
+  budget: "Your connection does not carry more.",
+  codec: "Your browser can't decode what the sender sends.",
+  paused: "The sender sends nothing of it now.",
+};
+
+/**
+ * Why a track comes as it comes.
+ *
+ * @param {{cause?: string, text?: string}|null|undefined} why
+ * @returns {string} empty where nothing was said
+ */
+export function whyText(why) {
+  return why?.text || CAUSES[why?.cause] || "";
+}
+
+/** "3 people" */
+export function countText(count) {
+  return count === 1 ? "1 person" : `${count} people`;
+}

@@ -22,6 +22,7 @@ const STATE_TYPES = [
   "m.room.power_levels",
   "m.room.create",
   "m.room.tombstone",
+  "m.room.name",
 ];
 const NOTHING = { types: [], limit: 0 };
 const POLL_MS = 30_000;

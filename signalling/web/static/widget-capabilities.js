@@ -14,6 +14,7 @@ const STATE_READ_OPTIONAL = [
   ["m.room.power_levels", "see who may do what in the room"],
   ["m.room.create", "see who made the room"],
   ["m.room.tombstone", "see whether the room has been replaced"],
+  ["m.room.name", "see the name of the room"],
 ];
 const SENT = ["m.call.invite", "m.call.candidates", "m.call.select_answer", "m.call.negotiate", "m.call.hangup"];
 const RECEIVED = ["m.call.answer", "m.call.candidates", "m.call.negotiate", "m.call.hangup", "m.call.reject"];

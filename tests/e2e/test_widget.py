@@ -1,0 +1,156 @@
+"""The page as a widget in a Matrix client: a call of whoever is logged in there.
+
+About 20 s on a quiet machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import expect
+
+from loadtest.client.scene import AUDIO, VIDEO, Party
+from tests.e2e.venue import open_venue
+from tests.e2e.watching import FRAMES, is_clean, until_decoded, until_told
+from tests.support.homeserver import join
+from tests.support.widget_host import PARAMETERS, widget_hosts
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from loadtest.client.participant import Participant
+    from loadtest.homeserver.server import Homeserver
+    from tests.e2e.venue import Call, Venue
+    from tests.support.widget_host import WidgetHost, WidgetHosts
+
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+
+JOIN_PATIENCE_S: Final = 40.0
+RECEIVED: Final = """
+async ([userId, kind]) => {
+  const { client } = matrixFocus;
+  const streams = [...client.streams.values()].filter((stream) => stream.userId === userId);
+  const tracks = streams.flatMap((stream) => [...stream.tracks.values()]);
+  const mids = tracks.filter((track) => track.kind === kind).map((track) => track.mid);
+  const rows = [...(await client.pc.getStats()).values()];
+  const row = rows.find(({ type, mid }) => type === "inbound-rtp" && mids.includes(mid));
+  return [row?.packetsReceived ?? 0, row?.framesDecoded ?? 0, row?.totalAudioEnergy ?? 0];
+}
+"""
+"""What arrives of somebody's microphone or camera in the page."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def venue(homeserver: Homeserver, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Venue]:
+    async with open_venue(homeserver, tmp_path_factory.mktemp("focus")) as venue:
+        yield venue
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def hosts() -> AsyncIterator[WidgetHosts]:
+    async with widget_hosts() as hosts:
+        yield hosts
+
+
+@contextlib.asynccontextmanager
+async def opened(hosts: WidgetHosts, call: Call, name: str, **more: Any) -> AsyncIterator[WidgetHost]:  # noqa: ANN401  # options of the host
+    """Somebody new in the room of a call, whose client shows the page of the focus as a widget."""
+    user = await call.venue.user(name)
+    await asyncio.to_thread(join, user, call.room_id)
+    template = f"{call.venue.focus.page_url}#/?{PARAMETERS}"
+    async with hosts.open(user, call.room_id, template, **more) as host:
+        yield host
+
+
+async def press_join(host: WidgetHost) -> Party:
+    """Join, and wait until the page is connected."""
+    await host.frame.get_by_role("button", name="Join the call").click()
+    await host.is_so("matrixFocus.client?.phase === 'connected'", JOIN_PATIENCE_S)
+    return Party(host.user.user_id, host.user.device_id)
+
+
+async def perceives(host: WidgetHost, one: Participant) -> None:
+    """Wait until new pictures and sound of somebody have been decoded in the page."""
+
+    async def counts() -> tuple[float, float, float]:
+        packets, _, energy = await host.frame.evaluate(RECEIVED, [one.party.user_id, AUDIO])
+        _, frames, _ = await host.frame.evaluate(RECEIVED, [one.party.user_id, VIDEO])
+        return packets, frames, energy
+
+    before = await counts()
+
+    async def has_more() -> bool:
+        now = await counts()
+        wanted = (3 * FRAMES, FRAMES, 0.0)
+        return all(new > old + more for new, old, more in zip(now, before, wanted, strict=True))
+
+    await until_told(has_more, f"{host.user.user_id} sees and hears {one.party.user_id}: {before}")
+
+
+async def leaves(call: Call, one: Participant, party: Party) -> None:
+    """Wait until somebody is out of the call: for the others, for the focus, and in the room."""
+
+    async def is_gone() -> bool:
+        return party.user_id not in await call.members()
+
+    await until_told(is_gone, f"{party.user_id} is out of the call")
+    await until_told(lambda: told_nothing(one, party), f"{one.party.user_id} is told so")
+
+
+async def told_nothing(one: Participant, party: Party) -> bool:
+    return not one.observations.announced.get(party)
+
+
+async def test_a_widget_is_in_the_call_without_a_login(venue: Venue, hosts: WidgetHosts) -> None:
+    async with venue.call() as call, opened(hosts, call, "erin") as host:
+        (alice,) = await call.join("alice")
+        await expect(host.frame.get_by_label("Homeserver")).to_be_hidden()
+        party = await press_join(host)
+        await asyncio.gather(perceives(host, alice), until_decoded(alice, party, AUDIO, VIDEO))
+        assert await host.do("host.stays") == [True]
+        await host.frame.get_by_role("button", name="Leave").click()
+        await leaves(call, alice, party)
+        # And again, in the same frame.
+        party = await press_join(host)
+        await asyncio.gather(perceives(host, alice), until_decoded(alice, party, AUDIO, VIDEO))
+        is_clean(alice)
+
+
+async def test_a_widget_that_is_closed_leaves_the_call_at_once(venue: Venue, hosts: WidgetHosts) -> None:
+    async with venue.call() as call, opened(hosts, call, "frank") as host:
+        (alice,) = await call.join("alice")
+        party = await press_join(host)
+        await until_decoded(alice, party, AUDIO, VIDEO)
+        await host.do("host.close()")
+        await leaves(call, alice, party)
+        hangups = [sent for sent in await host.do("host.driver.sent") if sent["type"] == "m.call.hangup"]
+        assert len(hangups) == 1
+
+
+async def test_the_page_says_what_the_host_refuses(venue: Venue, hosts: WidgetHosts) -> None:
+    async with (
+        venue.call() as call,
+        opened(hosts, call, "grace", refused=["to_device:m.call.invite"]) as host,
+    ):
+        await host.frame.get_by_role("button", name="Join the call").click()
+        told = host.frame.get_by_text("Your Matrix client does not allow what a call needs")
+        await expect(told).to_contain_text("m.call.invite", timeout=JOIN_PATIENCE_S * 1_000)
+        assert await call.members() == {}
+
+
+async def test_a_widget_begins_a_call_and_brings_the_focus(venue: Venue, hosts: WidgetHosts) -> None:
+    creator = await venue.user("heidi")
+    room_id = await venue.room(creator, with_focus=False)
+    template = f"{venue.focus.page_url}#/?{PARAMETERS}"
+    async with hosts.open(creator, room_id, template) as host:
+        party = await press_join(host)
+        conf_id = await host.widget("matrixFocus.client.confId")
+
+        async def is_in() -> bool:
+            return party.user_id in await venue.admin.members(room_id, conf_id)
+
+        await until_told(is_in, "the focus has let the widget in")

@@ -281,8 +281,9 @@ export class MatrixHttp extends EventTarget {
       keepalive: text !== undefined && text.length <= MAX_KEEPALIVE_BYTES,
       signal: AbortSignal.any([signal, this.#stop.signal]),
     });
+    // A body that breaks off is no answer: a sync would go on from nowhere.
+    if (answer.ok) return answer.json();
     const content = await answer.json().catch(() => ({}));
-    if (answer.ok) return content;
     const refusal = new MatrixRefused({ status: answer.status, errcode: content.errcode, message: content.error });
     refusal.retryAfterMs = answer.status === 429 ? (content.retry_after_ms ?? null) : null;
     throw refusal;

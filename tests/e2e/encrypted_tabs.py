@@ -1,11 +1,11 @@
-"""Chromium's tabs in a call with media encrypted end to end, or not: the modules that the focus serves, no page of it."""
+"""Tabs of Chromium in a call whose media is encrypted end to end, or not: the modules without the page."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from playwright.async_api import async_playwright
 
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from tests.e2e.venue import Call
 
 CLIENT: Final = Path(__file__).with_name("encrypted_client.js").read_text(encoding="utf-8")
-WIDTH, HEIGHT, FRAME_RATE = 640, 360, 15
+WIDTH, HEIGHT, FRAME_RATE = 320, 180, 15
+
+Role = Literal["encrypts", "plain", "records"]
+"""With media keys; without; without, and it keeps the encoded frames that it receives."""
 
 
 class EncryptedTab(Tab):
@@ -34,10 +37,10 @@ class EncryptedTab(Tab):
         page: any page of the focus's listener is loaded in it.
         user: as whom.
         call: which.
-        encrypts: whether it has media keys.
+        role: what it can do.
     """
 
-    def __init__(self, page: Page, user: User, call: Call, *, encrypts: bool) -> None:
+    def __init__(self, page: Page, user: User, call: Call, role: Role) -> None:
         super().__init__(page, Party(user.user_id, user.device_id))
         self.page = page
         self.user = user
@@ -54,7 +57,7 @@ class EncryptedTab(Tab):
             "width": WIDTH,
             "height": HEIGHT,
             "frameRate": FRAME_RATE,
-            "encrypts": encrypts,
+            "role": role,
         }
         self._url = call.venue.focus.page_url
 
@@ -76,10 +79,23 @@ class EncryptedTab(Tab):
             JOIN_PATIENCE_S,
         )
 
-    async def has_key_of(self, other: Party) -> None:
-        """Wait until this tab says that it can read somebody."""
-        what = f"{self.party.user_id} can read {other.user_id}"
+    async def can_read(self, other: Party) -> None:
+        """Wait until this tab says that it can read somebody, and be read."""
+        what = f"{self.party.user_id} and {other.user_id} have keys"
         await until_told(lambda: self.do(f"client.party({json.dumps(other.user_id)})?.ok === true"), what)
+
+    async def own_key(self) -> tuple[int, int]:
+        """Index and step of the key that this tab encrypts with."""
+        key = await self.do("client.keys.ownKey")
+        return key["index"], key["step"]
+
+    async def given_keys(self) -> list[dict[str, Any]]:
+        """All keys that came to this tab, with who sent them."""
+        return list(await self.do("client.givenKeys"))
+
+    async def dropped(self) -> dict[str, int]:
+        """How many frames were neither opened nor sealed, by reason."""
+        return dict((await self.do("client.keys.counters()"))["dropped"])
 
 
 class EncryptedChromium:
@@ -89,7 +105,9 @@ class EncryptedChromium:
         self._browser = browser
 
     @contextlib.asynccontextmanager
-    async def tabs(self, call: Call, *names: str, encrypts: bool = True) -> AsyncIterator[list[EncryptedTab]]:
+    async def tabs(
+        self, call: Call, *names: str, role: Role = "encrypts"
+    ) -> AsyncIterator[list[EncryptedTab]]:
         """New users, each in a tab of its own, who are ready to join; at the end nothing has gone wrong."""
         async with contextlib.AsyncExitStack() as stack:
             tabs = []
@@ -99,7 +117,7 @@ class EncryptedChromium:
                 context = await self._browser.new_context(permissions=["camera", "microphone"])
                 stack.push_async_callback(context.close)
                 page = await context.new_page()
-                tab = EncryptedTab(page, user, call, encrypts=encrypts)
+                tab = EncryptedTab(page, user, call, role)
                 await tab.load()
                 tabs.append(tab)
             yield tabs

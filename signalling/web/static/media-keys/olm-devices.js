@@ -8,7 +8,7 @@
 
 const LIBRARY = new URL("../vendor/matrix-sdk-crypto-wasm/index.mjs", import.meta.url);
 /** A tab that was just closed or reloaded still holds the device's keys for a moment. */
-const LOCK_PATIENCE_MS = 5_000;
+const LOCK_PATIENCE_MS = 10_000;
 /** How long a request that the homeserver refused waits for the next reason to send what is due. */
 const RETRY_MS = 2_000;
 

@@ -372,3 +372,6 @@ _PARSERS: Final[dict[str, Callable[[Envelope, Mapping[str, Any]], ToDeviceMessag
     METADATA_CHANGED: _parse_metadata_changed,
     METADATA_CHANGED_UNSTABLE: _parse_metadata_changed,
 }
+
+READ_TYPES: Final = frozenset(_PARSERS)
+"""Event types that are read."""

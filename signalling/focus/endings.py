@@ -111,6 +111,11 @@ _FAILURES: Final = {
 }
 
 
+def told_to(ending: Ending) -> Told | NothingTold:
+    """What the client of a leg that ends so is told."""
+    return _TOLD[ending]
+
+
 def ending_of_loss(gone: Gone) -> Ending:
     """The ending that the loss of a place in the room is."""
     return _BY_LOSS[gone]
@@ -139,7 +144,7 @@ class Endings:
         self._memory.has_ended(leg.dialled)
         # To the others a conference says nothing at once.
         outputs: Outputs = [one for one in media if not isinstance(one, SignallingOutput)]
-        told = _TOLD[ending]
+        told = told_to(ending)
         if isinstance(told, Told):
             message = Hangup(leg.envelope(self._identity), told.reason)
             outputs.append(

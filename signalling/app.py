@@ -13,6 +13,7 @@ from rich.console import Console
 from sfu.errors import ConfigError, TransportError
 from signalling.cli import trace
 from signalling.cli.admin import ask
+from signalling.cli.registration import make_registration
 from signalling.cli.tables import calls_tree, status_table
 from signalling.config import example_toml, load_config, load_secrets
 from signalling.web.paths import CALLS, STATUS
@@ -70,6 +71,31 @@ def status(url: _UrlOption = _DEFAULT_URL, as_json: _JsonOption = False) -> None
 def calls(url: _UrlOption = _DEFAULT_URL, as_json: _JsonOption = False) -> None:
     """Show who is in which call, what they send and what they receive."""
     _show(_ask(url, CALLS), lambda answer: calls_tree(answer["calls"]), as_json=as_json)
+
+
+@app.command()
+def registration(
+    config: _ConfigOption = Path("focus.toml"),
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The file to write. [default: appservice.registration]"),
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(help="Where the homeserver reaches this focus. [default: appservice.host and .port]"),
+    ] = None,
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file that is there.")] = False,
+) -> None:
+    """Write the file by which a homeserver knows this focus as an application service; say what is to do.
+
+    Its tokens are new. The file is secret, and both sides read it.
+    """
+    try:
+        text = make_registration(load_config(config), url, output, overwrite=force)
+    except ConfigError as error:
+        _fail(f"configuration: {error}", EXIT_CONFIG)
+    typer.echo(text, nl=False)
 
 
 @app.command()

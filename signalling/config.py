@@ -21,11 +21,19 @@ if TYPE_CHECKING:
 PASSWORD_VARIABLE: Final = "FOCUS_PASSWORD"  # noqa: S105  # the name of a variable
 ACCESS_TOKEN_VARIABLE: Final = "FOCUS_ACCESS_TOKEN"  # noqa: S105  # the name of a variable
 
+MEMBER: Final = "member"
+APPSERVICE: Final = "appservice"
+
 
 @dataclass(frozen=True, slots=True)
 class MatrixConfig:
     """The focus's account."""
 
+    mode: str = setting(
+        "member",
+        'How it sees calls: as a "member" of the rooms that it is invited to, or as an "appservice" that the '
+        "homeserver tells of all its users' rooms.",
+    )
     homeserver_url: str = setting("http://127.0.0.1:8008", "Client-server API of the account's homeserver.")
     user_id: str = setting("", "The account of this focus, such as @focus:example.org.")
     device_id: str = setting(
@@ -36,6 +44,17 @@ class MatrixConfig:
     )
     sync_timeout_ms: int = setting(30_000, "How long one sync waits for news.", low=0, high=120_000)
     request_timeout_s: float = setting(20.0, "Any other request is given up after this.", low=1.0, high=300.0)
+
+
+@dataclass(frozen=True, slots=True)
+class AppserviceConfig:
+    """The listener for the homeserver; only with matrix.mode = "appservice"."""
+
+    registration: str = setting(
+        "", "File that `focus registration` writes, which the homeserver has loaded too."
+    )
+    host: str = setting("127.0.0.1", "Address of the listener; the registration's url must lead to it.")
+    port: int = setting(9_191, "Its TCP port; 0 takes a free one.", low=0, high=65_535)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +93,7 @@ class Config:
         "focus-data", "Folder for the sync position and the legs to hang up after a crash."
     )
     matrix: MatrixConfig = field(default_factory=MatrixConfig)
+    appservice: AppserviceConfig = field(default_factory=AppserviceConfig)
     media: MediaConfig = field(default_factory=MediaConfig)
     calls: CallSettings = field(default_factory=CallSettings)
     conference: ConferenceConfig = field(default_factory=ConferenceConfig)
@@ -120,6 +140,9 @@ def parse_config(source: Mapping[str, Any]) -> Config:
     config: Config = _build(Config, source, "")
     check_ranges(config)
     _check_account(config.matrix)
+    _check_choice("matrix.mode", config.matrix.mode, (MEMBER, APPSERVICE))
+    if config.matrix.mode == APPSERVICE and not config.appservice.registration:
+        raise ConfigError("appservice.registration: must be set; `focus registration` writes that file")
     if config.web.homeserver_url:
         _check_url("web.homeserver_url", config.web.homeserver_url)
     _check_choice("log.format", config.log.format, ("json", "console"))

@@ -19,22 +19,24 @@ from sfu.dataplane.reference import ReferencePlane
 from sfu.errors import ConfigError
 from sfu.metrics import Metrics
 from sfu.runtime.addresses import candidates_of
-from sfu.runtime.clocks import monotonic_clock
+from sfu.runtime.clocks import monotonic_clock, wall_clock
 from sfu.runtime.runtime import Runtime
 from sfu.transport.certificate import Certificate
+from signalling.config import APPSERVICE
 from signalling.focus.focus import Focus
 from signalling.focus.turn import FocusInput, LegsRestored, ShuttingDown
 from signalling.matrix.account import OrdinaryAccount
+from signalling.matrix.appservice_account import AppserviceAccount
+from signalling.matrix.appservice_source import AppserviceSource
 from signalling.matrix.encryption import Encryption
-from signalling.matrix.invitations import Invitations
+from signalling.matrix.member_source import MemberSource
 from signalling.matrix.olm import OlmMachine
 from signalling.matrix.outbox import Outbox
 from signalling.matrix.performer import MatrixPerformer
 from signalling.matrix.refusals import Refusals
-from signalling.matrix.rooms import Rooms
+from signalling.matrix.registration import read_registration
 from signalling.matrix.session import MatrixSession
-from signalling.matrix.sync import Sync
-from signalling.matrix.to_device import ToDeviceInbox
+from signalling.matrix.source import Surroundings
 from signalling.status import Status, Working
 from signalling.store import open_store
 from signalling.trace.recordings import Recordings
@@ -48,6 +50,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from signalling.config import Config, Secrets
+    from signalling.matrix.account import Account
+    from signalling.matrix.registration import Registration
+    from signalling.matrix.source import Source
     from signalling.store import Store
 
 LAST_TURN_S: Final = 1.0
@@ -80,6 +85,7 @@ class Service:
         self._announce = announce
         self._metrics = Metrics()
         self._certificate = Certificate.generate()
+        self._registration = _registration(config)
         self._recordings = Recordings(config, version("matrix-focus"), self._metrics.failures)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -94,7 +100,7 @@ class Service:
             plane = self._open_plane()
             stack.callback(plane.close)
             local = LocalMedia(self._certificate.fingerprint, candidates_of(config.media, plane.port))
-            session = MatrixSession(config.matrix, OrdinaryAccount(config.matrix, self._secrets, store))
+            session = MatrixSession(config.matrix, self._make_account(store))
             stack.push_async_callback(session.close)
             status = Status(
                 plane,
@@ -153,25 +159,35 @@ class Service:
                 await runtime.ready()
 
         refusals = Refusals(metrics, status.clock)
-        rooms = Rooms(session, hand_on, lambda count: refusals.refuse("state", "malformed", count))
-        invitations = Invitations(session, config.matrix.allowed_servers, refusals, tasks)
-        sync = Sync(
-            session,
-            store,
-            config.matrix.sync_timeout_ms,
-            invitations=invitations,
-            rooms=rooms,
-            to_device=ToDeviceInbox(encryption, hand_on, refusals),
-            encryption=encryption,
-            refusals=refusals,
-            metrics=metrics,
+        source = self._make_source(
+            focus, Surroundings(session, store, encryption, hand_on, refusals, metrics, tasks)
         )
-        status.working = Working(focus, runtime, outbox, invitations, sync)
+        status.working = Working(focus, runtime, outbox, source)
         tasks.create_task(runtime.run())
         await hand_on(LegsRestored(tuple(store.legs())))
         self._announce(well_known(status.foci()))
         await encryption.publish()
-        await sync.run()
+        await source.run()
+
+    def _make_account(self, store: Store) -> Account:
+        matrix = self._config.matrix
+        if self._registration is None:
+            return OrdinaryAccount(matrix, self._secrets, store)
+        return AppserviceAccount(matrix, self._registration)
+
+    def _make_source(self, focus: Focus, given: Surroundings) -> Source:
+        matrix = self._config.matrix
+        if self._registration is None:
+            return MemberSource(matrix, given)
+        return AppserviceSource(
+            matrix,
+            self._config.appservice,
+            self._registration,
+            given,
+            knows_call=focus.has_call_of,
+            clock=monotonic_clock,
+            wall_clock=wall_clock,
+        )
 
     async def _say_goodbye(self, working: Working | None) -> None:
         if working is None:
@@ -233,6 +249,16 @@ class Service:
 def well_known(foci: list[dict[str, Any]]) -> str:
     """What `.well-known/matrix/client` must hold for clients to find this focus (protocol: section 3.3)."""
     return json.dumps({WELL_KNOWN: foci}, indent=2)
+
+
+def _registration(config: Config) -> Registration | None:
+    """The registration of appservice mode; None in member mode."""
+    matrix = config.matrix
+    if matrix.mode != APPSERVICE:
+        return None
+    if not matrix.user_id:
+        raise ConfigError("matrix.user_id: must be set, such as @focus:example.org")
+    return read_registration(Path(config.appservice.registration), matrix.user_id)
 
 
 def _is_loopback(host: str) -> bool:

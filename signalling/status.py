@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     from sfu.runtime.runtime import Runtime
     from sfu.units import Instant
     from signalling.focus.focus import Focus
-    from signalling.matrix.invitations import Invitations
     from signalling.matrix.outbox import Outbox
     from signalling.matrix.session import MatrixSession
-    from signalling.matrix.sync import Sync
+    from signalling.matrix.source import Source
 
 COUNTED: Final = ("rooms", "calls", "participants", "tracks", "subscriptions")
 """What the focus has a count of."""
@@ -38,8 +37,7 @@ class Working:
     focus: Focus
     runtime: Runtime
     outbox: Outbox
-    invitations: Invitations
-    sync: Sync
+    source: Source
 
 
 @dataclass(slots=True)
@@ -60,7 +58,13 @@ class Status:
     @property
     def is_ready(self) -> bool:
         """Whether an invite would be judged and answered now."""
-        return self.session.trouble is None and self.working is not None and self.working.sync.is_caught_up
+        source = None if self.working is None else self.working.source
+        return (
+            self.session.trouble is None
+            and source is not None
+            and source.trouble is None
+            and source.is_caught_up
+        )
 
     def status(self) -> dict[str, Any]:
         """Everything in one JSON object."""
@@ -83,7 +87,7 @@ class Status:
             "waiting": {
                 "inputs": 0 if working is None else working.runtime.waiting,
                 "messages": 0 if working is None else len(working.outbox),
-                "invitations": 0 if working is None else len(working.invitations),
+                "invitations": 0 if working is None else len(working.source.invitations),
             },
         }
 
@@ -91,7 +95,8 @@ class Status:
         """This focus as clients are told of it (protocol: section 3.3); empty before it has logged in."""
         if self.working is None:
             return []
-        return [{"user_id": self.session.user_id, "device_id": self.session.device_id}]
+        focus: dict[str, Any] = {"user_id": self.session.user_id, "device_id": self.session.device_id}
+        return [focus if self.working.source.needs_invitations else focus | {"appservice": True}]
 
     def calls(self) -> list[dict[str, Any]]:
         """Every call with its members, what they publish and receive."""
@@ -116,7 +121,10 @@ class Status:
     def _homeserver(self) -> str:
         if self.session.trouble is not None:
             return self.session.trouble
-        if self.working is None or not self.working.sync.is_caught_up:
+        source = None if self.working is None else self.working.source
+        if source is not None and source.trouble is not None:
+            return source.trouble
+        if source is None or not source.is_caught_up:
             return "reachable, the state of rooms is being read"
         return "reachable"
 

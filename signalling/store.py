@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS olm_sessions (
     device_key TEXT, session_id TEXT, pickle TEXT NOT NULL, used INTEGER NOT NULL,
     PRIMARY KEY (device_key, session_id)
 );
+CREATE TABLE IF NOT EXISTS followed_rooms (room_id TEXT PRIMARY KEY, readers TEXT NOT NULL);
 """
 
 
@@ -90,6 +91,21 @@ class Store:
             "(SELECT session_id FROM olm_sessions WHERE device_key = ?1 ORDER BY used DESC LIMIT ?2)",
             (device_key, keep),
         )
+
+    def followed_rooms(self) -> Sequence[tuple[str, str]]:
+        """The rooms that an application service follows: (room id, who can read it)."""
+        rows = self._connection.execute(
+            "SELECT room_id, readers FROM followed_rooms ORDER BY rowid"
+        ).fetchall()
+        return [(str(room_id), str(readers)) for room_id, readers in rows]
+
+    def set_followed_room(self, room_id: str, readers: str) -> None:
+        """Remember a room, and who can read it."""
+        self._connection.execute("INSERT OR REPLACE INTO followed_rooms VALUES (?, ?)", (room_id, readers))
+
+    def forget_followed_room(self, room_id: str) -> None:
+        """Forget a room that is followed no more."""
+        self._connection.execute("DELETE FROM followed_rooms WHERE room_id = ?", (room_id,))
 
     def close(self) -> None:
         """Close the file."""

@@ -142,6 +142,10 @@ class Focus:
         counts = counts_of(calls) | {"invites_waiting": len(self._joining.waiting), "rooms": len(self._rooms)}
         return {"calls": calls, "counts": counts}
 
+    def has_call_of(self, conf_id: str, user_id: str) -> bool:
+        """Whether a user is joined to a room in which such a call lives."""
+        return any(self._rooms.is_joined(room_id, user_id) for room_id in self._rooms.with_call(conf_id))
+
     # --- inputs -------------------------------------------------------------------------------------------
 
     def _handle(self, now: Instant, wall: WallTime, given: FocusInput | RuntimeInput) -> Outputs:

@@ -33,6 +33,13 @@ SYNC_FILTER: Final[dict[str, Any]] = {
     },
 }
 
+MESSAGES_FILTER: Final[dict[str, Any]] = {
+    "presence": {"types": []},
+    "account_data": {"types": []},
+    "room": {"rooms": []},
+}
+"""Nothing of rooms: they are told of in transactions."""
+
 
 @dataclass(frozen=True, slots=True)
 class JoinedRoom:
@@ -85,6 +92,17 @@ class SyncAnswer:
         return not (self.joined or self.invitations or self.left or self.to_device)
 
 
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """What a homeserver tells an application service at a time."""
+
+    rooms: tuple[JoinedRoom, ...] = ()
+    """Those in which something happened that counts. All of it stands in `state`: it may be out of date."""
+    invitations: tuple[Invitation, ...] = ()
+    malformed: int = 0
+    """Parts that were none of what they should be, and are left out."""
+
+
 def read_sync(answer: Mapping[str, Any], user_id: str) -> SyncAnswer | None:
     """Read the answer of `/sync`; None where it has no `next_batch` and so can't be gone on from.
 
@@ -110,6 +128,37 @@ def read_sync(answer: Mapping[str, Any], user_id: str) -> SyncAnswer | None:
         else _count(reader.record(answer, "device_one_time_keys_count").get("signed_curve25519")),
         malformed=reader.malformed,
     )
+
+
+def read_transaction(body: Mapping[str, Any], user_id: str) -> Transaction:
+    """Read the events of a transaction, of any room that the homeserver's users are in.
+
+    Args:
+        body: any JSON object.
+        user_id: ours, whom invitations are for.
+    """
+    reader = _Reader()
+    states: dict[str, list[StateEvent]] = {}
+    redacted: set[str] = set()
+    invitations = []
+    for event in reader.array(body.get("events")):
+        room_id = event.get("room_id")
+        if not isinstance(room_id, str):
+            reader.malformed += 1
+            continue
+        if event.get("type") == REDACTION:
+            redacted.add(room_id)
+            states.setdefault(room_id, [])
+        for state in reader.state_events([event]):
+            if _is_invitation(state, user_id):
+                invitations.append(Invitation(room_id, state.sender))
+            else:
+                states.setdefault(room_id, []).append(state)
+    rooms = (
+        JoinedRoom(room_id, state=tuple(events), is_partial=room_id in redacted)
+        for room_id, events in states.items()
+    )
+    return Transaction(tuple(rooms), tuple(invitations), reader.malformed)
 
 
 def read_state(events: object) -> tuple[tuple[StateEvent, ...], int]:
@@ -189,6 +238,16 @@ class _Reader:
             unsigned = event.get("unsigned")
             age_ms = _count(unsigned.get("age")) if isinstance(unsigned, dict) else 0
             yield ToDeviceEvent(kind, sender, event.get("content"), age_ms)
+
+
+def _is_invitation(event: StateEvent, user_id: str) -> bool:
+    content = event.content
+    return (
+        event.type == ROOM_MEMBER
+        and event.state_key == user_id
+        and isinstance(content, dict)
+        and content.get("membership") == "invite"
+    )
 
 
 def _has_redaction(events: object) -> bool:

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from mautrix.errors import MatrixRequestError
 
-from signalling.matrix.answers import SYNC_FILTER, read_sync
+from signalling.matrix.answers import read_sync
 
 if TYPE_CHECKING:
-    from sfu.metrics import Metrics
+    from collections.abc import Mapping
+
     from signalling.matrix.answers import SyncAnswer
-    from signalling.matrix.encryption import Encryption
     from signalling.matrix.invitations import Invitations
-    from signalling.matrix.refusals import Refusals
     from signalling.matrix.rooms import Rooms
-    from signalling.matrix.session import MatrixSession
+    from signalling.matrix.source import Surroundings
     from signalling.matrix.to_device import ToDeviceInbox
-    from signalling.store import Store
 
 _log = structlog.get_logger()
 
@@ -42,39 +40,35 @@ class Sync:
     comes again.
 
     Args:
-        session: asks the homeserver.
-        store: keeps the position.
+        given: what every source is given.
         timeout_ms: how long one sync waits for news.
+        wanted: what to be told (a filter of the client-server API).
         invitations: are told first: entering a room takes longest.
         rooms: come next, so that messages are judged by the newest state.
         to_device: come last.
-        encryption: is told how many of its keys are left.
-        refusals: where what can't be read is counted.
-        metrics: where our own mistakes are counted.
     """
 
     def __init__(
         self,
-        session: MatrixSession,
-        store: Store,
+        given: Surroundings,
         timeout_ms: int,
+        wanted: Mapping[str, Any],
         *,
         invitations: Invitations,
         rooms: Rooms,
         to_device: ToDeviceInbox,
-        encryption: Encryption,
-        refusals: Refusals,
-        metrics: Metrics,
     ) -> None:
+        session = given.session
         self._session = session
-        self._store = store
+        self._store = given.store
         self._timeout_ms = timeout_ms
+        self._wanted = wanted
         self._invitations = invitations
         self._rooms = rooms
         self._to_device = to_device
-        self._encryption = encryption
-        self._refusals = refusals
-        self._metrics = metrics
+        self._encryption = given.encryption
+        self._refusals = given.refusals
+        self._metrics = given.metrics
         self._since_fact = f"since {session.user_id} {session.device_id}"
         self.is_caught_up = False
         """Whether the state of all rooms is known, so that an invite can be judged."""
@@ -108,7 +102,7 @@ class Sync:
     async def _ask(self, since: str | None) -> SyncAnswer | None:
         timeout_ms = self._timeout_ms if self.is_caught_up else 0
         query = {
-            "filter": json.dumps(SYNC_FILTER, separators=(",", ":")),
+            "filter": json.dumps(self._wanted, separators=(",", ":")),
             "set_presence": "offline",
             "timeout": str(timeout_ms),
         }
@@ -122,7 +116,7 @@ class Sync:
     async def _deal_with(self, answer: SyncAnswer) -> None:
         self._refusals.refuse("sync", "malformed", answer.malformed, reason="parts", parts=answer.malformed)
         self._invitations.take(answer.invitations)
-        await self._rooms.follow(answer)
+        await self._rooms.follow(answer.joined, answer.left)
         if not self.is_caught_up:
             await self._rooms.read_all()
         await self._to_device.take(answer.to_device)

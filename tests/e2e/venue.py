@@ -16,6 +16,7 @@ from loadtest.focus_process import FocusProcess, FocusSettings
 from loadtest.media.clips import VideoFormat
 from signalling.events.room_state import CALL_TYPES, FocusDevice, call_content
 from tests.e2e.admin import Admin
+from tests.e2e.listening import held_to_schemas
 from tests.support.homeserver import account, new_room, new_user, room_path, send_to_device
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from loadtest.homeserver.server import Homeserver
     from loadtest.homeserver.users import User
+    from tests.support.appservice import Registered
 
 SMALL: Final = VideoFormat.of_size(320, 180, 15)
 """Three layers of 45, 90 and 180 lines: as little work as a call can be."""
@@ -34,8 +36,12 @@ CALL_TYPE: Final = CALL_TYPES[0]
 class Venue:
     """One homeserver and one focus."""
 
-    def __init__(self, homeserver: Homeserver, focus: FocusProcess, focus_user: User) -> None:
+    def __init__(
+        self, homeserver: Homeserver, focus: FocusProcess, focus_user: User, *, is_invited: bool = True
+    ) -> None:
         self.homeserver = homeserver
+        self.is_invited = is_invited
+        """Whether whoever makes or joins a room for a call has the focus come too."""
         self.focus = focus
         self.focus_user = focus_user
         self.device = FocusDevice(focus_user.user_id, focus_user.device_id)
@@ -58,7 +64,8 @@ class Venue:
     async def call(self, **more: Any) -> AsyncIterator[Call]:  # noqa: ANN401  # keys of createRoom
         """A call in a room of its own, which anybody may join unless `more` says otherwise."""
         host = await self.user("host")
-        room_id = await asyncio.to_thread(new_room, host, self.focus_user, **more)
+        guests = (self.focus_user,) if self.is_invited else ()
+        room_id = await asyncio.to_thread(new_room, host, *guests, **more)
         conf_id = f"conf-{time.time_ns()}"
         await write_call(host, room_id, conf_id)
         async with Call(self, host, room_id, conf_id) as call:
@@ -103,6 +110,7 @@ class Call:
             next(self._numbers),
             focus=self.venue.device,
             conf_id=self.conf_id,
+            invites_focus=self.venue.is_invited,
             capture=Capture(camera=SMALL),
             wanted_height=SMALL.height,
         )
@@ -150,12 +158,8 @@ async def open_venue(
         folder: is empty.
         tables: of the focus's configuration.
     """
-    async with closed_venue(homeserver, folder, **tables) as venue:
-        await venue.focus.start()
-        await venue.focus.wait_ready()
+    async with closed_venue(homeserver, folder, **tables) as venue, _serving(venue):
         yield venue
-        assert venue.focus.status is None, venue.focus.log_tail()
-        assert await venue.admin.counted("focus_internal_failures_total") == 0
 
 
 @contextlib.asynccontextmanager
@@ -166,7 +170,37 @@ async def closed_venue(
     user = await asyncio.to_thread(new_user, homeserver, "focus")
     settings = FocusSettings(homeserver.base_url, user.user_id, user.password, more=tables)
     focus = FocusProcess(folder, settings)
-    venue = Venue(homeserver, focus, replace(user, device_id=settings.device_id))
+    async with _stopped(Venue(homeserver, focus, replace(user, device_id=settings.device_id))) as venue:
+        yield venue
+
+
+@contextlib.asynccontextmanager
+async def open_appservice_venue(registered: Registered, folder: Path) -> AsyncIterator[Venue]:
+    """A focus that serves as an application service, which nobody invites anywhere."""
+    tables: dict[str, dict[str, Any]] = {
+        "matrix": {"mode": "appservice"},
+        "appservice": {"registration": str(registered.file), "port": registered.port},
+    }
+    homeserver = registered.homeserver
+    settings = FocusSettings(homeserver.base_url, registered.user_id, "", more=tables)
+    user = registered.focus_user(settings.device_id)
+    venue = Venue(homeserver, FocusProcess(folder, settings), user, is_invited=False)
+    async with _stopped(venue), _serving(venue):
+        yield venue
+
+
+@contextlib.asynccontextmanager
+async def _serving(venue: Venue) -> AsyncIterator[None]:
+    await venue.focus.start()
+    await venue.focus.wait_ready()
+    with held_to_schemas(venue.focus.admin_url):
+        yield
+    assert venue.focus.status is None, venue.focus.log_tail()
+    assert await venue.admin.counted("focus_internal_failures_total") == 0
+
+
+@contextlib.asynccontextmanager
+async def _stopped(venue: Venue) -> AsyncIterator[Venue]:
     try:
         yield venue
     finally:

@@ -143,10 +143,10 @@ async def test_a_restart_goes_on_from_the_position_and_reads_quiet_rooms(
     scripted.usual["/joined_rooms"] = Answer({"joined_rooms": ["!quiet:localhost"]})
     scripted.usual["/rooms/"] = Answer([member("@alice:localhost")])
     async with following(scripted, store) as shell:
-        assert not shell.sync.is_caught_up
+        assert not shell.source.is_caught_up
         scripted.sync(next_batch="s42", to_device={"events": [HANGUP]})
         await scripted.until("/sync", 2)
-        assert shell.sync.is_caught_up
+        assert shell.source.is_caught_up
     assert scripted.requests("/sync")[0].query["since"] == "s41"
     state, message = shell.received
     assert isinstance(state, RoomState)
@@ -268,7 +268,7 @@ async def test_a_list_of_rooms_that_is_none_gives_up_no_room(
     async with following(scripted, store) as shell:
         scripted.sync(next_batch="s1", rooms=joined())
         await scripted.until("/sync", 2)
-        assert shell.sync.is_caught_up
+        assert shell.source.is_caught_up
     assert [state.room_id for state in shell.of(RoomState)] == ["!room:localhost"]
     assert shell.of(RoomGone) == []
 
@@ -368,7 +368,7 @@ async def test_a_join_that_fails_is_counted_and_keeps_nobody_waiting(
         scripted.sync(next_batch="s1", rooms=invited("@alice:localhost"))
         scripted.sync(next_batch="s2", to_device={"events": [HANGUP]})
         await shell.until(lambda: shell.of(MessageReceived))
-        await eventually(lambda: not len(shell.invitations))
+        await eventually(lambda: not len(shell.source.invitations))
         assert shell.counted("room_invite", "failed") == 1
         assert shell.session.trouble is None
 
@@ -382,7 +382,7 @@ async def test_a_join_that_another_server_fails_is_tried_again_and_readiness_sta
         scripted.sync(next_batch="s1", rooms=invited("@alice:localhost"))
         await scripted.until("/rooms/!room:localhost/join", 3)
         assert shell.session.trouble is None
-        await eventually(lambda: not len(shell.invitations))
+        await eventually(lambda: not len(shell.source.invitations))
         assert shell.counted("room_invite", "joined") == 1
 
 
@@ -398,7 +398,7 @@ async def test_more_invitations_than_can_wait_are_left_alone_and_none_is_followe
         scripted.sync(next_batch="s1", rooms={"invite": wanted})
         scripted.sync(next_batch="s2", rooms=invited("@alice:localhost", "!1"))
         await scripted.until("/sync", 3)
-        assert len(shell.invitations) == 2
+        assert len(shell.source.invitations) == 2
         assert shell.counted("room_invite", "too_many") == 1
         assert [asked.path for asked in await scripted.until("/rooms/", 2)] == [
             "/rooms/!1/join",
@@ -687,7 +687,7 @@ async def test_encrypted_messages_go_both_ways_and_prove_the_device(
     homeserver: Homeserver, store: Store, focus: User, alice: User
 ) -> None:
     async with following_synapse(homeserver, focus, store) as shell:
-        await eventually(lambda: shell.sync.is_caught_up)
+        await eventually(lambda: shell.source.is_caught_up)
         device = await asyncio.to_thread(OlmDevice, alice)
         content = dict(HANGUP["content"])
         await asyncio.to_thread(device.send, focus.user_id, DEVICE_ID, "m.call.hangup", content)
@@ -735,12 +735,12 @@ async def test_what_came_while_we_were_away_comes_once_after_a_restart(
     async with following_synapse(homeserver, focus, store) as shell:
         await asyncio.to_thread(hang_up, alice, focus)
         await shell.until(lambda: shell.of(MessageReceived) and shell.of(RoomState))
-        await eventually(lambda: shell.sync.is_caught_up)
+        await eventually(lambda: shell.source.is_caught_up)
     await asyncio.to_thread(hang_up, alice, focus)
     await asyncio.to_thread(hang_up, alice, focus)
     async with following_synapse(homeserver, focus, store) as shell:
         await shell.until(lambda: len(shell.of(MessageReceived)) >= 2)
-        await eventually(lambda: shell.sync.is_caught_up)
+        await eventually(lambda: shell.source.is_caught_up)
     assert len(shell.of(MessageReceived)) == 2
     assert [(state.room_id, state.is_complete) for state in shell.of(RoomState)] == [(room_id, True)]
 
@@ -749,7 +749,7 @@ async def test_a_revoked_token_interrupts_nothing(
     homeserver: Homeserver, store: Store, focus: User, alice: User
 ) -> None:
     async with following_synapse(homeserver, focus, store) as shell:
-        await eventually(lambda: shell.sync.is_caught_up)
+        await eventually(lambda: shell.source.is_caught_up)
         first = store.fact("access_token")
         await asyncio.to_thread(focus.post, "/_matrix/client/v3/logout/all")
         # That has ended the device too: what is sent to it before it is back goes nowhere.
@@ -767,7 +767,7 @@ async def test_a_homeserver_that_is_killed_and_comes_back_is_followed_on(
 ) -> None:
     focus, alice = new_user(own_homeserver, "focus"), new_user(own_homeserver, "alice")
     async with following_synapse(own_homeserver, focus, store) as shell:
-        await eventually(lambda: shell.sync.is_caught_up)
+        await eventually(lambda: shell.source.is_caught_up)
         await asyncio.to_thread(own_homeserver.kill)
         shell.outbox.send(alice.user_id, alice.device_id, "m.call.hangup", {})
         await eventually(lambda: shell.session.trouble is not None)

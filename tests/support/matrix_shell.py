@@ -7,22 +7,23 @@ import contextlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sfu.metrics import Metrics
-from sfu.runtime.clocks import monotonic_clock
+from sfu.runtime.clocks import monotonic_clock, wall_clock
 from signalling.matrix.account import OrdinaryAccount
+from signalling.matrix.appservice_account import AppserviceAccount
+from signalling.matrix.appservice_source import AppserviceSource
 from signalling.matrix.encryption import Encryption
-from signalling.matrix.invitations import Invitations
+from signalling.matrix.member_source import MemberSource
 from signalling.matrix.olm import OlmMachine
 from signalling.matrix.outbox import Outbox
 from signalling.matrix.refusals import Refusals
-from signalling.matrix.rooms import Rooms
 from signalling.matrix.session import MatrixSession
-from signalling.matrix.sync import Sync
-from signalling.matrix.to_device import ToDeviceInbox
+from signalling.matrix.source import Source, Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from signalling.config import MatrixConfig, Secrets
+    from signalling.config import AppserviceConfig, MatrixConfig, Secrets
+    from signalling.matrix.registration import Registration
     from signalling.store import Store
 
 T = TypeVar("T")
@@ -36,12 +37,42 @@ class _Done(Exception):  # noqa: N818  # no error
 
 @contextlib.asynccontextmanager
 async def matrix_shell(config: MatrixConfig, secrets: Secrets, store: Store) -> AsyncIterator[MatrixShell]:
-    """A shell that is logged in and syncs."""
+    """A shell of member mode that is logged in and syncs."""
     session = MatrixSession(config, OrdinaryAccount(config, secrets, store))
+    async with _running(session, store, lambda _, given: MemberSource(config, given)) as shell:
+        yield shell
+
+
+@contextlib.asynccontextmanager
+async def appservice_shell(
+    config: MatrixConfig, listening: AppserviceConfig, registration: Registration, store: Store
+) -> AsyncIterator[MatrixShell]:
+    """A shell of appservice mode that listens and syncs."""
+    session = MatrixSession(config, AppserviceAccount(config, registration))
+
+    def make_source(shell: MatrixShell, given: Surroundings) -> AppserviceSource:
+        return AppserviceSource(
+            config,
+            listening,
+            registration,
+            given,
+            knows_call=lambda conf_id, _: conf_id in shell.known_calls,
+            clock=monotonic_clock,
+            wall_clock=lambda: shell.wall,
+        )
+
+    async with _running(session, store, make_source) as shell:
+        yield shell
+
+
+@contextlib.asynccontextmanager
+async def _running(
+    session: MatrixSession, store: Store, make_source: Callable[[MatrixShell, Surroundings], Source]
+) -> AsyncIterator[MatrixShell]:
     try:
         await session.open()
         async with asyncio.TaskGroup() as tasks:
-            shell = MatrixShell(session, config, store, tasks)
+            shell = MatrixShell(session, store, tasks, make_source)
             tasks.create_task(shell.run())
             yield shell
             raise _Done
@@ -55,7 +86,11 @@ class MatrixShell:
     """All parts, with a list where the focus would be."""
 
     def __init__(
-        self, session: MatrixSession, config: MatrixConfig, store: Store, tasks: asyncio.TaskGroup
+        self,
+        session: MatrixSession,
+        store: Store,
+        tasks: asyncio.TaskGroup,
+        make_source: Callable[[MatrixShell, Surroundings], Source],
     ) -> None:
         self.session = session
         self.metrics = Metrics()
@@ -66,25 +101,18 @@ class MatrixShell:
         self.encryption = Encryption(session, self.machine)
         self.outbox = Outbox(session, self.encryption, self.metrics, tasks)
         refusals = Refusals(self.metrics, monotonic_clock)
-        self.invitations = Invitations(session, config.allowed_servers, refusals, tasks)
-        self.rooms = Rooms(session, self._take, lambda count: refusals.refuse("state", "malformed", count))
-        self.sync = Sync(
-            session,
-            store,
-            config.sync_timeout_ms,
-            invitations=self.invitations,
-            rooms=self.rooms,
-            to_device=ToDeviceInbox(self.encryption, self._take, refusals),
-            encryption=self.encryption,
-            refusals=refusals,
-            metrics=self.metrics,
-        )
+        given = Surroundings(session, store, self.encryption, self._take, refusals, self.metrics, tasks)
+        self.known_calls: set[str] = set()
+        """Calls whose rooms need not be looked for, as the focus would say."""
+        self.wall = wall_clock()
+        """The time of day."""
+        self.source = make_source(self, given)
         self._news = asyncio.Condition()
 
     async def run(self) -> None:
         """Sync until cancelled."""
         await self.encryption.publish()
-        await self.sync.run()
+        await self.source.run()
 
     def of(self, kind: type[T]) -> list[T]:
         """What was handed on of one kind, in order."""

@@ -43,7 +43,7 @@ def allocate(
 
     Args:
         demand: who wants what.
-        rates: brought up to date with this tick's counters.
+        rates: brought up to date with this tick's counters; is told what is wanted now.
         budgets: (n,) of `BUDGET_DTYPE`; who is not in it has no limit.
         policy: divides the budgets.
 
@@ -73,6 +73,10 @@ def allocate(
             usable=usable,
             budget_bps=budget_bps,
         )
+    )
+    is_given = chosen != PAUSED
+    rates.want(
+        np.concatenate([rows["track"], rows["track"][is_given]]), np.concatenate([allowed, chosen[is_given]])
     )
     decisions = np.empty(len(rows), DECISION_DTYPE)
     for name in ("route", "subscriber", "track", "is_audio"):

@@ -23,12 +23,16 @@ STALLED_AFTER_S: Final = 2.0
 still picture, a frame a second, stalls. Higher: viewers of a layer that ended look longer at a still."""
 
 RETURN_AFTER_S: Final = 1.0
-"""An encoding that stalled counts again once it has flowed for this long. Lower: a browser that tries its top
-layer again and again moves every viewer each time. Higher: a sharper picture comes later."""
+"""An encoding that stalled although somebody wanted it counts again once it has flowed for this long. Lower:
+a browser that tries its top layer again and again moves every viewer each time. Higher: a sharper picture
+comes later. One that stopped while nobody wanted it was switched off: it counts as soon as it flows."""
 
 RATE_WINDOW_S: Final = 1.0
 """Time constant of a measured rate. Lower: each key frame looks like a higher rate. Higher: a change of the
 encoder's rate is seen late."""
+
+_NOBODY: Final = np.iinfo(np.int64).max
+"""In place of the time since when somebody wants an encoding."""
 
 MIN_STEP_MS: Final = 20
 """Counters closer together than this are not divided by their distance."""
@@ -56,7 +60,10 @@ class EncodingRates:
         self._flowing = np.zeros(0, np.bool_)
         self._live = np.zeros(0, np.bool_)
         self._returned_at = np.zeros(0, np.int64)
+        self._wanted_at = np.zeros(0, np.int64)
+        self._failed = np.zeros(0, np.bool_)
         self._measured_at = 0
+        self._now = 0
 
     def update(self, stats: PlaneStats) -> None:
         """Take up the newest counters; encodings that are not in them any more are forgotten."""
@@ -64,10 +71,21 @@ class EncodingRates:
         order = np.argsort(keys)
         keys, rows = keys[order], stats.encodings[order]
         at, found = _find(self._keys, keys)
-        flowing = stats.now - rows["last_received_at"] <= STALLED_AFTER_S * NS_PER_S
-        self._update_liveness(stats.now, at, found, flowing)
+        self._update_liveness(stats.now, at, found, rows["last_received_at"])
         self._update_rates(stats.now, at, found, rows["bytes_received"].astype(np.int64))
         self._keys = keys
+        self._now = stats.now
+
+    def want(self, tracks: NDArray[np.uint32], encodings: NDArray[np.integer]) -> None:
+        """Take notice of what is wanted now, flowing or not: (n,) tracks with an encoding each.
+
+        Whether an encoding that stops has failed or was switched off depends on it.
+        """
+        at, found = _find(self._keys, _keys(tracks, encodings))
+        is_wanted = np.zeros(len(self._keys), np.bool_)
+        is_wanted[at[found]] = True
+        since = np.where(self._wanted_at == _NOBODY, self._now, self._wanted_at)
+        self._wanted_at = np.where(is_wanted, since, _NOBODY)
 
     def of(self, tracks: NDArray[np.uint32]) -> Measured:
         """What all encodings of these tracks do; of one never seen: nothing."""
@@ -82,15 +100,21 @@ class EncodingRates:
             flowing=found & self._flowing[at],
         )
 
-    def _update_liveness(self, now: int, at: IntArray, found: BoolArray, flowing: BoolArray) -> None:
+    def _update_liveness(self, now: int, at: IntArray, found: BoolArray, received_at: IntArray) -> None:
         # One that is seen for the first time is live at once: joining must not take a second longer.
+        flowing = now - received_at <= STALLED_AFTER_S * NS_PER_S
         long_ago = now - round(RETURN_AFTER_S * NS_PER_S)
         was_flowing = np.ones(len(at), np.bool_)
         was_flowing[found] = self._flowing[at[found]]
         returned_at = np.full(len(at), long_ago, np.int64)
         returned_at[found] = self._returned_at[at[found]]
-        returned_at[flowing & ~was_flowing] = now
-        self._returned_at = returned_at
+        wanted_at = np.full(len(at), _NOBODY, np.int64)
+        wanted_at[found] = self._wanted_at[at[found]]
+        failed = np.zeros(len(at), np.bool_)
+        failed[found] = self._failed[at[found]]
+        failed = np.where(was_flowing & ~flowing, wanted_at <= received_at, failed)
+        returned_at[flowing & ~was_flowing & failed] = now
+        self._returned_at, self._wanted_at, self._failed = returned_at, wanted_at, failed
         self._flowing = flowing
         self._live = flowing & (returned_at <= long_ago)
 

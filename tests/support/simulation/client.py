@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from loadtest.client.negotiation import ReceiveSection
     from sfu.netem.network import Address
     from signalling.events.metadata import StreamMetadata
+    from signalling.events.ours import ActiveLayers, TrackWhy
     from signalling.events.to_device import ToDeviceMessage
     from tests.support.simulation.rtp_session import RtpSession
     from tests.support.simulation.video_receiver import VideoReceiver
@@ -76,6 +77,12 @@ class SimClient:
         self.wishes: Final = Wishes(tile)
         self.sources: Final = Sources(name, number, capture or Capture(), rng, self.clock.now)
         self.address: Address = (f"198.51.100.{number}", 50_000)
+        self.obeys_layers = False
+        """Whether it switches off what nobody wants; the recorded client knows nothing of it."""
+        self.layers: list[tuple[Instant, str, tuple[str, ...]]] = []
+        """What the focus said of its tracks: when, track id, rids that are wanted."""
+        self.reasons: list[tuple[Instant, TrackWhy]] = []
+        """What the focus said of what it gets, with the time when each came."""
         self.answers_pings = True
         self.answers_offers = True
         self.leg: ClientLeg | None = None
@@ -271,6 +278,17 @@ class SimClient:
     def hear_speakers(self, user_ids: list[str]) -> None:
         """The focus says who is talking."""
         self.speakers.append((self.clock.now, tuple(user_ids)))
+
+    def hear_layers(self, tracks: tuple[ActiveLayers, ...]) -> None:
+        """The focus says which encodings are wanted."""
+        for track in tracks:
+            self.layers.append((self.clock.now, track.track_id, track.active))
+            if self.obeys_layers:
+                self.sources.want_layers(track.track_id, track.active)
+
+    def hear_reasons(self, tracks: tuple[TrackWhy, ...]) -> None:
+        """The focus says why it sends what it sends."""
+        self.reasons += [(self.clock.now, track) for track in tracks]
 
     def judge(self, session: RtpSession) -> None:
         """Hold what arrives against the wishes, and the clocks of pictures against those of the sound."""

@@ -9,7 +9,7 @@ from loadtest.client import sdp
 from loadtest.client.negotiation import ClientNegotiation
 from sfu.dataplane.wire import WireProtocol, protocol_of
 from sfu.units import Instant, after_ms
-from signalling.events import data_channel, to_device
+from signalling.events import data_channel, ours, to_device
 from signalling.events.to_device import FOCUS_SESSION_ID, Envelope
 from tests.support.simulation.association import Association, Role, State
 from tests.support.simulation.homeserver import CONF_ID
@@ -58,6 +58,8 @@ class ClientLeg:
         """What the focus said at the end."""
         self.errors: list[str] = []
         """Codes of refusals that came on the data channel."""
+        self.stats: list[ours.Stats] = []
+        """Figures that came on the data channel."""
         self.violations: list[str] = []
         """Rules of the dialect that the focus broke."""
         self.pings = 0
@@ -281,6 +283,12 @@ class ClientLeg:
                 self._client.hear_speakers([speaker.user_id for speaker in speakers])
             case data_channel.Error(code=code):
                 self.errors.append(code)
+            case ours.Layers(tracks):
+                self._client.hear_layers(tracks)
+            case ours.Why(whys):
+                self._client.hear_reasons(whys)
+            case ours.Stats():
+                self.stats.append(message)
             case _:
                 pass
 

@@ -41,6 +41,7 @@ class Member:
     capture: Capture = field(default_factory=Capture)
     tile: Tile | None = (640, 360)
     numbers: LegNumbers = LIKE_CHROMIUM
+    obeys_layers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ class Scenario:
                 tile=member.tile,
                 numbers=member.numbers,
             )
+            client.obeys_layers = member.obeys_layers
             simulation.at_s(member.joins_at_s, client.join)
         for step in self.script:
             simulation.at_s(step.at_s, _bound(step, simulation))

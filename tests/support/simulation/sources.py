@@ -95,6 +95,8 @@ class VideoSource:
         self.is_muted = False
         self.stopped_rids: set[str] = set()
         """Encodings that the browser does not send, for want of bandwidth or processor."""
+        self.unwanted_rids: frozenset[str] = frozenset()
+        """Encodings that the focus said nobody wants."""
         self._begins_at = begins_at
         self._pictures = 0
 
@@ -121,7 +123,8 @@ class VideoSource:
         for stream in session.streams(self.track.track_id):
             encoder = self.encoders.get(stream.rid) or self._highest()
             part = encoder.plan.frames_per_s / CAPTURE_RATE
-            if stream.rid in self.stopped_rids or int(number * part) == int((number - 1) * part):
+            is_off = stream.rid in self.stopped_rids or stream.rid in self.unwanted_rids
+            if is_off or int(number * part) == int((number - 1) * part):
                 continue
             frame = encoder.encode(captured_at)
             session.send_media(stream, frame.payloads, captured_at, now)
@@ -211,6 +214,14 @@ class Sources:
         for video in self.videos():
             if video.track.track_id == track_id:
                 video.want_key_frame(rid)
+
+    def want_layers(self, track_id: str, rids: tuple[str, ...]) -> None:
+        """The focus wants these encodings only; one that is switched on begins with a key frame."""
+        for video in self.videos():
+            if video.track.track_id == track_id:
+                before, video.unwanted_rids = video.unwanted_rids, video.encoders.keys() - set(rids)
+                for rid in before - video.unwanted_rids:
+                    video.encoders[rid].want_key_frame()
 
     def metadata(self, user_id: str, device_id: str) -> tuple[StreamMetadata, ...]:
         """What others are told of all this, complete."""

@@ -24,6 +24,9 @@ MAX_CLOCK_ERROR_MS: Final = 40.0
 """How far the RTP clock may stray from the capture clock between two frames. A switch between encodings whose
 clocks are known by arrival only is off by what their ways differ."""
 
+MAX_SAME_PICTURE_MS: Final = 100.0
+"""How much later a picture may be shown again in another encoding."""
+
 _TAG_BYTES: Final = 3
 _KEY_TAG_BYTES: Final = 10
 
@@ -218,6 +221,10 @@ class VideoReceiver:
         elif captured_ms < 0:
             # A key frame that came late, by RTX. The clock must not go back, so it is ahead for a while.
             self._seen.steps_back += 1
+        elif captured_ms == 0 and 0 < error_ms <= MAX_SAME_PICTURE_MS:
+            # The same picture in another encoding: those in between may have been forwarded and lost, or its
+            # packets took longer while its clock was known by arrival only.
+            return
         elif abs(error_ms) > MAX_CLOCK_ERROR_MS and not -lead_ms <= error_ms < 0:
             self._seen.fault(f"frame {label.frame}: {error_ms} ms off after {captured_ms} ms")
 

@@ -77,15 +77,52 @@ def test_an_encoding_without_packets_for_two_seconds_flows_no_more() -> None:
     assert live(rates) == [False, False, False]
 
 
-def test_one_that_comes_back_flows_at_once_and_is_live_after_a_while() -> None:
+def want(rates: EncodingRates, *encodings: int) -> None:
+    """Somebody wants these encodings of the first track, and nobody wants the others."""
+    rates.want(np.ones(len(encodings), np.uint32), np.array(encodings, np.int64))
+
+
+def test_one_that_failed_flows_at_once_when_it_is_back_and_is_live_after_a_while() -> None:
     rates = EncodingRates()
     rates.update(stats_of(NOW, {(1, 0): 0}))
+    want(rates, 0)
     rates.update(stats_of(after_s(NOW, 10), {(1, 0): 0}, {(1, 0): NOW}))
     back = after_s(NOW, 20)
     for seconds, expected in ((0.0, False), (RETURN_AFTER_S - 0.1, False), (RETURN_AFTER_S, True)):
         rates.update(stats_of(after_s(back, seconds), {(1, 0): 0}))
         assert of(rates).flowing[0].tolist() == [True, False, False]
         assert live(rates) == [expected, False, False]
+
+
+def back_again(rates: EncodingRates, stopped_at: Instant, back_at: Instant) -> list[bool]:
+    """Whether each encoding is live as soon as the highest is back, which stopped a while ago."""
+    rows = {(1, 0): 0, (1, 2): 0}
+    for seconds in (0.5, 2.5, 3.0):
+        rates.update(stats_of(after_s(stopped_at, seconds), rows, {(1, 2): stopped_at}))
+    rates.update(stats_of(back_at, rows))
+    return live(rates)
+
+
+def test_one_that_stopped_while_nobody_wanted_it_is_live_as_soon_as_it_flows() -> None:
+    rates = EncodingRates()
+    rates.update(stats_of(NOW, {(1, 0): 0, (1, 2): 0}))
+    want(rates, 0)
+    stopped_at = NOW
+    assert back_again(rates, stopped_at, after_s(NOW, 10)) == [True, False, True]
+    # It is wanted now: when it stops again, it has failed.
+    want(rates, 0, 2)
+    stopped_at = after_s(NOW, 11)
+    rates.update(stats_of(stopped_at, {(1, 0): 0, (1, 2): 0}))
+    assert back_again(rates, stopped_at, after_s(NOW, 20)) == [True, False, False]
+
+
+def test_one_that_is_asked_for_while_its_end_is_not_noticed_yet_has_not_failed() -> None:
+    rates = EncodingRates()
+    rates.update(stats_of(NOW, {(1, 0): 0, (1, 2): 0}))
+    want(rates, 0)
+    rates.update(stats_of(after_s(NOW, 1), {(1, 0): 0, (1, 2): 0}, {(1, 2): NOW}))
+    want(rates, 2, 0, 2)
+    assert back_again(rates, NOW, after_s(NOW, 10)) == [True, False, True]
 
 
 def test_encodings_that_are_gone_are_forgotten_and_come_anew() -> None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
@@ -17,19 +19,23 @@ from loadtest.client.scene import AUDIO, VIDEO, Party
 from tests.e2e.venue import open_venue
 from tests.e2e.watching import FRAMES, is_clean, until_decoded, until_told
 from tests.support.homeserver import join
-from tests.support.widget_host import PARAMETERS, widget_hosts
+from tests.support.widget_host import ENCRYPTED, PARAMETERS, widget_hosts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from playwright.async_api import Frame
+
     from loadtest.client.participant import Participant
     from loadtest.homeserver.server import Homeserver
+    from loadtest.homeserver.users import User
     from tests.e2e.venue import Call, Venue
     from tests.support.widget_host import WidgetHost, WidgetHosts
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
 JOIN_PATIENCE_S: Final = 40.0
+MEDIA_KEYS: Final = "org.matrix_focus.media_keys"
 RECEIVED: Final = """
 async ([userId, kind]) => {
   const { client } = matrixFocus;
@@ -66,6 +72,18 @@ async def opened(hosts: WidgetHosts, call: Call, name: str, **more: Any) -> Asyn
         yield host
 
 
+def auto_join(call: Call, user: User) -> dict[str, Any]:
+    """The demo of a page that joins without a click, encrypted."""
+    names = {
+        "baseUrl": "base_url",
+        "userId": "user_id",
+        "deviceId": "device_id",
+        "accessToken": "access_token",
+    }
+    session = {name: getattr(user, field) for name, field in names.items()}
+    return {"room": call.room_id, "autojoin": True, "encrypted": True, "session": session}
+
+
 async def press_join(host: WidgetHost) -> Party:
     """Join, and wait until the page is connected."""
     await host.frame.get_by_role("button", name="Join the call").click()
@@ -73,12 +91,12 @@ async def press_join(host: WidgetHost) -> Party:
     return Party(host.user.user_id, host.user.device_id)
 
 
-async def perceives(host: WidgetHost, one: Participant) -> None:
-    """Wait until new pictures and sound of somebody have been decoded in the page."""
+async def perceives(page: Frame, other: Party) -> None:
+    """Wait until new pictures and sound of somebody have been decoded in a page."""
 
     async def counts() -> tuple[float, float, float]:
-        packets, _, energy = await host.frame.evaluate(RECEIVED, [one.party.user_id, AUDIO])
-        _, frames, _ = await host.frame.evaluate(RECEIVED, [one.party.user_id, VIDEO])
+        packets, _, energy = await page.evaluate(RECEIVED, [other.user_id, AUDIO])
+        _, frames, _ = await page.evaluate(RECEIVED, [other.user_id, VIDEO])
         return packets, frames, energy
 
     before = await counts()
@@ -88,7 +106,7 @@ async def perceives(host: WidgetHost, one: Participant) -> None:
         wanted = (3 * FRAMES, FRAMES, 0.0)
         return all(new > old + more for new, old, more in zip(now, before, wanted, strict=True))
 
-    await until_told(has_more, f"{host.user.user_id} sees and hears {one.party.user_id}: {before}")
+    await until_told(has_more, f"the page sees and hears {other.user_id}: {before}")
 
 
 async def leaves(call: Call, one: Participant, party: Party) -> None:
@@ -110,13 +128,13 @@ async def test_a_widget_is_in_the_call_without_a_login(venue: Venue, hosts: Widg
         (alice,) = await call.join("alice")
         await expect(host.frame.get_by_label("Homeserver")).to_be_hidden()
         party = await press_join(host)
-        await asyncio.gather(perceives(host, alice), until_decoded(alice, party, AUDIO, VIDEO))
+        await asyncio.gather(perceives(host.frame, alice.party), until_decoded(alice, party, AUDIO, VIDEO))
         assert await host.do("host.stays") == [True]
         await host.frame.get_by_role("button", name="Leave").click()
         await leaves(call, alice, party)
         # And again, in the same frame.
         party = await press_join(host)
-        await asyncio.gather(perceives(host, alice), until_decoded(alice, party, AUDIO, VIDEO))
+        await asyncio.gather(perceives(host.frame, alice.party), until_decoded(alice, party, AUDIO, VIDEO))
         is_clean(alice)
 
 
@@ -140,6 +158,29 @@ async def test_the_page_says_what_the_host_refuses(venue: Venue, hosts: WidgetHo
         told = host.frame.get_by_text("Your Matrix client does not allow what a call needs")
         await expect(told).to_contain_text("m.call.invite", timeout=JOIN_PATIENCE_S * 1_000)
         assert await call.members() == {}
+
+
+async def test_the_host_of_a_widget_gives_out_the_keys_of_its_media(venue: Venue, hosts: WidgetHosts) -> None:
+    async with (
+        venue.call(initial_state=[ENCRYPTED]) as call,
+        opened(hosts, call, "ivan") as host,
+        await hosts.browser.new_context(permissions=["camera", "microphone"]) as context,
+    ):
+        # Judy's page does its Olm itself.
+        user = await venue.user("judy")
+        judy = Party(user.user_id, user.device_id)
+        page = await context.new_page()
+        await page.goto(f"{venue.focus.page_url}#demo={quote(json.dumps(auto_join(call, user)))}")
+        await host.frame.get_by_label("End-to-end encryption of media").check(force=True)
+        party = await press_join(host)
+        await asyncio.gather(perceives(host.frame, judy), perceives(page.main_frame, party))
+        stated = (
+            f"matrixFocus.call.encryption.stateOf({json.dumps(judy.user_id)}, {json.dumps(judy.device_id)})"
+        )
+        assert await host.widget(f"{stated}.ok")
+        keys = [sent for sent in await host.do("host.driver.sent") if sent["type"] == MEDIA_KEYS]
+        assert keys
+        assert all(sent["encrypted"] for sent in keys)
 
 
 async def test_a_widget_begins_a_call_and_brings_the_focus(venue: Venue, hosts: WidgetHosts) -> None:

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from tests.support.homeserver import join, new_room, new_user, room_path, send_to_device
-from tests.support.widget_host import PARAMETERS, widget_hosts
+from tests.support.widget_host import ENCRYPTED, PARAMETERS, widget_hosts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,12 +28,6 @@ pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module"),
 MEMBER: Final = "org.matrix.msc3401.call.member"
 MEDIA_KEYS: Final = "org.matrix_focus.media_keys"
 TURN: Final = {"uris": ["turn:turn.example.org?transport=udp"], "username": "u", "password": "p"}
-ENCRYPTED: Final = {
-    "type": "m.room.encryption",
-    "state_key": "",
-    "content": {"algorithm": "m.megolm.v1.aes-sha2"},
-}
-"""Of the people in such rooms, hosts know the devices."""
 MESSAGE: Final = {"call_id": "c", "seq": 0}
 
 
@@ -206,14 +200,22 @@ async def test_the_hosts_encrypt_what_they_are_asked_to(hosts: WidgetHosts, home
 async def test_what_a_call_cannot_do_without_is_named_when_it_is_refused(
     hosts: WidgetHosts, room: Room
 ) -> None:
-    refused = ["send.to_device:m.call.invite", "turn_servers", MEDIA_KEYS, "m.room.member#"]
-    async with hosts.open(room.bob, room.room_id, template(hosts), refused=refused[:1]) as host:
+    refused = ["send.to_device:m.call.invite"]
+    async with hosts.open(room.bob, room.room_id, template(hosts), refused=refused) as host:
         told = await host.widget("start")
-    assert told.startswith("WidgetError: Your Matrix client does not allow what a call needs: ")
-    assert "org.matrix.msc3819.send.to_device:m.call.invite" in told
-    assert "m.call.hangup" not in told
+        assert told.startswith("WidgetError: Your Matrix client does not allow what a call needs: ")
+        assert "org.matrix.msc3819.send.to_device:m.call.invite" in told
+        assert "m.call.hangup" not in told
+        # Their person thinks again.
+        await host.do("void (host.driver.refused = [])")
+        assert await host.outcome("matrix.start()") == {"value": None}
+        assert await host.widget("matrix.refused") == []
+
+
+async def test_a_call_goes_on_without_what_it_can_do_without(hosts: WidgetHosts, room: Room) -> None:
+    refused = ["turn_servers", MEDIA_KEYS, "m.room.member#"]
     async with hosts.open(
-        room.bob, room.room_id, template(hosts), refused=refused[1:], turnServers=[TURN]
+        room.bob, room.room_id, template(hosts), refused=refused, turnServers=[TURN]
     ) as host:
         assert await host.widget("start") == "started"
         assert await host.widget("matrix.refused") == [

@@ -43,6 +43,12 @@ PARAMETERS: Final = "&".join(
     )
 )
 """What docs/widget.md puts behind the # of the widget's URL."""
+ENCRYPTED: Final = {
+    "type": "m.room.encryption",
+    "state_key": "",
+    "content": {"algorithm": "m.megolm.v1.aes-sha2"},
+}
+"""Of the people in such rooms, hosts know the devices."""
 _POLL_S: Final = 0.02
 
 
@@ -92,7 +98,7 @@ class WidgetHosts:
     """A browser, the page of the host client, and a bare widget on another origin."""
 
     def __init__(self, browser: Browser, host_url: str, bare_url: str) -> None:
-        self._browser = browser
+        self.browser = browser
         self._host_url = host_url
         self.bare_url = bare_url
 
@@ -106,7 +112,7 @@ class WidgetHosts:
             template: URL of the widget, as it stands in a room.
             more: further options of the host page.
         """
-        context = await self._browser.new_context(permissions=["camera", "microphone"])
+        context = await self.browser.new_context(permissions=["camera", "microphone"])
         try:
             page = await context.new_page()
             await page.goto(self._host_url)

@@ -9,9 +9,9 @@ const REQUEST_CAPABILITIES = "org.matrix.msc2974.request_capabilities";
  * Shorter: its person is asked twice where one question was on its way. Longer: a host that asked too early waits.
  */
 const NUDGE_MS = 500;
-/** From then on, without a word of a host, there is none. */
-const SILENCE_MS = 10_000;
-/** How long a permission that is asked for later may wait for the host's person. */
+/** From then on, without a word of a host, there is none. Shorter: a busy host counts as none. */
+const SILENCE_MS = 5_000;
+/** How long permissions that are asked for later may wait for the host's person. */
 const LATER_MS = 60_000;
 
 /** The permissions of one widget. */
@@ -22,6 +22,7 @@ export class WidgetPermissions {
   #asked = promiseWithResolvers();
   #decided = promiseWithResolvers();
   #decisions = new EventTarget();
+  #isDecided = false;
 
   /**
    * @param {WidgetChannel} channel
@@ -51,11 +52,42 @@ export class WidgetPermissions {
   }
 
   /**
-   * Wait for the host's first decision, for as long as its person thinks.
+   * Wait for the host's decision, for as long as its person thinks. A second time it is asked again for what it did not
+   * approve.
    *
    * @throws {WidgetError} no host answers
    */
   async agree() {
+    if (this.#isDecided) await this.askFor(...this.missing().map(({ id }) => id));
+    else await this.#agreeAtFirst();
+  }
+
+  /**
+   * Ask for more, or again.
+   *
+   * @param {...string} capabilities
+   * @returns {Promise<boolean>} whether they are all approved
+   */
+  async askFor(...capabilities) {
+    if (capabilities.length === 0) return true;
+    const decided = new Promise((resolve) => {
+      const listener = ({ detail }) => {
+        if (!detail.requested.includes(capabilities[0])) return;
+        this.#decisions.removeEventListener("decision", listener);
+        resolve();
+      };
+      this.#decisions.addEventListener("decision", listener);
+    });
+    try {
+      await this.#channel.request(REQUEST_CAPABILITIES, { capabilities });
+    } catch {
+      return false; // A host that does not know the question.
+    }
+    await comes(decided, LATER_MS);
+    return capabilities.every((one) => this.#approved.has(one));
+  }
+
+  async #agreeAtFirst() {
     await loaded();
     if (await comes(this.#asked.promise, NUDGE_MS)) return this.#decided.promise;
     // For hosts that were told to wait for this word; others refuse it.
@@ -67,30 +99,6 @@ export class WidgetPermissions {
     throw new WidgetError("The page was opened as a widget, but no Matrix client answers it.");
   }
 
-  /**
-   * Ask for one more permission.
-   *
-   * @param {string} capability
-   * @returns {Promise<boolean>} whether it is approved
-   */
-  async askFor(capability) {
-    const decided = new Promise((resolve) => {
-      const listener = ({ detail }) => {
-        if (!detail.requested.includes(capability)) return;
-        this.#decisions.removeEventListener("decision", listener);
-        resolve();
-      };
-      this.#decisions.addEventListener("decision", listener);
-    });
-    try {
-      await this.#channel.request(REQUEST_CAPABILITIES, { capabilities: [capability] });
-    } catch {
-      return false; // A host that does not know the question.
-    }
-    await comes(decided, LATER_MS);
-    return this.#approved.has(capability);
-  }
-
   #ids() {
     return this.#wanted.map(({ id }) => id);
   }
@@ -100,6 +108,7 @@ export class WidgetPermissions {
     for (const id of approved) this.#approved.add(id);
     this.#asked.resolve();
     this.#decided.resolve();
+    this.#isDecided = true;
     const detail = { requested: Array.isArray(requested) ? requested : [] };
     this.#decisions.dispatchEvent(new CustomEvent("decision", { detail }));
   }

@@ -99,13 +99,18 @@ export class WidgetMatrix extends EventTarget {
   }
 
   /**
-   * Agree with the host on what this page may do, and read the room. Takes as long as the host's person takes.
+   * Agree with the host on what this page may do, and read the room. Takes as long as the host's person takes. After a
+   * refusal it can be tried again.
    *
    * @throws {WidgetError} no host answers, or it refuses something that a call can't do without; says what
    */
   async start() {
     this.#isHeard = true;
-    await (this.#began ??= this.#begin());
+    this.#began ??= this.#begin().catch((error) => {
+      this.#began = null;
+      throw error;
+    });
+    await this.#began;
   }
 
   /** Tell nothing any more. The host is still answered, and `start` goes on where it was. */

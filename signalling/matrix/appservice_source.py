@@ -95,7 +95,7 @@ class AppserviceSource:
             registration.hs_token,
             session.user_id,
             take=interest.take,
-            give_up=self.rooms.distrust,
+            recover=self._read_anew,
             refusals=refusals,
             metrics=given.metrics,
         )
@@ -116,3 +116,7 @@ class AppserviceSource:
         async with self._listener, asyncio.TaskGroup() as tasks:
             tasks.create_task(self.sync.run())
             tasks.create_task(self._way_back.run())
+
+    async def _read_anew(self) -> None:
+        self.rooms.distrust()
+        await self.rooms.read_all()

@@ -115,3 +115,5 @@ class Interest:
         if quiet:
             _log.info("rooms_quiet", rooms=len(quiet))
             await self._rooms.follow((), quiet)
+            for room_id in quiet:
+                self._followed.forget(room_id)

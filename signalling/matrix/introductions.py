@@ -44,6 +44,8 @@ ASKED_AT_ONCE: Final = 8
 """Requests at once of one search."""
 MAX_SEARCHED: Final = 500
 """Rooms looked into, two requests each."""
+MAX_ENTERED: Final = 2
+"""Rooms with such a call that are read: it takes no more to see that an invite is ambiguous."""
 MAX_HELD: Final = 100
 """Messages of one sender that wait behind the invite."""
 
@@ -127,7 +129,7 @@ class Introductions:
             async with asyncio.timeout(SEARCH_S):
                 found = await self._search(sender, conf_id)
                 if found:
-                    await self._interest.enter(found, sender)
+                    await self._interest.enter(found[:MAX_ENTERED], sender)
         except (MatrixRequestError, TransportError, TimeoutError) as error:
             self._refusals.refuse(INVITE, "search_failed", error=str(error)[:200] or type(error).__name__)
         except Exception:  # noqa: BLE001  # a supervisor: who was looked for gets a judgement, and the others go on

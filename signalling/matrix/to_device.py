@@ -17,6 +17,7 @@ from signalling.events.to_device import (
     NEGOTIATE,
     REJECT,
     SELECT_ANSWER,
+    UnreadableInvite,
     parse_to_device,
 )
 from signalling.focus.turn import MessageReceived
@@ -118,7 +119,10 @@ class ToDeviceInbox:
         if message is None:
             self._refusals.accept(counted, "ignored")
             return
-        self._refusals.accept(counted)
+        if isinstance(message, UnreadableInvite):
+            self._refusals.refuse(counted, "malformed", reason=message.reason, text=message.text[:200])
+        else:
+            self._refusals.accept(counted)
         came_as = as_object(content, "content")
         await self._hand_on(
             MessageReceived(event.sender, message, proven_device_id, event.age_ms, content=came_as)

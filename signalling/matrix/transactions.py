@@ -44,7 +44,7 @@ class TransactionListener:
         hs_token: what the homeserver must know.
         user_id: ours.
         take: deals with a transaction.
-        give_up: one could not be dealt with, so nothing of what is known is certain.
+        recover: finds out how things stand, when one could not be dealt with.
         refusals: where requests that are none are counted.
         metrics: where our own mistakes are counted.
     """
@@ -56,7 +56,7 @@ class TransactionListener:
         user_id: str,
         *,
         take: Callable[[Transaction], Awaitable[None]],
-        give_up: Callable[[], None],
+        recover: Callable[[], Awaitable[None]],
         refusals: Refusals,
         metrics: Metrics,
     ) -> None:
@@ -64,7 +64,7 @@ class TransactionListener:
         self._hs_token = hs_token.encode()
         self._user_id = user_id
         self._take = take
-        self._give_up = give_up
+        self._recover = recover
         self._refusals = refusals
         self._metrics = metrics
         self._runner: web.AppRunner | None = None
@@ -123,13 +123,19 @@ class TransactionListener:
         if not isinstance(body, dict):
             self._refusals.refuse(_COUNTED, "malformed", reason="body")
             return _error(400, "M_NOT_JSON", "not a JSON object")
+        if not await self._supervised(self._take(read_transaction(body, self._user_id))):
+            await self._supervised(self._recover())
+        return web.json_response({})
+
+    async def _supervised(self, dealing: Awaitable[None]) -> bool:
+        """Whether something went well. A transaction that we stumble over must not come for ever."""
         try:
-            await self._take(read_transaction(body, self._user_id))
-        except Exception:  # noqa: BLE001  # a supervisor: one odd transaction must not be the last, nor come for ever
+            await dealing
+        except Exception:  # noqa: BLE001  # a supervisor: one odd transaction must not be the last
             _log.exception("internal_failure", where="transaction")
             self._metrics.failures.labels("transaction").inc()
-            self._give_up()
-        return web.json_response({})
+            return False
+        return True
 
 
 def _token_of(request: web.Request) -> str:

@@ -14,8 +14,10 @@ from signalling.matrix.answers import (
     JoinedRoom,
     SyncAnswer,
     ToDeviceEvent,
+    Transaction,
     read_state,
     read_sync,
+    read_transaction,
 )
 from tests.unit.events.test_to_device import json_values
 
@@ -191,3 +193,60 @@ def test_any_json_gives_an_answer(rooms: object, to_device: object, room: object
     nested = {"next_batch": "s", "rooms": {"join": {"!r:a": room}, "invite": {"!i:a": room}}}
     assert read_sync(nested, US) is not None
     read_state(state)
+
+
+# --- transactions -----------------------------------------------------------------------------------------
+
+
+def in_room(room_id: str, event: dict[str, Any]) -> dict[str, Any]:
+    return event | {"room_id": room_id}
+
+
+def test_a_transaction_tells_of_rooms_nothing_but_hints() -> None:
+    alice, bob = member("@alice:a", "@alice:a"), member("@bob:a", "@alice:a", "ban")
+    body = {
+        "events": [
+            in_room("!two:a", alice),
+            in_room("!one:a", alice),
+            in_room("!two:a", bob),
+            in_room("!one:a", {"type": "m.room.redaction", "sender": "@alice:a", "redacts": "$x"}),
+            in_room("!quiet:a", {"type": "m.room.message", "sender": "@alice:a", "content": {}}),
+            in_room("!three:a", member(US, "@alice:a", "invite")),
+        ]
+    }
+    assert read_transaction(body, US) == Transaction(
+        rooms=(
+            JoinedRoom("!two:a", state=(as_state(alice), as_state(bob))),
+            JoinedRoom("!one:a", state=(as_state(alice),), is_partial=True),
+        ),
+        invitations=(Invitation("!three:a", "@alice:a"),),
+    )
+
+
+def test_a_room_with_nothing_but_a_redaction_is_told_of() -> None:
+    redaction = {"type": "m.room.redaction", "sender": "@alice:a"}
+    assert read_transaction({"events": [in_room("!one:a", redaction)]}, US).rooms == (
+        JoinedRoom("!one:a", is_partial=True),
+    )
+
+
+def test_what_is_malformed_in_a_transaction_is_counted_and_the_rest_is_read() -> None:
+    alice = member("@alice:a", "@alice:a")
+    body = {"events": [7, alice, in_room("!one:a", alice | {"sender": 7}), in_room("!one:a", alice)]}
+    read = read_transaction(body, US)
+    assert read.malformed == 3
+    assert read.rooms == (JoinedRoom("!one:a", state=(as_state(alice),)),)
+    assert read_transaction({"events": {}}, US).malformed == 1
+    assert read_transaction({}, US) == Transaction()
+
+
+@given(
+    events=json_values,
+    event=st.dictionaries(
+        st.sampled_from(["type", "room_id", "state_key", "sender", "content"]),
+        st.one_of(json_values, st.sampled_from([*STATE_TYPES, "m.room.redaction", US])),
+    ),
+)
+def test_any_json_gives_a_transaction(events: object, event: dict[str, Any]) -> None:
+    read_transaction({"events": events}, US)
+    read_transaction({"events": [event]}, US)

@@ -127,3 +127,15 @@ def test_secrets_come_from_the_environment_or_a_file(tmp_path: Path) -> None:
 
 def test_secrets_are_never_shown() -> None:
     assert "hush" not in repr(Secrets(password="hush", access_token="hush"))
+
+
+def test_a_mode_that_there_is_not_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(ConfigError, match=r"matrix\.mode = 'bridge': legal are member, appservice"):
+        parse_config({"matrix": {"mode": "bridge"}})
+
+
+def test_appservice_mode_needs_its_registration() -> None:
+    with pytest.raises(ConfigError, match=r"appservice\.registration: must be set"):
+        parse_config({"matrix": {"mode": "appservice"}})
+    config = parse_config({"matrix": {"mode": "appservice"}, "appservice": {"registration": "r.yaml"}})
+    assert config.appservice.registration == "r.yaml"

@@ -20,10 +20,15 @@ def test_what_was_kept_is_there_after_a_restart(tmp_path: Path) -> None:
     store.set_leg("a", "first")
     store.set_leg("c", "third")
     store.forget_leg("a")
+    store.set_followed_room("!one:a", '["@alice:a"]')
+    store.set_followed_room("!two:a", "[]")
+    store.set_followed_room("!one:a", '["@bob:a"]')
+    store.forget_followed_room("!two:a")
     # No close: the process was killed.
     again = Store(tmp_path / "state" / "focus.sqlite3")
     assert again.fact("since") == "s2"
     assert again.legs() == [("b", "second"), ("c", "third")]
+    assert again.followed_rooms() == [("!one:a", '["@bob:a"]')]
     again.set_fact("since", None)
     assert again.fact("since") is None
     again.close()

@@ -44,6 +44,9 @@ globalThis.matrixFocus = {
 let config = NO_CONFIG;
 let lobby = null;
 
+// A page that comes back from the browser's cache has said farewell before it went in.
+addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
+
 const request = readAddress(new URL(location.href));
 const widget = openWidget();
 begin();
@@ -78,7 +81,7 @@ async function readConfig() {
 async function showLobby(trouble) {
   if (!lobby) {
     lobby = new Lobby({ media, request, config, widget, join: joinByPlan, logOut });
-    encryptionSupport(widget !== null).then((support) => lobby.offerEncryption(support));
+    encryptionSupport(widget).then((support) => lobby.offerEncryption(support));
   }
   await lobby.show(trouble);
 }

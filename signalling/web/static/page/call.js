@@ -44,6 +44,7 @@ export class Call extends EventTarget {
   #encryption = new Encryption();
   #reason = null;
   #hasJoined = false;
+  #isGoing = false;
   #unreached = new Set();
   #stop = new AbortController();
 
@@ -122,8 +123,9 @@ export class Call extends EventTarget {
   async leave() {
     if (this.#stop.signal.aborted) return;
     this.#close();
-    await this.#matrix.stayOnScreen?.(false);
     await this.client.leave();
+    // Not before: a host may take down a widget that gives up its place, and the farewell with it.
+    await this.#matrix.stayOnScreen?.(false);
     this.#encryption.close();
   }
 
@@ -162,19 +164,21 @@ export class Call extends EventTarget {
     const { client } = this;
     const on = (target, type, act) => target.addEventListener(type, ({ detail }) => act(detail), { signal });
     on(client, "phase", ({ phase }) => this.#phaseChanged(phase));
-    on(client, "members", () => this.#showMembers());
-    on(client, "streams", () => this.#showMembers());
+    on(client, "members", () => this.#membersChanged());
+    on(client, "streams", () => this.#membersChanged());
     on(client, "error", (error) => this.#hearError(error));
     on(client, "advice", ({ text }) => this.#notices.show(text, { key: "advice", kind: "warning" }));
     on(client, "drain", () => this.#notices.show("This focus is about to go away; the call moves to another.", { key: "drain" }));
     on(this.#matrix, "trouble", ({ text }) => this.#hearTrouble(text));
-    on(this.#names, "changed", () => this.#showMembers());
+    on(this.#names, "changed", () => this.#namesChanged());
     on(this.stats, "sample", () => this.#tiles.showStats(this.stats));
     on(this.#tiles, "sound-blocked", () => this.#askForSound());
     on(this.#media, "changed", () => this.#showOwn());
     on(this.#media, "trouble", ({ text }) => this.#notices.show(text, { key: "device", kind: "warning" }));
     on(this.#media, "screen-ended", () => this.#stopSharing());
     on(byId("copy-link"), "click", () => this.#copyLink());
+    // Before the client's own farewell, whose phase would look like the end of the call.
+    addEventListener("pagehide", () => (this.#isGoing = true), { signal, capture: true });
     document.addEventListener("pointerdown", () => this.#media.resume(), { signal });
     document.addEventListener("keydown", () => this.#media.resume(), { signal });
   }
@@ -302,10 +306,18 @@ export class Call extends EventTarget {
     this.#showButtons();
   }
 
+  #membersChanged() {
+    const { members, streams } = this.client;
+    this.#names.present = [...members, ...streams.values()].map(({ userId }) => userId);
+    this.#tiles.refresh();
+    this.#showMembers();
+  }
+
   #showMembers() {
-    const members = this.client.members;
-    const here = members.filter(({ reach }) => reach === "here").length;
-    setText(byId("call-count"), countText(here + 1));
+    const { members, streams } = this.client;
+    // Of whoever sends nothing it can't be told whether they are still there: a member event outlives a crash.
+    const senders = new Set([...streams.values()].map(({ userId, deviceId }) => `${userId} ${deviceId}`));
+    setText(byId("call-count"), countText(senders.size + 1));
     setText(byId("call-title"), this.#names.room || "Call");
     document.title = `${this.#names.room || "Call"} · matrix-focus`;
     for (const member of members) {
@@ -315,6 +327,11 @@ export class Call extends EventTarget {
       else this.#notices.dismiss(key);
     }
     this.#forgetGone(members);
+  }
+
+  #namesChanged() {
+    this.#media.name = this.#names.of(this.#matrix.userId);
+    this.#showMembers();
   }
 
   // Whoever has left the call needs no notice any more.
@@ -349,7 +366,8 @@ export class Call extends EventTarget {
   }
 
   #leftByOthers() {
-    if (!this.#hasJoined) return; // `join` rejects, and says why
+    // Of a join that fails, `join` says why. A page that goes, by a reload for one, comes back into this call.
+    if (!this.#hasJoined || this.#isGoing) return;
     this.#close();
     this.#encryption.close();
     this.dispatchEvent(new CustomEvent("left", { detail: { text: this.#reason ?? "The call is over." } }));

@@ -8,7 +8,7 @@ const SVG = "http://www.w3.org/2000/svg";
  * @param {string} tag
  * @param {Object<string, *>} [properties] `class`, `on…` listeners, `data-…`, `aria-…`, `role` and `for` are attributes,
  *     the rest properties; what is null or undefined is left out
- * @param {...(Node|string|null)} children
+ * @param {...(Node|string|null|undefined)} children
  * @returns {HTMLElement}
  */
 export function element(tag, properties = {}, ...children) {
@@ -19,7 +19,7 @@ export function element(tag, properties = {}, ...children) {
     else if (/^(class|role|for|colspan|scope)$|^(data|aria)-/.test(name)) made.setAttribute(name, value);
     else made[name] = value;
   }
-  made.append(...children.filter((child) => child !== null));
+  made.append(...children.filter((child) => child !== null && child !== undefined));
   return made;
 }
 

@@ -1,22 +1,19 @@
 /** End-to-end encryption of media: whether it can be had here, and its state in a call. The work is done in media-keys/. */
 
-/** Where the library that encrypts messages between devices lies; whoever deploys the page puts it there. */
-const LIBRARY = new URL("../vendor/matrix-sdk-crypto-wasm/index.mjs", import.meta.url);
-
 /**
  * Whether the switch can be offered.
  *
- * @param {boolean} isWidget the host encrypts: no library is needed
+ * @param {WidgetMatrix|null} widget its host encrypts; null: the page does, with a library that must be there
  * @returns {Promise<{ok: boolean, text: string}>} in words, why not or what it means
  */
-export async function encryptionSupport(isWidget) {
-  if (!("RTCRtpScriptTransform" in globalThis)) {
-    return { ok: false, text: "This browser can't do it: it has no RTCRtpScriptTransform." };
+export async function encryptionSupport(widget) {
+  try {
+    const { MediaKeys } = await import("../media-keys/media-keys.js");
+    const { ok, text } = await MediaKeys.available(widget ?? { crypto: null });
+    return { ok, text: ok ? `${text} Whoever has it switched off can't take part.` : text };
+  } catch (error) {
+    return { ok: false, text: `It can't be loaded: ${error.message}` };
   }
-  if (!isWidget && !(await isThere(LIBRARY))) {
-    return { ok: false, text: "Not installed on this server: its operator has not added matrix-sdk-crypto-wasm." };
-  }
-  return { ok: true, text: "The focus forwards what it can't see or hear. Everybody in the call must have it on." };
 }
 
 /** Keys of one call. Event: "state" {text, ok}. */
@@ -76,13 +73,5 @@ export class Encryption extends EventTarget {
   #tell(state) {
     this.#state = state;
     this.dispatchEvent(new CustomEvent("state", { detail: state }));
-  }
-}
-
-async function isThere(url) {
-  try {
-    return (await fetch(url, { method: "HEAD" })).ok;
-  } catch {
-    return false;
   }
 }

@@ -4,7 +4,7 @@ const GAP = 10;
 const PICTURE_ASPECT = 16 / 9;
 
 /** How far a tile may leave 16:9 to fill the space. Wider apart: fuller screens, but faces are cut off. */
-const MIN_ASPECT = 1.05;
+const MIN_ASPECT = 4 / 3;
 const MAX_ASPECT = 2.1;
 
 /** Below this width a tile is no use; the stage scrolls instead. */

@@ -91,7 +91,7 @@ export class Lobby {
     byId("homeserver").value = homeserver ?? (isDemo ? offered : preferences.homeserver ?? offered);
     byId("user").value = preferences.user ?? "";
     byId("room").value = room ?? preferences.room ?? "";
-    byId("name").value = options.name ?? preferences.name ?? "";
+    byId("name").value = options.name ?? (isDemo ? `Guest ${100 + Math.floor(900 * Math.random())}` : preferences.name ?? "");
     check("account", preferences.account ?? "login");
     check("source", isDemo && options.pattern !== false ? "pattern" : preferences.source ?? "camera");
     byId("account-section").hidden = byId("room-section").hidden = this.#isOneClick;
@@ -259,7 +259,7 @@ export class Lobby {
 
   #showError(field, text) {
     const place = byId("lobby").querySelector(`[data-error-for="${field}"]`);
-    const isSeen = place.offsetParent !== null || field === "devices";
+    const isSeen = place.parentElement.offsetParent !== null;
     setText(isSeen ? place : byId("lobby").querySelector('[data-error-for="join"]'), text);
   }
 }

@@ -8,6 +8,7 @@ export class Names extends EventTarget {
   #matrix;
   #roomId;
   #names = new Map();
+  #present = new Set();
   #listen = ({ detail }) => this.#hear(detail);
 
   /** The room's own name; empty where it has none. */
@@ -33,8 +34,13 @@ export class Names extends EventTarget {
     this.#take([...members, ...names]);
   }
 
+  /** @param {Iterable<string>} userIds who is in the call now */
+  set present(userIds) {
+    this.#present = new Set(userIds);
+  }
+
   /**
-   * A name that is nobody else's in the room: where two have the same, the user id stands with it.
+   * A name that is nobody else's in the call: where two have the same, the user id stands with it.
    *
    * @param {string} userId
    * @returns {string}
@@ -42,7 +48,7 @@ export class Names extends EventTarget {
   of(userId) {
     const name = this.#names.get(userId);
     if (!name) return localPart(userId);
-    const isShared = [...this.#names].some(([other, otherName]) => other !== userId && otherName === name);
+    const isShared = [...this.#present].some((other) => other !== userId && this.#names.get(other) === name);
     return isShared ? `${name} (${localPart(userId)})` : name;
   }
 

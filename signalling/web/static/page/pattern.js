@@ -4,12 +4,18 @@
  * Once a second the picture flashes while the tone beeps, so that lip sync can be seen, heard and measured.
  */
 
+/**
+ * What is generated where nothing else is asked for. Larger: encoding it takes a core away from the rest of a demo on one
+ * machine. Smaller: browsers drop encodings (below 960x540 the third).
+ */
+const [WIDTH, HEIGHT, FPS] = [960, 540, 15];
+
 /** Length of flash and beep. Shorter: a picture at 15 a second may miss it. Longer: the tone is a nuisance. */
 const FLASH_MS = 120;
 
 /** Loudness of the beep, 1 is full scale; and of the hum between beeps, which keeps the microphone from counting as silent. */
 const BEEP_GAIN = 0.2;
-const HUM_GAIN = 0.012;
+const HUM_GAIN = 0.003;
 
 /** Pitches of a pentatonic scale in Hz: several patterns at once still sound like a chord. */
 const PITCHES = [261.6, 293.7, 329.6, 392, 440, 523.3, 587.3, 659.3];
@@ -22,13 +28,15 @@ export class Pattern {
   #video;
   #audio = null;
   #context = null;
+  #gain = null;
+  #isBeeping = false;
   #frame = 0;
   #startedAt = performance.now();
 
   /**
    * @param {{name?: string, width?: number, height?: number, fps?: number, tone?: boolean, kind?: "camera"|"screen"}} [options]
    */
-  constructor({ name = "", width = 1280, height = 720, fps = 20, tone = true, kind = "camera" } = {}) {
+  constructor({ name = "", width = WIDTH, height = HEIGHT, fps = FPS, tone = true, kind = "camera" } = {}) {
     this.name = name;
     this.kind = kind;
     this.fps = fps;
@@ -75,9 +83,6 @@ export class Pattern {
     [this.#audio] = destination.stream.getAudioTracks();
     this.#gain = gain;
   }
-
-  #gain = null;
-  #isBeeping = false;
 
   #tick() {
     const elapsed = performance.now() - this.#startedAt;
@@ -126,7 +131,9 @@ export class Pattern {
     paint.font = `${height / 12}px ui-monospace, monospace`;
     paint.fillStyle = "#ffffffcc";
     paint.fillText(clock(), width / 2, height * 0.64);
-    this.#drawLabel(width, height);
+    paint.font = `${height / 26}px ui-monospace, monospace`;
+    paint.fillStyle = "#ffffff99";
+    paint.fillText(this.#label(), width / 2, height * 0.72);
   }
 
   #drawScreen(elapsed) {
@@ -140,7 +147,9 @@ export class Pattern {
     paint.textAlign = "left";
     const size = height / 26;
     paint.font = `600 ${size * 1.1}px system-ui, sans-serif`;
-    paint.fillText(`Screen of ${this.name}  ${clock()}`, width * 0.03, height * 0.062);
+    paint.fillText(`Screen of ${this.name}`, width * 0.3, height * 0.062, width * 0.4);
+    paint.font = `${height / 12}px ui-monospace, monospace`;
+    paint.fillText(clock(), width * 0.62, height * 0.42);
     paint.font = `${size}px ui-monospace, monospace`;
     const first = Math.floor(elapsed / 400);
     for (let line = 0; line < 18; line += 1) {
@@ -155,14 +164,12 @@ export class Pattern {
     paint.strokeStyle = "#3457d5";
     paint.lineWidth = height / 300;
     paint.strokeRect(width * 0.62, height * 0.5, width * 0.33, height * 0.05);
-    this.#drawLabel(width, height);
+    paint.font = `${height / 30}px ui-monospace, monospace`;
+    paint.fillText(this.#label(), width * 0.62, height * 0.62);
   }
 
-  #drawLabel(width, height) {
-    this.#paint.textAlign = "left";
-    this.#paint.font = `${height / 28}px ui-monospace, monospace`;
-    this.#paint.fillStyle = this.kind === "screen" ? "#5a6478" : "#ffffff99";
-    this.#paint.fillText(`${width}x${height} · ${this.fps} fps · frame ${this.#frame}`, width * 0.03, height * 0.96);
+  #label() {
+    return `${this.#canvas.width}x${this.#canvas.height} · ${this.fps} fps · frame ${this.#frame}`;
   }
 }
 

@@ -74,10 +74,17 @@ export function reachText(member, name) {
 const CAUSES = {
   size: "This is what its tile asks for.",
   layer_not_sent: "The sender does not send the layer that would fit.",
+  switched_off: "Nobody wanted a larger one; the sender has just been asked for it.",
+  waiting: "It begins with the next key frame.",
   ceiling: "The operator of this focus allows no larger pictures.",
   budget: "Your connection does not carry more.",
   codec: "Your browser can't decode what the sender sends.",
   paused: "The sender sends nothing of it now.",
+  muted: "The sender has muted it.",
+  refused: "Your browser refused it.",
+  full: "There is no room for more tracks in this connection.",
+  negotiating: "It is being agreed on.",
+  not_published: "Nobody publishes it.",
 };
 
 /**

@@ -1,8 +1,11 @@
 /** One tile: somebody's camera or screen, with what there is to say of it. */
 
-import { byId, element, icon, setText } from "./dom.js";
+import { element, icon, setText } from "./dom.js";
 import { initials } from "./names.js";
 import { hash } from "./pattern.js";
+
+/** What is so for less than this needs no explanation. Shorter: sentences flicker while layers change. */
+const WHY_DELAY_MS = 3000;
 
 /** Below this width a tile shows the name and the bars only. */
 const COMPACT_WIDTH = 230;
@@ -20,6 +23,8 @@ export class Tile {
   #avatar;
   #quality;
   #pin;
+  #whyTimer = null;
+  #whyText = "";
 
   /** Whether the person made it large. */
   isPinned = false;
@@ -43,7 +48,7 @@ export class Tile {
     this.#avatar = element("div", { class: "tile-avatar", "aria-hidden": "true" }, element("span"));
     this.#name = element("span", { class: "tile-name" });
     this.#badge = element("span", { class: "tile-badge" });
-    this.#why = element("p", { class: "tile-why" });
+    this.#why = element("p", { class: "tile-why", hidden: true });
     this.#quality = element("span", { class: "tile-quality", role: "img" }, element("i"), element("i"), element("i"));
     this.#pin = element(
       "button",
@@ -116,8 +121,16 @@ export class Tile {
 
   /** Why the picture comes as it comes, in a sentence; empty: as wanted. */
   setWhy(text) {
-    setText(this.#why, text);
-    this.#why.hidden = !text;
+    if (text === this.#whyText) return;
+    this.#whyText = text;
+    clearTimeout(this.#whyTimer);
+    const show = () => {
+      setText(this.#why, text);
+      this.#why.title = text;
+      this.#why.hidden = !text;
+    };
+    if (text && this.#why.hidden) this.#whyTimer = setTimeout(show, WHY_DELAY_MS);
+    else show();
   }
 
   /** @param {{bars: number, text: string}} quality */
@@ -127,8 +140,10 @@ export class Tile {
     this.#quality.title = text;
   }
 
-  setSpeaking(isSpeaking) {
+  /** @param {{isSpeaking: boolean, isLoudest: boolean}} state */
+  setSpeaking({ isSpeaking, isLoudest }) {
     this.element.classList.toggle("tile-speaking", isSpeaking);
+    this.element.classList.toggle("tile-loudest", isLoudest);
   }
 
   setPinned(isPinned) {
@@ -152,6 +167,7 @@ export class Tile {
 
   /** Take it away. */
   remove() {
+    clearTimeout(this.#whyTimer);
     this.video.srcObject = null;
     if (this.audio) this.audio.srcObject = null;
     this.element.remove();
@@ -162,9 +178,4 @@ export class Tile {
     const { videoWidth: width, videoHeight: height } = this.video;
     this.element.classList.toggle("tile-whole", this.isScreen || height > width);
   }
-}
-
-/** The stage that tiles stand on. */
-export function stageElement() {
-  return byId("stage");
 }

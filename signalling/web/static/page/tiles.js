@@ -49,7 +49,6 @@ export class Tiles extends EventTarget {
     this.#names = names;
     this.#sizes.observe(stage);
     document.addEventListener("visibilitychange", this.#seePage);
-    client.addEventListener("streams", () => this.refresh());
     client.addEventListener("track", () => this.refresh());
     client.addEventListener("why", () => this.#explain());
     client.addEventListener("speakers", ({ detail }) => this.#hearSpeakers(detail.speakers));
@@ -259,12 +258,20 @@ export class Tiles extends EventTarget {
   }
 
   #markSpeakers() {
-    for (const tile of this.#tiles.values()) tile.setSpeaking(!tile.isScreen && this.#isSpeaking(tile));
+    const loudest = this.#speakers[0];
+    for (const tile of this.#tiles.values()) {
+      const isSpeaking = !tile.isScreen && this.#isSpeaking(tile);
+      tile.setSpeaking({ isSpeaking, isLoudest: isSpeaking && this.#isOf(tile, loudest) });
+    }
   }
 
   #isSpeaking(tile) {
+    return this.#speakers.some((speaker) => this.#isOf(tile, speaker));
+  }
+
+  #isOf(tile, speaker) {
     const { userId, deviceId } = tile.isOwn ? this.#me : this.#client.streams.get(tile.id) ?? {};
-    return this.#speakers.some((speaker) => speaker.user_id === userId && speaker.device_id === deviceId);
+    return speaker.user_id === userId && speaker.device_id === deviceId;
   }
 
   // A sentence is worth its place where less comes than was asked for.

@@ -92,7 +92,7 @@ export class TracksTab {
         muted(stream, track) ? element("span", { class: "pill pill-off" }, "muted") : null,
       ),
       factsList(facts),
-      whyText(why) ? element("p", { class: "card-why" }, whyText(why)) : null,
+      whyText(why) ? element("p", { class: `card-why${why.cause === "size" ? " is-fine" : ""}` }, whyText(why)) : null,
       raw,
     );
   }

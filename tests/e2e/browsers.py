@@ -42,7 +42,8 @@ JOIN_PATIENCE_S: Final = 40.0
 class Tab:
     """One page that takes part in a call.
 
-    In its scripts `person` is the test's own part (`page/person.js`), `client` the reference client, `matrix` its port.
+    In its scripts `person` is the tests' own part (`page/person.js`), `client` the reference client, and
+    `matrix` its port.
 
     Args:
         page: loaded.
@@ -54,7 +55,7 @@ class Tab:
         self.page = page
 
     async def join(self, options: str = "{}") -> None:
-        """Enter the call: the data channel is open. `options` is a script's object, for `FocusClient.join`."""
+        """Enter the call: the data channel is open. `options` is a script, for `FocusClient.join`."""
         await self.do(f"person.join({options})")
 
     async def do(self, script: str) -> Any:  # noqa: ANN401  # JSON

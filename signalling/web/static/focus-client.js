@@ -7,77 +7,63 @@
  *     client.show(streamId, { width: 640, height: 360 });
  *     await client.leave();
  *
- * It has no dependencies but its parts in `focus-client/`, one noun a file, and a *Matrix port*, which is whatever sends
- * and receives Matrix events (`matrix-http.js`, `widget.js`). What is said on the wire is in docs/protocol.md, which
- * comments cite by section.
+ * It has no dependencies but its parts in `focus-client/`, one noun a file, and a *Matrix port*: whatever sends and
+ * receives Matrix events (`matrix-http.js`, `widget.js`). Comments cite docs/protocol.md by section.
  *
- *     FocusClient  decides when to dial whom, holds what is published, received and wanted
+ *     FocusClient  what is published, received and wanted
  *       ├ CallRoom        room.js           the call, its members, the focus's place in the room
+ *       ├ Dialler         dialler.js        whom to dial, and when again
  *       ├ FocusLeg        leg.js            one dial: peer connection, negotiation, data channel
+ *       │   ├ Post        post.js           its messages, in order
+ *       │   ├ Senders     senders.js        its sections for what we publish
+ *       │   └ IceWatch    ice.js            its way through the network
  *       ├ LocalStream     local.js          what is published
  *       ├ RemoteStreams   streams.js        what the others publish
  *       └ Subscriptions   subscriptions.js  what is wanted of that, said sparingly
  *
- * Events, each with what its `detail` holds:
+ * Events, and what their `detail` holds:
  *
- * | event | detail |
- * | --- | --- |
- * | "phase" | {phase} |
- * | "streams" | – : `streams` or what it says of one has changed |
- * | "track" | {stream, track}: media of it begins to come |
- * | "members" | – : `members` has changed |
- * | "speakers" | {speakers}, loudest first |
- * | "why" | {tracks}: why the focus sends what it sends |
- * | "layers" | {tracks}: what the focus asks of our encoders; obeyed already |
- * | "stats" | what the focus measures, after `askStats` |
- * | "error" | {code, text, about?}: something of ours was refused, or failed here (code "client") |
- * | "advice" | {text}: whom to ask for what |
- * | "drain" | {deadline_ms, foci?}: this focus goes away; we dial another, where there is one |
- * | "message" | {at, direction: "in" or "out", via: "state", "to-device" or "channel", type, content, leg?, note?}: every signalling message, what was ignored too (`note` says why) |
+ *     phase     {phase}
+ *     streams   `streams`, or what is said of one, has changed
+ *     track     {stream, track}: media of it begins to come
+ *     members   `members` has changed
+ *     speakers  {speakers}, loudest first
+ *     why       {tracks}: why the focus sends what it sends
+ *     layers    {tracks}: what the focus asks of our encoders; obeyed already
+ *     stats     what the focus measures, after `askStats`
+ *     error     {code, text, about?}: something of ours was refused, or failed here (code "client"), or it is over
+ *     advice    {text}: whom to ask for what
+ *     drain     {deadline_ms, foci?}: this focus goes away; another is dialled, where there is one
+ *     message   {at, direction: "in" | "out", via: "state" | "to-device" | "channel", type, content, leg?, note?}: each
+ *               signalling message in order; `note` says why one counts for nothing
  */
 
+import { Dialler, FocusError } from "./focus-client/dialler.js";
 import { FocusLeg } from "./focus-client/leg.js";
 import { CAMERA_ENCODINGS, LocalStream, SCREEN_ENCODINGS } from "./focus-client/local.js";
+import { envelopeOf } from "./focus-client/post.js";
 import { CallRoom, isSameFocus } from "./focus-client/room.js";
 import { RemoteStreams } from "./focus-client/streams.js";
 import { Subscriptions } from "./focus-client/subscriptions.js";
 
-/** After an invitation or a member event the focus may need a moment to see it; until then a reject is no refusal. */
-const SETTLE_MS = 12_000;
-const PASSING_REASONS = new Set(["not_in_call", "not_announced", "too_many_invites"]);
-/** Pauses between dials double from the first to the last. Shorter: a focus that starts is met by a crowd. */
-const FIRST_PAUSE_MS = 300;
-const MAX_PAUSE_MS = 10_000;
-/** A leg that the focus ended as ours to end: our member event or another session explains it, once the state is here. */
-const EXPLANATION_MS = 1_000;
-
 const OURS = "org.matrix_focus.";
 const PASS = async (message) => message;
 
-/** There is no call, or no way to it; `code` for programs, the message for people. */
-export class FocusError extends Error {
-  constructor(code, text) {
-    super(text);
-    this.name = "FocusError";
-    this.code = code;
-    this.text = text;
-  }
-}
+export { FocusError };
 
 /** See the module. */
 export class FocusClient extends EventTarget {
-  /** Hooks over to-device and channel messages: what they resolve to goes on, null is lost. For tests of the hard paths. */
+  /** Hooks over to-device and channel messages: what they resolve to goes on, null is lost. For tests of hard paths. */
   wire = { outgoing: PASS, incoming: PASS };
 
   #matrix;
   #room;
   #options;
   #sessionId = crypto.randomUUID().slice(0, 10);
-  #confId;
   #phase = "idle";
-  #foci = [];
+  #dialler = null;
   #leg = null;
-  #advice = null;
+  #rejected = new Set();
   #join = {};
   #locals = new Map();
   #muted = { audio: false, video: false };
@@ -93,20 +79,24 @@ export class FocusClient extends EventTarget {
    * @param {object} options
    * @param {string} options.roomId          a room that the user has joined
    * @param {string | null} [options.confId] null: the room's live call, else a new one
-   * @param {object | null} [options.focus]  {user_id, device_id}; null: the one that others in the call use, else `foci`
-   * @param {object[] | null} [options.foci] best first; null: those that the homeserver announces. `appservice: true` on one
-   *     of them says that it sees rooms without being in them
+   * @param {object | null} [options.focus]  {user_id, device_id}; null: the one that others use, else one of `foci`
+   * @param {object[] | null} [options.foci] best first; null: those that the homeserver announces. `appservice: true`
+   *     says that one sees rooms without being in them
    */
   constructor(matrix, { roomId, confId = null, focus = null, foci = null }) {
     super();
     this.#matrix = matrix;
-    this.#confId = confId;
     this.#options = { focus, foci };
-    this.#room = new CallRoom(matrix, roomId, (message) => this.#tell(message));
+    const describe = () => ({
+      sessionId: this.#sessionId,
+      purposes: [...this.#locals.values()].map(({ purpose }) => purpose),
+    });
+    this.#room = new CallRoom(matrix, roomId, describe, (message) => this.#tell(message));
+    this.#room.confId = confId;
   }
 
   get confId() {
-    return this.#confId;
+    return this.#room.confId;
   }
 
   get sessionId() {
@@ -120,7 +110,7 @@ export class FocusClient extends EventTarget {
 
   /** The focus that is used or dialled. */
   get focus() {
-    return this.#foci[0] ?? null;
+    return this.#dialler?.focus ?? null;
   }
 
   /** "idle", "dialling", "connected", "reconnecting" or "left". */
@@ -153,16 +143,16 @@ export class FocusClient extends EventTarget {
     return this.#members;
   }
 
-  // --- join and leave --------------------------------------------------------------------------------------------
+  // --- join and leave -------------------------------------------------------------------------------------------
 
   /**
    * Enter the call; resolves when the focus has been reached.
    *
    * @param {object} [options]
    * @param {MediaStream | null | Promise<MediaStream | null>} [options.stream]   microphone and camera
-   * @param {RTCRtpEncodingParameters[]} [options.videoEncodings]                 of the camera
-   * @param {boolean} [options.opusDtx]                                           send less while nobody speaks
-   * @param {RTCConfiguration} [options.rtcConfiguration]                         `iceServers` instead of the homeserver's
+   * @param {RTCRtpEncodingParameters[]} [options.videoEncodings]   of the camera
+   * @param {boolean} [options.opusDtx]   send less while nobody speaks
+   * @param {RTCConfiguration} [options.rtcConfiguration]   with `iceServers`, instead of the homeserver's
    * @param {(sender: RTCRtpSender, about: object) => void} [options.prepareSender]
    *     called with {kind, purpose, transceiver} before anything is negotiated for it
    * @param {(receiver: RTCRtpReceiver, about: object) => void} [options.prepareReceiver]
@@ -181,6 +171,7 @@ export class FocusClient extends EventTarget {
       signal.throwIfAborted();
       this.#matrix.addEventListener("to-device", ({ detail }) => this.#receive(detail), { signal });
       globalThis.addEventListener("pagehide", () => this.#close(), { signal });
+      this.#watchNetwork();
       await this.#reach();
     } catch (error) {
       await this.#close();
@@ -200,12 +191,21 @@ export class FocusClient extends EventTarget {
 
   async #enterRoom() {
     await this.#room.open();
-    this.#confId ??= this.#room.findCall() ?? (await this.#room.startCall());
-    this.#foci = await this.#findFoci();
-    if (this.#foci.length === 0) {
+    if (this.confId === null) await this.#room.findOrStartCall();
+    const foci = await this.#findFoci();
+    if (foci.length === 0) {
       throw new FocusError("no_focus", "No media server (focus) is used in this call or announced by the homeserver.");
     }
-    this.#room.addEventListener("change", () => this.#roomChanged(), { signal: this.#stop.signal });
+    const { signal } = this.#stop;
+    this.#dialler = new Dialler({
+      room: this.#room,
+      foci,
+      sessionId: this.#sessionId,
+      openLeg: (focus) => this.#openLeg(focus),
+      onAdvice: (text) => this.#dispatch("advice", { text }),
+      signal,
+    });
+    this.#room.addEventListener("change", () => this.#roomChanged(), { signal });
     this.#roomChanged();
   }
 
@@ -214,18 +214,18 @@ export class FocusClient extends EventTarget {
     const { focus, foci } = this.#options;
     if (focus !== null) return [focus];
     const announced = foci ?? (await this.#matrix.foci());
-    const used = this.#room.members(this.#confId, null).flatMap((member) => member.foci.slice(0, 1));
+    const used = this.#room.members(null).flatMap((member) => member.foci.slice(0, 1));
     const all = used.map((one) => announced.find((other) => isSameFocus(one, other)) ?? one).concat(announced);
     return all.filter((one, index) => all.findIndex((other) => isSameFocus(one, other)) === index);
   }
 
   #roomChanged() {
-    const members = this.#room.members(this.#confId, this.focus);
+    const members = this.#room.members(this.focus);
     const hasChanged = JSON.stringify(members) !== JSON.stringify(this.#members);
     this.#members = members;
     if (hasChanged) this.#dispatch("members");
-    if (this.#room.hasEnded(this.#confId)) this.#over("call_ended", "The call has been ended.");
-    else if (!this.#room.isJoined()) this.#over("not_joined", "We are not in the room any more.");
+    if (this.#room.hasEnded) this.#over("call_ended", "The call has been ended.");
+    else if (!this.#room.isJoined) this.#over("not_joined", "We are not in the room any more.");
   }
 
   /** It is over, and not because we left. */
@@ -249,7 +249,7 @@ export class FocusClient extends EventTarget {
     await withdrawn.catch(() => {}); // The entry expires by itself.
   }
 
-  // --- dialling --------------------------------------------------------------------------------------------------
+  // --- dialling -------------------------------------------------------------------------------------------------
 
   /** Go on dialling as long as we take part; resolves when the first leg is up. */
   #reach() {
@@ -257,97 +257,34 @@ export class FocusClient extends EventTarget {
     return new Promise((resolve, reject) => {
       this.addEventListener("phase", () => this.#phase === "connected" && resolve(), { signal });
       signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-      this.#keepDialling().catch((error) => {
-        if (this.#phase === "dialling") reject(error);
-        else this.#over(error.code ?? "client", error.message);
+      this.#dialler.run().catch((error) => {
+        reject(error);
+        if (this.#phase !== "dialling") this.#over(error.code ?? "client", error.message);
       });
     });
   }
 
-  async #keepDialling() {
-    let [failures, untried, since] = [0, this.#foci.length, Date.now()];
-    while (!this.#stop.signal.aborted) {
-      const { focus } = this;
-      const end = await this.#holdLeg(focus);
-      if (this.#stop.signal.aborted) return;
-      const hasMoved = !isSameFocus(this.focus, focus);
-      if (end.wasOpen || hasMoved) [failures, untried, since] = [0, this.#foci.length, Date.now()];
-      if (end.wasOpen) {
-        if (end.by === "hangup" && end.reason === "user_hangup") await this.#explain();
-        continue;
-      }
-      failures += 1;
-      const isPassing = PASSING_REASONS.has(end.reason) && this.#advice === null && Date.now() - since < SETTLE_MS;
-      if (!isPassing && !hasMoved) {
-        if (end.reason === "not_in_call") this.#advise();
-        this.#foci.push(this.#foci.shift());
-        untried -= 1;
-        if (untried <= 0 && this.#phase === "dialling") throw refusedBy(end);
-      }
-      await this.#pause(backOffMs(failures));
-    }
-  }
-
-  /** Dial, and wait for the end of it. */
-  async #holdLeg(focus) {
+  #openLeg(focus) {
     const leg = new FocusLeg(this.#owner(), focus, this.#join.rtcConfiguration);
+    for (const local of this.#locals.values()) leg.place(local);
+    leg.ended.then(() => this.#legEnded(leg));
     this.#leg = leg;
     this.#roomChanged();
-    for (const local of this.#locals.values()) leg.place(local);
-    await Promise.all([this.#bring(focus, leg), this.#announce(focus, leg)]);
-    const end = await leg.ended;
+    return leg;
+  }
+
+  #legEnded(leg) {
+    if (leg !== this.#leg || this.#stop.signal.aborted) return;
     this.#streams.unbind();
     this.#dispatch("streams");
     if (this.#phase === "connected") this.#setPhase("reconnecting");
-    return end;
-  }
-
-  async #bring(focus, leg) {
-    this.#advice = await this.#room.bring(focus);
-    // Whatever the room says: it may see the call in another way.
-    leg.dial();
-  }
-
-  #advise() {
-    const text = `${this.focus.user_id} does not know this call. Ask somebody of its own server to invite it to the room.`;
-    this.#dispatch("advice", { text: this.#advice ?? text });
-  }
-
-  async #announce(focus, leg) {
-    try {
-      await this.#room.announce(this.#confId, this.#entry(focus));
-    } catch (error) {
-      leg.hangUp("unknown_error");
-      if (error.status !== 403) return; // Trouble of the homeserver passes.
-      const text = this.#room.adviceOnAnnouncing();
-      this.#dispatch("advice", { text });
-      throw new FocusError("member_refused", text);
-    }
-  }
-
-  #entry(focus) {
-    const purposes = [...this.#locals.values()].map(({ purpose }) => purpose);
-    return { sessionId: this.#sessionId, focus, purposes };
-  }
-
-  /** The focus ended the leg as if we had: find out whether we are still meant to be here. */
-  async #explain() {
-    await this.#pause(EXPLANATION_MS);
-    const session = this.#room.ownSession(this.#confId);
-    if (session !== null && session !== this.#sessionId) this.#over("replaced", "This device has joined elsewhere.");
-  }
-
-  #pause(ms) {
-    return new Promise((resolve) => {
-      AbortSignal.any([this.#stop.signal, AbortSignal.timeout(ms)]).addEventListener("abort", resolve, { once: true });
-    });
   }
 
   #owner() {
     const { opusDtx, prepareSender, prepareReceiver } = this.#join;
     return {
       matrix: this.#matrix,
-      confId: this.#confId,
+      confId: this.confId,
       sessionId: this.#sessionId,
       opusDtx,
       prepareSender,
@@ -371,7 +308,7 @@ export class FocusClient extends EventTarget {
     this.#setPhase(isUp ? "connected" : this.#phase === "dialling" ? "dialling" : "reconnecting");
   }
 
-  // --- what we publish -------------------------------------------------------------------------------------------
+  // --- what we publish ------------------------------------------------------------------------------------------
 
   /**
    * Publish one more stream, such as a screen.
@@ -435,11 +372,10 @@ export class FocusClient extends EventTarget {
 
   async #republish() {
     if (this.#leg === null) return;
-    const announced = this.#room.announce(this.#confId, this.#entry(this.focus));
-    await Promise.all([this.#leg.renegotiate(), announced]);
+    await Promise.all([this.#leg.renegotiate(), this.#room.announce(this.focus)]);
   }
 
-  // --- what we receive -------------------------------------------------------------------------------------------
+  // --- what we receive ------------------------------------------------------------------------------------------
 
   /**
    * Say how large somebody's picture is shown; nothing is sent of one that is not shown.
@@ -488,11 +424,24 @@ export class FocusClient extends EventTarget {
     this.#leg?.send(`${OURS}stats`, { every_ms: everyMs });
   }
 
-  // --- the connection --------------------------------------------------------------------------------------------
+  // --- the connection -------------------------------------------------------------------------------------------
 
   /** Find a new way through the network. */
   async restartIce() {
     await this.#leg?.restartIce();
+  }
+
+  /** Another network: the old way is dead, however long ICE takes to notice. */
+  #watchNetwork() {
+    const { signal } = this.#stop;
+    globalThis.addEventListener("online", () => this.restartIce(), { signal });
+    const { connection } = navigator;
+    let type = connection?.type;
+    const compare = () => {
+      if (connection.type !== type) this.restartIce();
+      type = connection.type;
+    };
+    connection?.addEventListener("change", compare, { signal });
   }
 
   /** Offer anew what is published. */
@@ -506,7 +455,22 @@ export class FocusClient extends EventTarget {
   }
 
   #receive(detail) {
-    if (/^(m|org\.matrix)\.call\.|^m\.room\.encrypted$/.test(detail.type)) this.#leg?.receive(detail);
+    const { type, sender, content } = detail;
+    if (!/^(m|org\.matrix)\.call\.|^m\.room\.encrypted$/.test(type)) return;
+    if (type === "m.call.invite" && sender !== this.focus.user_id) this.#rejectMesh(sender, content);
+    this.#leg?.receive(detail);
+  }
+
+  /** Clients that know of no focus dial everybody: without an answer they would keep trying for minutes. */
+  #rejectMesh(userId, { call_id: callId, conf_id: confId, device_id: deviceId, ...said }) {
+    const isForUs = confId === this.confId && said.dest_session_id === this.#sessionId;
+    if (!isForUs || !deviceId || this.#rejected.has(callId)) return;
+    this.#rejected.add(callId);
+    const { confId: ours, sessionId } = this;
+    const envelope = envelopeOf({ matrix: this.#matrix, confId: ours, sessionId }, callId, said.sender_session_id);
+    const content = { ...envelope, seq: 0, reason: "focus_only" };
+    this.#tell({ direction: "out", via: "to-device", type: "m.call.reject", content });
+    this.#matrix.sendToDevice("m.call.reject", { [userId]: { [deviceId]: content } }).catch(() => {});
   }
 
   /** What the focus says on the channel in words of its own (protocol: section 6.7). */
@@ -535,11 +499,7 @@ export class FocusClient extends EventTarget {
 
   /** This focus goes away: the next one, where there is one; else we come back when it does. */
   #moveAway(named) {
-    const [current, ...others] = this.#foci;
-    const known = [...named, ...others].filter((one) => !isSameFocus(one, current));
-    if (known.length === 0) return;
-    this.#foci = [...known, current];
-    this.#leg.hangUp("user_hangup");
+    if (this.#dialler.moveAway(named)) this.#leg.hangUp("user_hangup");
   }
 
   #setPhase(phase) {
@@ -555,15 +515,4 @@ export class FocusClient extends EventTarget {
   #dispatch(type, detail = null) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
-}
-
-function backOffMs(failures) {
-  const pause = Math.min(FIRST_PAUSE_MS * 2 ** (failures - 1), MAX_PAUSE_MS);
-  return pause * (0.8 + 0.4 * Math.random());
-}
-
-function refusedBy({ by, reason }) {
-  if (by === "reject") return new FocusError(reason, `The focus has refused the call: ${reason}.`);
-  if (reason === "invite_timeout") return new FocusError("no_answer", "The focus does not answer.");
-  return new FocusError("not_connected", `There is no connection to the focus: ${reason}.`);
 }

@@ -54,7 +54,7 @@ export class MatrixHttp extends EventTarget {
    *
    * @type {null | {
    *   encryptToDevice(type: string, messages: object): Promise<object>,
-   *   receiveSync(events: object[], deviceLists: object, keyCounts: object, fallbackTypes: string[]): Promise<object[]>,
+   *   receiveSync(events: object[], deviceLists: object, keyCounts: object, fallbacks: string[]): Promise<object[]>,
    * }}
    */
   crypto = null;
@@ -214,7 +214,8 @@ export class MatrixHttp extends EventTarget {
     if (encrypted && this.crypto === null) throw new Error("no encryption of messages is set up");
     const sentType = encrypted ? "m.room.encrypted" : type;
     const body = encrypted ? await this.crypto.encryptToDevice(type, messages) : messages;
-    const path = `/_matrix/client/v3/sendToDevice/${encodeURIComponent(sentType)}/${this.#transactions}${this.#count++}`;
+    const transaction = `${this.#transactions}${this.#count++}`;
+    const path = `/_matrix/client/v3/sendToDevice/${encodeURIComponent(sentType)}/${transaction}`;
     await this.#insist("PUT", path, { messages: body }, {}, Infinity);
   }
 
@@ -361,6 +362,7 @@ export class MatrixHttp extends EventTarget {
       const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(ms)]);
       if (signal.aborted) resolve();
       signal.addEventListener("abort", resolve, { once: true });
+      globalThis.addEventListener("online", resolve, { once: true, signal });
     });
   }
 }

@@ -40,6 +40,13 @@ export class Person {
     });
   }
 
+  // Another camera, or the first one.
+  async switchCamera() {
+    const video = { width: this.width, height: this.height, frameRate: this.frameRate };
+    const [track] = (await navigator.mediaDevices.getUserMedia({ video })).getTracks();
+    await this.client.replaceTrack("video", track);
+  }
+
   async leave() {
     await this.client.leave();
     await this.matrix.stop();

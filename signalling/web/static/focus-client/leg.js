@@ -1,31 +1,22 @@
-/** One dial: the peer connection between this device and the focus, from invite to hangup (protocol: sections 4, 6, 7). */
+/** One dial: the peer connection with the focus, from invite to hangup (protocol: sections 4, 6 and 7). */
 
-import { Post, SeqOrder } from "./post.js";
-import { withOpusDtx } from "./sdp.js";
+import { IceWatch } from "./ice.js";
+import { Post } from "./post.js";
 import { Senders } from "./senders.js";
+import { withOpusDtx } from "./sdp.js";
 
-/** The session id of every focus. */
-export const FOCUS_SESSION = "sfu";
 const METADATA_KEYS = ["sdp_stream_metadata", "org.matrix.msc3077.sdp_stream_metadata"];
 
 const INVITE_LIFETIME_MS = 60_000;
-/** No answer by then: the focus is not there. Lower: a slow homeserver looks like a dead focus. Higher: the next one waits. */
+/** No answer by then: no focus. Lower: a slow homeserver looks like a dead focus. Higher: the next one waits. */
 const ANSWER_PATIENCE_MS = 15_000;
 /** From the answer to the open channel. */
 const CONNECT_PATIENCE_MS = 20_000;
 /** An offer without an answer is sent again, byte for byte, and at last the other way. */
 const OFFER_PATIENCE_MS = 5_000;
 const OFFER_TRIES = 3;
-/** A connection that stutters often comes back by itself. Lower: restarts for nothing. Higher: a longer freeze. */
-const DISCONNECTED_MS = 2_000;
-/** A restart of ICE that has not helped by then will not: dial anew. */
-const RESTART_PATIENCE_MS = 8_000;
 /** The focus pings every 10 s, and every 30 s at most (protocol: section 6.5). */
 const PING_PATIENCE_MS = 32_000;
-/** Candidates come in bursts: one request for several. */
-const CANDIDATES_MS = 150;
-/** A missing number is waited for as long as the focus waits for ours (protocol: section 4.4). */
-const SEQ_GAP_MS = 5_000;
 const REOPEN_PATIENCE_MS = 5_000;
 
 /**
@@ -72,13 +63,9 @@ export class FocusLeg {
   #stop = new AbortController();
   #timers = {};
   #turns = Promise.resolve();
-  #seq = 0;
-  #order = new SeqOrder();
-  #candidates = [];
   #offer = null;
   #isDirty = false;
   #hasAnswer = false;
-  #restarts = 0;
 
   /**
    * @param {LegOwner} owner
@@ -91,12 +78,16 @@ export class FocusLeg {
     this.ended = new Promise((resolve) => (this.#end = resolve));
     this.#pc = new RTCPeerConnection({ bundlePolicy: "max-bundle", ...configuration });
     const { signal } = this.#stop;
-    const { wire, tell } = owner;
-    this.#post = new Post({ callId: this.callId, wire, tell, signal });
+    const handle = (via, message) => this.#turn(() => this.#handle(via, message));
+    this.#post = new Post(owner, { focus, callId: this.callId, handle, signal });
     this.#senders = new Senders(this.#pc, owner.prepareSender);
-    this.#pc.addEventListener("icecandidate", ({ candidate }) => this.#gathered(candidate), { signal });
-    this.#pc.addEventListener("iceconnectionstatechange", () => this.#watchIce(), { signal });
-    this.#pc.addEventListener("connectionstatechange", () => this.#watchDtls(), { signal });
+    const hooks = {
+      send: (candidates) => this.#turn(() => this.#sendToDevice("m.call.candidates", { candidates })),
+      onChange: (isUp) => owner.onConnection(isUp && this.isOpen),
+      restart: () => (this.wasOpen ? this.restartIce() : this.hangUp("ice_failed")),
+      giveUp: () => this.hangUp("ice_failed"),
+    };
+    new IceWatch(this.#pc, hooks, signal);
     this.#pc.addEventListener(
       "track",
       ({ receiver, transceiver }) => owner.prepareReceiver(receiver, { kind: receiver.track.kind, transceiver }),
@@ -118,7 +109,7 @@ export class FocusLeg {
     return this.#channel.readyState === "open" && !this.#stop.signal.aborted;
   }
 
-  // --- dial and hang up ------------------------------------------------------------------------------------------
+  // --- dial and hang up -----------------------------------------------------------------------------------------
 
   /** Send the invite. */
   dial() {
@@ -142,9 +133,7 @@ export class FocusLeg {
    */
   hangUp(reason) {
     if (this.#stop.signal.aborted) return;
-    const content = { ...this.#envelope(), reason };
-    this.#post.note("out", "to-device", { type: "m.call.hangup", content });
-    this.#put("m.call.hangup", content).catch(() => {}); // Whether it arrives or not, it is over.
+    this.#post.sendFarewell("m.call.hangup", { reason });
     this.#close({ reason, by: "us" });
   }
 
@@ -156,7 +145,7 @@ export class FocusLeg {
     this.#end({ ...end, wasOpen: this.wasOpen });
   }
 
-  // --- what we publish -------------------------------------------------------------------------------------------
+  // --- what we publish ------------------------------------------------------------------------------------------
 
   /**
    * Send a stream; `renegotiate` makes it known once there was a dial.
@@ -202,7 +191,7 @@ export class FocusLeg {
     return Object.fromEntries(keys.map((key) => [key, metadata]));
   }
 
-  // --- negotiation: we are the impolite side (protocol: section 7.6) -----------------------------------------------
+  // --- negotiation: we are the impolite side (protocol: section 7.6) --------------------------------------------
 
   /** Offer what we publish now; after the offer that is out, if one is. */
   renegotiate() {
@@ -210,26 +199,30 @@ export class FocusLeg {
     return this.#turn(() => this.#offerIfDirty());
   }
 
-  /** Find a new way through the network, within this leg. */
+  /**
+   * Find a new way through the network, within this leg. It is offered by to-device message: while the path is dead
+   * the channel is called open, and keeps what is sent on it.
+   */
   restartIce() {
     return this.#turn(async () => {
-      this.#pc.restartIce();
-      // An offer that is stuck on a dead channel may still come out of it later, and must not be the last word.
+      if (!this.#hasAnswer) return;
+      // An offer that is stuck on the channel may still come out of it later, and must not be the last word.
       this.#isDirty ||= this.#offer !== null;
-      if (this.#hasAnswer) await this.#makeOffer();
+      this.#pc.restartIce();
+      await this.#makeOffer("to-device");
     });
   }
 
   async #offerIfDirty() {
     if (!this.#isDirty || !this.wasOpen || this.#pc.signalingState !== "stable") return;
     this.#isDirty = false;
-    await this.#makeOffer();
+    await this.#makeOffer(this.isOpen ? "channel" : "to-device");
   }
 
-  async #makeOffer() {
+  async #makeOffer(way) {
     await this.#pc.setLocalDescription(await this.#pc.createOffer());
     this.#offer = { content: this.#negotiation(), tries: 0 };
-    this.#sendOffer(this.#way());
+    this.#sendOffer(way);
   }
 
   #sendOffer(way) {
@@ -237,21 +230,8 @@ export class FocusLeg {
     this.#offer.tries += 1;
     this.#after("offer", OFFER_PATIENCE_MS, () => {
       if (this.#offer.tries >= OFFER_TRIES) this.hangUp("unknown_error");
-      else this.#sendOffer(this.#offer.tries === OFFER_TRIES - 1 ? "to-device" : this.#way());
+      else this.#sendOffer(this.#offer.tries === OFFER_TRIES - 1 ? "to-device" : way);
     });
-  }
-
-  /** A channel is no way out while the path below it is dead, though it is called open. */
-  #way() {
-    const isAlive = ["connected", "completed"].includes(this.#pc.iceConnectionState);
-    return this.isOpen && isAlive ? "channel" : "to-device";
-  }
-
-  /** Why a description counts for nothing now; "" where it counts. */
-  #whyUnheard(description) {
-    const state = this.#pc.signalingState;
-    if (description?.type === "answer") return state === "have-local-offer" ? "" : "no offer of ours waits for it";
-    return state === "stable" ? "" : "an offer of ours is out: the focus gives way";
   }
 
   async #negotiate(description, way) {
@@ -280,70 +260,19 @@ export class FocusLeg {
     if (way === "channel") this.send("m.call.negotiate", content);
     else {
       const metadata = content[METADATA_KEYS[0]];
-      this.#sendToDevice("m.call.negotiate", { ...content, lifetime: INVITE_LIFETIME_MS, [METADATA_KEYS[1]]: metadata });
+      const more = { lifetime: INVITE_LIFETIME_MS, [METADATA_KEYS[1]]: metadata };
+      this.#sendToDevice("m.call.negotiate", { ...content, ...more });
     }
   }
 
-  // --- ICE and DTLS (protocol: section 7.7) --------------------------------------------------------------------------
-
-  #gathered(candidate) {
-    // Some browsers tell the end of each generation as an empty candidate, and the end of all as none.
-    if (candidate?.candidate === "") return;
-    this.#candidates.push(candidate?.toJSON() ?? { candidate: "" });
-    if (candidate === null) this.#sendCandidates();
-    else if (this.#candidates.length === 1) this.#after("candidates", CANDIDATES_MS, () => this.#sendCandidates());
-  }
-
-  #sendCandidates() {
-    clearTimeout(this.#timers.candidates);
-    const candidates = this.#candidates.splice(0);
-    // After the invite: that is sent in a turn.
-    if (candidates.length > 0) this.#turn(() => this.#sendToDevice("m.call.candidates", { candidates }));
-  }
-
-  #watchIce() {
-    switch (this.#pc.iceConnectionState) {
-      case "connected":
-      case "completed":
-        clearTimeout(this.#timers.ice);
-        this.#restarts = 0;
-        if (this.isOpen) this.#owner.onConnection(true);
-        break;
-      case "disconnected":
-        this.#owner.onConnection(false);
-        if (this.#restarts === 0) this.#after("ice", DISCONNECTED_MS, () => this.#recover());
-        break;
-      case "failed":
-        this.#owner.onConnection(false);
-        this.#recover();
-        break;
-    }
-  }
-
-  #recover() {
-    if (this.#restarts > 0 || !this.wasOpen) {
-      this.hangUp("ice_failed");
-      return;
-    }
-    this.#restarts += 1;
-    this.#after("ice", RESTART_PATIENCE_MS, () => this.#recover());
-    this.restartIce();
-  }
-
-  #watchDtls() {
-    // ICE that fails is mended above; what fails here while ICE holds is DTLS, which nothing mends.
-    const isIceBroken = ["failed", "disconnected", "checking"].includes(this.#pc.iceConnectionState);
-    if (this.#pc.connectionState === "failed" && !isIceBroken) this.hangUp("ice_failed");
-  }
-
-  // --- the data channel (protocol: section 6) ------------------------------------------------------------------------
+  // --- the data channel (protocol: section 6) -------------------------------------------------------------------
 
   #openChannel() {
     const { signal } = this.#stop;
     this.#channel = this.#pc.createDataChannel("datachannel");
     this.#channel.addEventListener("open", () => this.#opened(), { signal });
     this.#channel.addEventListener("close", () => this.#closed(), { signal });
-    this.#channel.addEventListener("message", (event) => this.#hear(event), { signal });
+    this.#channel.addEventListener("message", ({ data }) => this.#post.arriveByChannel(data), { signal });
   }
 
   #opened() {
@@ -376,94 +305,42 @@ export class FocusLeg {
    */
   send(type, content) {
     if (!this.isOpen) return false;
-    const deliver = (passed) => this.isOpen && this.#channel.send(JSON.stringify({ type, content: passed }));
-    this.#post.depart("channel", { type, content }, deliver).catch((error) => this.#failed(error));
+    this.#post.sendByChannel(() => this.#channel, type, content).catch((error) => this.#failed(error));
     return true;
   }
 
-  #hear({ data }) {
-    const message = parse(data);
-    if (message !== null) this.#post.arrive("channel", message, (passed) => this.#turn(() => this.#heard(passed)));
+  #sendToDevice(type, content) {
+    this.#post.sendToDevice(type, content).catch((error) => this.#failed(error));
   }
 
-  async #heard({ type, content }) {
-    const { description } = content;
-    const why = type === "m.call.negotiate" ? this.#whyUnheard(description) : "";
-    this.#post.note("in", "channel", { type, content }, why);
-    this.#takeMetadata(content);
-    if (why !== "") return;
-    switch (type) {
-      case "m.call.ping":
-        this.#pinged();
-        this.send("m.call.pong", {});
-        break;
-      case "m.call.negotiate":
-        await this.#negotiate(description, "channel");
-        break;
-      default:
-        this.#owner.onMessage(type, content);
-        // Nothing will answer an offer that was refused; a dial begins from the beginning.
-        if (content.about === "m.call.negotiate" && this.#offer !== null) this.hangUp("unknown_error");
-    }
-  }
-
-  #takeMetadata(content) {
-    const metadata = METADATA_KEYS.map((key) => content[key]).find((one) => one instanceof Object);
-    if (metadata !== undefined) this.#owner.onMetadata(metadata);
-  }
-
-  // --- to-device messages (protocol: section 4) ------------------------------------------------------------------------
+  // --- what the focus says --------------------------------------------------------------------------------------
 
   /**
-   * Take a message that was sent to this device.
+   * Take a message to this device, whoever sent it.
    *
    * @param {{type: string, sender: string, content: object}} event
    */
   receive(event) {
-    this.#post.arrive("to-device", event, (passed) => this.#turn(() => this.#sort(passed)));
+    this.#post.arriveToDevice(event);
   }
 
-  async #sort(message) {
-    const why = this.#whyNotOurs(message);
-    const ready = why === "" ? this.#order.take(message) : null;
-    if (ready === null) {
-      this.#post.note("in", "to-device", message, why || "it was there before");
-      return;
-    }
-    if (this.#order.hasGap) this.#after("gap", SEQ_GAP_MS, () => this.#turn(() => this.#takeAll(this.#order.skip())));
-    else clearTimeout(this.#timers.gap);
-    await this.#takeAll(ready);
-  }
-
-  #whyNotOurs({ type, sender, content }) {
-    const { confId, sessionId } = this.#owner;
-    if (type === "m.room.encrypted") return "encrypted, and nothing here can read it";
-    if (sender !== this.#focus.user_id) return `from ${sender}: only the focus is spoken to`;
-    if (content.call_id !== this.callId) return "of another dial";
-    if (content.conf_id !== confId) return "of another call";
-    if (content.dest_session_id !== sessionId) return "for another session of this device";
-    if (content.party_id !== this.#focus.device_id) return "of another device of the focus";
-    return "";
-  }
-
-  async #takeAll(messages) {
-    for (const message of messages) if (!this.#stop.signal.aborted) await this.#take(message);
-  }
-
-  async #take({ type, content }) {
+  async #handle(via, message) {
+    const { type, content } = message;
     const why = this.#whyUseless(type, content);
-    this.#post.note("in", "to-device", { type, content }, why);
-    this.#takeMetadata(content);
+    this.#post.note("in", via, message, why);
+    // Before the description, which may need it; and it counts where the description does not.
+    const metadata = METADATA_KEYS.map((key) => content[key]).find((one) => one instanceof Object);
+    if (metadata !== undefined) this.#owner.onMetadata(metadata);
     if (why !== "") return;
     switch (type) {
       case "m.call.answer":
         this.#hasAnswer = true;
         this.#after("connect", CONNECT_PATIENCE_MS, () => this.hangUp("ice_failed"));
-        await this.#negotiate(content.answer);
+        await this.#negotiate(content.answer, via);
         this.#sendToDevice("m.call.select_answer", { selected_party_id: content.party_id });
         break;
       case "m.call.negotiate":
-        await this.#negotiate(content.description, "to-device");
+        await this.#negotiate(content.description, via);
         break;
       case "m.call.candidates":
         // A focus has its candidates in the SDP, and says here only that there are no more.
@@ -474,41 +351,28 @@ export class FocusLeg {
         break;
       case "m.call.reject":
         this.#close({ reason: content.reason ?? "unknown_error", by: "reject" });
+        break;
+      case "m.call.ping":
+        this.#pinged();
+        this.send("m.call.pong", {});
+        break;
+      default:
+        this.#owner.onMessage(type, content);
+        // Nothing will answer an offer that was refused; a dial begins from the beginning.
+        if (content.about === "m.call.negotiate" && this.#offer !== null) this.hangUp("unknown_error");
     }
   }
 
+  /** Why a message counts for nothing now; "" where it counts. */
   #whyUseless(type, { description }) {
     if (["m.call.answer", "m.call.reject"].includes(type)) return this.#hasAnswer ? "answered before" : "";
-    if (type === "m.call.negotiate") return this.#whyUnheard(description);
-    return "";
+    if (type !== "m.call.negotiate") return "";
+    const state = this.#pc.signalingState;
+    if (description?.type === "answer") return state === "have-local-offer" ? "" : "no offer of ours waits for it";
+    return state === "stable" ? "" : "an offer of ours is out: the focus gives way";
   }
 
-  #envelope() {
-    const { matrix, confId, sessionId } = this.#owner;
-    return {
-      version: "1",
-      call_id: this.callId,
-      party_id: matrix.deviceId,
-      conf_id: confId,
-      device_id: matrix.deviceId,
-      sender_session_id: sessionId,
-      dest_session_id: FOCUS_SESSION,
-      seq: this.#seq++,
-    };
-  }
-
-  #sendToDevice(type, content) {
-    const message = { type, content: { ...this.#envelope(), ...content } };
-    const deliver = (passed) => this.#put(type, passed);
-    this.#post.depart("to-device", message, deliver).catch((error) => this.#failed(error));
-  }
-
-  #put(type, content) {
-    const { user_id: userId, device_id: deviceId } = this.#focus;
-    return this.#owner.matrix.sendToDevice(type, { [userId]: { [deviceId]: content } });
-  }
-
-  // --- turns -----------------------------------------------------------------------------------------------------
+  // --- turns ----------------------------------------------------------------------------------------------------
 
   /** One step after the other: applying a description takes a while. */
   #turn(step) {
@@ -533,14 +397,5 @@ export class FocusLeg {
   #after(name, delayMs, step) {
     clearTimeout(this.#timers[name]);
     if (!this.#stop.signal.aborted) this.#timers[name] = setTimeout(step, delayMs);
-  }
-}
-
-function parse(data) {
-  try {
-    const { type, content } = JSON.parse(data);
-    return typeof type === "string" && content instanceof Object ? { type, content } : null;
-  } catch {
-    return null; // Binary, or no JSON: nothing that a focus says.
   }
 }

@@ -5,6 +5,9 @@ export const CALL_MEMBER_TYPES = ["org.matrix.msc3401.call.member", "m.call.memb
 const POWER_LEVELS = "m.room.power_levels";
 const ROOM_MEMBER = "m.room.member";
 const CREATE = "m.room.create";
+const INTENTS = ["m.ring", "m.prompt", "m.room"];
+const TYPES = ["m.voice", "m.video"];
+const FOCI_PREFERRED = "org.matrix.msc3898.foci.preferred";
 const FOCI_ACTIVE = ["org.matrix.msc3898.foci.active", "m.foci.active"];
 const WATCHED = [...CALL_TYPES, ...CALL_MEMBER_TYPES, ROOM_MEMBER, POWER_LEVELS, CREATE];
 
@@ -32,13 +35,16 @@ const FOCUS_PATIENCE_MS = 4_000;
 
 /** State of one room, kept up to date, and our own entry in it. Event "change": something of it has changed. */
 export class CallRoom extends EventTarget {
+  /** The call that is meant: state key of its event. */
+  confId = null;
+
   #matrix;
   #roomId;
+  #describe;
   #tell;
   #state = new Map(WATCHED.map((type) => [type, new Map()]));
   #stop = new AbortController();
   #entry = null;
-  #confId = null;
   #putting = 0;
   #renewal = null;
   #expiry = null;
@@ -46,12 +52,14 @@ export class CallRoom extends EventTarget {
   /**
    * @param {object} matrix   the Matrix port
    * @param {string} roomId
-   * @param {(message: object) => void} tell   gets every state event of calls, in and out
+   * @param {() => {sessionId: string, purposes: string[]}} describe   what our entry says of us
+   * @param {(message: object) => void} tell                           gets every state event of calls, in and out
    */
-  constructor(matrix, roomId, tell) {
+  constructor(matrix, roomId, describe, tell) {
     super();
     this.#matrix = matrix;
     this.#roomId = roomId;
+    this.#describe = describe;
     this.#tell = tell;
   }
 
@@ -72,72 +80,69 @@ export class CallRoom extends EventTarget {
     this.#entry = null;
   }
 
-  /** The live call of the room, the newest of several; null where there is none. */
-  findCall() {
+  /** Take part in the live call of the room, the newest of several; begin one where there is none. */
+  async findOrStartCall() {
     const calls = CALL_TYPES.flatMap((type) => [...this.#state.get(type).values()]).filter(isLive);
     calls.sort((one, other) => (other.origin_server_ts ?? 0) - (one.origin_server_ts ?? 0));
-    return calls[0]?.state_key ?? null;
+    this.confId = calls[0]?.state_key ?? null;
+    if (this.confId !== null) return;
+    this.confId = `${Date.now()}${crypto.randomUUID().slice(0, 8)}`;
+    const content = { "m.intent": "m.room", "m.type": "m.video", "io.element.ptt": false };
+    await this.#send(CALL_TYPES[0], this.confId, content);
   }
 
-  /** Whether a call has been ended for everybody. */
-  hasEnded(confId) {
-    const events = CALL_TYPES.map((type) => this.#state.get(type).get(confId)).filter(Boolean);
+  /** Whether the call has been ended for everybody. */
+  get hasEnded() {
+    const events = CALL_TYPES.map((type) => this.#state.get(type).get(this.confId)).filter(Boolean);
     return events.length > 0 && !events.some(isLive);
   }
 
-  /** Begin a call; its id. */
-  async startCall() {
-    const confId = `${Date.now()}${crypto.randomUUID().slice(0, 8)}`;
-    await this.#send(CALL_TYPES[0], confId, { "m.intent": "m.room", "m.type": "m.video", "io.element.ptt": false });
-    return confId;
-  }
-
   /**
-   * Everybody else in a call, device by device.
+   * Everybody else in the call, device by device.
    *
-   * @param {string} confId
    * @param {Focus | null} focus   the one that we use
-   * @param {number} [now]         ms since the epoch
    * @returns {Member[]}
    */
-  members(confId, focus, now = Date.now()) {
-    const events = CALL_MEMBER_TYPES.flatMap((type) => [...this.#state.get(type).values()]);
-    const memberships = this.#state.get(ROOM_MEMBER);
-    return liveDevices(events, memberships, confId, now)
-      .filter(({ userId, deviceId }) => userId !== this.#matrix.userId || deviceId !== this.#matrix.deviceId)
+  members(focus) {
+    const { userId, deviceId } = this.#matrix;
+    return this.#liveDevices()
+      .filter((device) => device.userId !== userId || device.deviceId !== deviceId)
       .map(({ expiresTs, ...member }) => ({ ...member, reach: reachOf(member.foci, focus) }));
   }
 
   /** Whether we ourselves may (still) take part. */
-  isJoined() {
+  get isJoined() {
     return isJoined(this.#state.get(ROOM_MEMBER), this.#matrix.userId);
   }
 
   /** The session that the room's state names for our device; null: none. */
-  ownSession(confId, now = Date.now()) {
+  get ownSession() {
     const { userId, deviceId } = this.#matrix;
-    const events = CALL_MEMBER_TYPES.map((type) => this.#state.get(type).get(userId)).filter(Boolean);
-    const own = liveDevices(events, new Map(), confId, now).find((device) => device.deviceId === deviceId);
+    const own = this.#liveDevices().find((device) => device.userId === userId && device.deviceId === deviceId);
     return own?.sessionId ?? null;
+  }
+
+  #liveDevices() {
+    const events = CALL_MEMBER_TYPES.flatMap((type) => [...this.#state.get(type).values()]);
+    return liveDevices(events, this.#state.get(ROOM_MEMBER), this.confId, Date.now());
   }
 
   /**
    * Say that this device takes part, and renew that as long as it does.
    *
-   * @param {string} confId
-   * @param {{sessionId: string, focus: Focus, purposes: string[]}} entry
+   * @param {Focus} focus
    */
-  async announce(confId, { sessionId, focus, purposes }) {
-    this.#confId = confId;
+  async announce({ user_id, device_id }) {
+    const { sessionId, purposes } = this.#describe();
     this.#entry = {
       device_id: this.#matrix.deviceId,
       session_id: sessionId,
       feeds: purposes.map((purpose) => ({ purpose })),
-      "org.matrix.msc3898.foci.active": [{ user_id: focus.user_id, device_id: focus.device_id }],
-      "org.matrix.msc3898.foci.preferred": [],
+      [FOCI_ACTIVE[0]]: [{ user_id, device_id }],
+      [FOCI_PREFERRED]: [],
     };
     clearInterval(this.#renewal);
-    // A renewal that fails is made up for by the next one or by the next dial: the event counts for a while longer.
+    // A renewal that fails is made up for by the next dial: the focus lets an entry count a while longer.
     this.#renewal = setInterval(() => this.#putEntry().catch(() => {}), RENEW_MS);
     await this.#putEntry();
   }
@@ -185,18 +190,19 @@ export class CallRoom extends EventTarget {
 
   #mayInvite() {
     const { userId } = this.#matrix;
-    const { users = {}, users_default: usersDefault = 0, invite = 0 } = this.#state.get(POWER_LEVELS).get("")?.content ?? {};
+    const levels = this.#state.get(POWER_LEVELS).get("")?.content ?? {};
     const create = this.#state.get(CREATE).get("");
     // From room version 12 on creators stand above all levels, and are in no list of them.
     const isCreator = create?.sender === userId || create?.content.additional_creators?.includes(userId);
-    return (isCreator && Number(create.content.room_version) >= 12) || (users[userId] ?? usersDefault) >= invite;
+    if (isCreator && Number(create.content.room_version) >= 12) return true;
+    return (levels.users?.[userId] ?? levels.users_default ?? 0) >= (levels.invite ?? 0);
   }
 
   /** Our member event anew: the other devices of this user keep their entries. */
   async #putEntry() {
     const { userId, deviceId } = this.#matrix;
     const calls = this.#state.get(CALL_MEMBER_TYPES[0]).get(userId)?.content["m.calls"];
-    const content = { "m.calls": withEntry(calls, this.#confId, deviceId, this.#entry, Date.now()) };
+    const content = { "m.calls": withEntry(calls, this.confId, deviceId, this.#entry, Date.now()) };
     this.#putting += 1;
     try {
       await this.#send(CALL_MEMBER_TYPES[0], userId, content);
@@ -232,9 +238,7 @@ export class CallRoom extends EventTarget {
   /** Entries end by themselves: that changes the members, too. */
   #expectExpiry() {
     clearTimeout(this.#expiry);
-    if (this.#confId === null) return;
-    const events = CALL_MEMBER_TYPES.flatMap((type) => [...this.#state.get(type).values()]);
-    const ends = liveDevices(events, this.#state.get(ROOM_MEMBER), this.#confId, Date.now());
+    const ends = this.#liveDevices();
     if (ends.length === 0) return;
     const next = Math.min(...ends.map(({ expiresTs }) => expiresTs)) - Date.now();
     this.#expiry = setTimeout(() => this.#changed(), Math.min(Math.max(next, 0) + 1, RENEW_MS));
@@ -298,9 +302,8 @@ export function withEntry(calls, confId, deviceId, entry, now) {
 }
 
 function isLive({ content }) {
-  const hasForm =
-    ["m.ring", "m.prompt", "m.room"].includes(content["m.intent"]) && ["m.voice", "m.video"].includes(content["m.type"]);
-  return hasForm && !content["m.terminated"] && content["io.element.livekit_service_url"] === undefined;
+  const isOurs = INTENTS.includes(content["m.intent"]) && TYPES.includes(content["m.type"]);
+  return isOurs && !content["m.terminated"] && content["io.element.livekit_service_url"] === undefined;
 }
 
 function isJoined(memberships, userId) {

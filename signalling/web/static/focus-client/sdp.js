@@ -35,7 +35,7 @@ export function sectionsOf(sdp = "") {
 }
 
 /**
- * The description with discontinuous transmission asked for: a silent microphone sends five packets a second, not fifty.
+ * The description with discontinuous transmission asked for: a silent microphone then sends 5 packets a second, not 50.
  *
  * Browsers never ask for it themselves. The focus repeats it in its answer, and the answer is what the encoder obeys
  * (protocol: section 7.1); so only what is *sent* is changed, never what the browser holds.

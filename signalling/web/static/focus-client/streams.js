@@ -1,4 +1,4 @@
-/** What the others publish: metadata says who and what, descriptions say in which section it comes (protocol: section 5). */
+/** What the others publish: metadata says who and what, descriptions say in which section (protocol: section 5). */
 
 import { sectionsOf } from "./sdp.js";
 
@@ -22,7 +22,7 @@ import { sectionsOf } from "./sdp.js";
  * @property {string} purpose                    "m.usermedia" or "m.screenshare"
  * @property {boolean} audioMuted                a hint for the eye: media may come all the same
  * @property {boolean} videoMuted
- * @property {MediaStream} media                 the same object as long as the stream lives, with the tracks that come now
+ * @property {MediaStream} media                 with the tracks that come now; the same object while the stream lives
  * @property {Map<string, RemoteTrack>} tracks
  */
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from playwright.async_api import async_playwright
 
 from loadtest.client.scene import Party
-from tests.e2e.browsers import FLAGS, JOIN_PATIENCE_S, Tab
-from tests.e2e.watching import until_told
+from tests.e2e.browsers import FLAGS, Tab
 from tests.support.homeserver import join
 from tests.support.live_browser import CHROMIUM
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from loadtest.homeserver.users import User
     from tests.e2e.venue import Call
 
-CLIENT: Final = Path(__file__).with_name("encrypted_client.js").read_text(encoding="utf-8")
+PERSON: Final = Path(__file__).with_name("encrypted_person.js").read_text(encoding="utf-8")
 WIDTH, HEIGHT, FRAME_RATE = 320, 180, 15
 
 Role = Literal["encrypts", "plain", "records"]
@@ -42,8 +41,6 @@ class EncryptedTab(Tab):
 
     def __init__(self, page: Page, user: User, call: Call, role: Role) -> None:
         super().__init__(page, Party(user.user_id, user.device_id))
-        self.page = page
-        self.user = user
         self._options = {
             "session": {
                 "baseUrl": user.base_url,
@@ -65,37 +62,28 @@ class EncryptedTab(Tab):
         """Load the page, or load it anew."""
         # Any document will do; with it come the rules (CSP) that the focus sends with its page.
         await self.page.goto(f"{self._url}config.json")
-        await self.page.evaluate(CLIENT)
+        await self.page.evaluate(PERSON)
         await self.page.evaluate(
-            f"() => {{ window.client = new EncryptedClient({json.dumps(self._options)}); }}"
-        )
-
-    async def join(self) -> None:
-        """Enter the call, and wait for the data channel."""
-        await self.do("client.join()")
-        await until_told(
-            lambda: self.do('client.client.phase === "connected"'),
-            f"{self.party.user_id} is connected",
-            JOIN_PATIENCE_S,
+            f"() => {{ window.person = new EncryptedPerson({json.dumps(self._options)}); }}"
         )
 
     async def can_read(self, other: Party) -> None:
         """Wait until this tab says that it can read somebody, and be read."""
-        what = f"{self.party.user_id} and {other.user_id} have keys"
-        await until_told(lambda: self.do(f"client.party({json.dumps(other.user_id)})?.ok === true"), what)
+        what = f"has the key of {other.user_id}, who has its key"
+        await self.until(f"person.party({json.dumps(other.user_id)})?.ok === true", what)
 
     async def own_key(self) -> tuple[int, int]:
         """Index and step of the key that this tab encrypts with."""
-        key = await self.do("client.keys.ownKey")
+        key = await self.do("person.keys.ownKey")
         return key["index"], key["step"]
 
     async def given_keys(self) -> list[dict[str, Any]]:
         """All keys that came to this tab, with who sent them."""
-        return list(await self.do("client.givenKeys"))
+        return list(await self.do("person.givenKeys"))
 
     async def dropped(self) -> dict[str, int]:
         """How many frames were neither opened nor sealed, by reason."""
-        return dict((await self.do("client.keys.counters()"))["dropped"])
+        return dict((await self.do("person.keys.counters()"))["dropped"])
 
 
 class EncryptedChromium:

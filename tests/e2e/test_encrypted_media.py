@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from loadtest.client.scene import VIDEO
+from loadtest.client.scene import AUDIO, VIDEO
 from tests.e2e.encrypted_tabs import HEIGHT, encrypted_chromium
 from tests.e2e.venue import open_venue
 from tests.e2e.watching import FRAMES, MAX_STANDSTILL_S, OBSERVED_FRAMES, until_told
@@ -70,7 +70,7 @@ async def test_layers_switch_and_speakers_are_told_encrypted_or_not(
         await meet(erin, frank)
         before = await frank.received(erin.party, VIDEO)
         for height in (HEIGHT // 2, HEIGHT, HEIGHT // 2):
-            await frank.do(f"client.subscribe({height})")
+            await frank.do(f"person.subscribe({height})")
             await frank.shows(erin.party, height)
             await frank.sees(erin.party)
         after = await frank.received(erin.party, VIDEO)
@@ -79,7 +79,7 @@ async def test_layers_switch_and_speakers_are_told_encrypted_or_not(
         assert after["freezesSeconds"] - before["freezesSeconds"] <= MAX_STANDSTILL_S
 
         async def erin_speaks() -> bool:
-            return any(one["user_id"] == erin.party.user_id for one in await frank.do("client.speakers"))
+            return any(one["user_id"] == erin.party.user_id for one in await frank.do("person.speakers"))
 
         await until_told(erin_speaks, "frank is told that erin speaks")
         if role == "encrypts":
@@ -105,23 +105,25 @@ async def test_who_has_no_key_receives_everything_and_sees_nothing(
         await until_told(eve_receives_a_lot, "packets reach who has no key")
         for tab in (erin, frank):
             assert (await eve.received(tab.party, VIDEO))["frames"] == 0
+            # Silence, and no noise.
+            assert (await eve.received(tab.party, AUDIO))["energy"] == 0
             # Nor is anything shown of somebody who sends in the clear; and both are said.
             assert (await tab.received(eve.party, VIDEO)).get("frames", 0) == 0
-            assert (await tab.do(f"client.party({json.dumps(eve.party.user_id)})"))["ok"] is False
+            assert (await tab.do(f"person.party({json.dumps(eve.party.user_id)})"))["ok"] is False
         await meet(erin, frank)
 
 
 async def recorded_with(eve: EncryptedTab, owner: Party, keys: list[dict[str, Any]]) -> dict[str, int]:
     """How frames of somebody that were recorded fare with somebody's keys, by outcome."""
-    script = f"client.openRecorded({json.dumps(owner.user_id)}, {json.dumps(keys)})"
+    script = f"person.openRecorded({json.dumps(owner.user_id)}, {json.dumps(keys)})"
     return dict(await eve.do(script))
 
 
 async def record_anew(eve: EncryptedTab, owner: Party) -> None:
     """Forget what was recorded, and wait until there is enough again."""
-    await eve.do("client.recorded.splice(0)")
+    await eve.do("person.recorded.splice(0)")
     what = f"frames of {owner.user_id} are recorded"
-    count = f"client.recorded.filter((frame) => frame.owner === {json.dumps(owner.user_id)}).length"
+    count = f"person.recorded.filter((frame) => frame.owner === {json.dumps(owner.user_id)}).length"
     await until_told(lambda: eve.do(f"{count} > {FRAMES}"), what)
 
 
@@ -144,24 +146,28 @@ async def test_keys_change_when_somebody_leaves_and_when_somebody_joins(
         assert not outcome
 
         index, _ = await erin.own_key()
-        await gina.do("client.leave()")
+        await gina.do("person.leave()")
 
         async def key_is_fresh() -> bool:
             return await erin.own_key() == ((index + 1) % 16, 0)
 
         await until_told(key_is_fresh, "erin's key is another one", NOTICE_PERIOD_S)
-        await record_anew(eve, erin.party)
-        assert (await recorded_with(eve, erin.party, gina_was_given))["opened"] == 0
+
+        async def gina_is_shut_out() -> bool:
+            await record_anew(eve, erin.party)
+            return (await recorded_with(eve, erin.party, gina_was_given))["opened"] == 0
+
+        await until_told(gina_is_shut_out, "gina's keys open nothing any more")
         frank_was_given = await frank.given_keys()
         assert (await recorded_with(eve, erin.party, frank_was_given))["opened"] > 0
 
         await record_anew(eve, erin.party)
-        await eve.do("client.past = client.recorded.slice()")
+        await eve.do("person.past = person.recorded.slice()")
         await hugo.join()
         await meet(erin, frank, hugo)
         hugo_was_given = json.dumps(await hugo.given_keys())
         owner = json.dumps(erin.party.user_id)
-        past = await eve.do(f"client.openRecorded({owner}, {hugo_was_given}, client.past)")
+        past = await eve.do(f"person.openRecorded({owner}, {hugo_was_given}, person.past)")
         assert past["opened"] == 0
         await record_anew(eve, erin.party)
         assert (await recorded_with(eve, erin.party, await hugo.given_keys()))["opened"] > 0
@@ -191,15 +197,15 @@ async def test_a_reloaded_tab_is_the_same_device_with_other_keys(
 
 async def test_a_picture_starts_as_soon_as_a_late_key_comes(venue: Venue, browser: EncryptedChromium) -> None:
     async with venue.call() as call, browser.tabs(call, "erin", "frank") as (erin, frank):
-        await erin.do("client.prepare()")
+        await erin.do("person.prepare()")
         # The homeserver is slow with what erin sends to devices over Olm.
         await erin.do(
             """{
-              client.prepare = async () => {};
-              const send = client.matrix.sendToDevice.bind(client.matrix);
-              client.released = new Promise((resolve) => (client.release = resolve));
-              client.matrix.sendToDevice = async (type, messages, options = {}) => {
-                if (options.encrypted) await client.released;
+              person.prepare = async () => {};
+              const send = person.matrix.sendToDevice.bind(person.matrix);
+              person.released = new Promise((resolve) => (person.release = resolve));
+              person.matrix.sendToDevice = async (type, messages, options = {}) => {
+                if (options.encrypted) await person.released;
                 return send(type, messages, options);
               };
             }"""
@@ -213,7 +219,7 @@ async def test_a_picture_starts_as_soon_as_a_late_key_comes(venue: Venue, browse
 
         await until_told(frames_wait_for_the_key, "frames come before their key")
         assert (await frank.received(erin.party, VIDEO))["frames"] == 0
-        await erin.do("client.release()")
+        await erin.do("person.release()")
         await frank.sees(erin.party)
         await frank.hears(erin.party)
         await frank.can_read(erin.party)

@@ -3,9 +3,10 @@
  *
  * A frame on the wire (docs/encryption.md, section 2):
  *
- *     | clear bytes | AES-256-GCM ciphertext + 16-byte tag | counter (4) | step (1) | clear count << 4 | key index |
+ *     | head (n bytes) | AES-256-GCM of the whole frame + 16-byte tag | counter (4) | step (1) | n << 4 | key index |
  *
- * Everything that is readable is authenticated, and so is the kind of media.
+ * The head is what others than the receiver's codec may read of a frame. It says no more than that needs, decoders
+ * refuse it, and the receiver throws it away. Head and trailer are authenticated, and so is the kind of media.
  *
  * Why no (key, IV) pair can occur twice: a key encrypts in one place only, the `FrameSealer` of one page's worker,
  * whose counter begins at 0, rises by one for each frame of each of the sender's tracks and encodings, and is never
@@ -21,24 +22,31 @@
 export const MATERIAL_BYTES = 32;
 export const TAG_BYTES = 16;
 export const TRAILER_BYTES = 6;
-/** What encryption adds to a frame. */
-export const OVERHEAD_BYTES = TAG_BYTES + TRAILER_BYTES;
 /** Key indexes are 0 to 15: the trailer has four bits for them. */
 export const KEY_INDEXES = 16;
 /** How often a key may be stepped forward: the trailer has one byte for it. */
 export const MAX_STEP = 255;
 
 /**
- * What of a frame stays readable, by codec (`mimeType` in lower case); a codec that is not here is not sent.
+ * The head of a frame, by codec (`mimeType` in lower case); a codec that is not here is not sent. Decoders refuse the
+ * heads: who has no key, and takes the frame for a plain one, sees and hears nothing instead of noise.
  *
- * VP8: the uncompressed data chunk (RFC 6386, section 9.1). The focus reads where key frames start, and the receiver's
- * depacketiser reads that and the size before the frame reaches our transform. Opus: nobody reads the payload.
+ * VP8: as RFC 6386, section 9.1 begins a frame. The focus reads in the first bit where key frames start; the receiver's
+ * depacketiser reads that, and the size of key frames, before the frame reaches our transform. The first partition is
+ * said to be longer than any frame. Opus: nobody reads it; a packet of no frames (RFC 6716, section 3.2.5).
+ *
  * H.264 and AV1 are not here since browsers cut frames into packets at marks within the payload, which a ciphertext
- * does not have; VP9 would need no clear byte, but a key frame can't be told from others by its first byte there.
+ * does not have; VP9 since it has not been tried (it would need no head).
  */
-const CLEAR_BYTES = new Map([
-  ["audio/opus", () => 0],
-  ["video/vp8", (frame) => ((frame[0] & 1) === 0 ? 10 : 3)],
+const HEADS = new Map([
+  ["audio/opus", () => [0x03, 0x00]],
+  [
+    "video/vp8",
+    (frame) => {
+      const isDelta = frame[0] & 1;
+      return [0xf0 | isDelta, 0xff, 0xff, ...(isDelta ? [] : [0x9d, 0x01, 0x2a, ...frame.subarray(6, 10)])];
+    },
+  ],
 ]);
 
 const IV_BYTES = 12;
@@ -100,19 +108,19 @@ async function expand(material, context, purpose, bytes) {
 }
 
 /**
- * How many bytes at the beginning of a frame stay readable.
+ * What of a frame may be read.
  *
  * @param {string} mimeType
- * @param {Uint8Array} frame
- * @returns {number}
+ * @param {Uint8Array} frame - not encrypted, not empty
+ * @returns {Uint8Array}
  * @throws {FrameRefused} codec
  */
-export function clearBytes(mimeType, frame) {
-  const rule = CLEAR_BYTES.get(mimeType.toLowerCase());
-  if (rule === undefined) {
+export function headOf(mimeType, frame) {
+  const head = HEADS.get(mimeType.toLowerCase());
+  if (head === undefined) {
     throw new FrameRefused("codec");
   }
-  return Math.min(rule(frame), frame.length);
+  return Uint8Array.from(head(frame));
 }
 
 /** Encrypts all frames that one session sends; there must be no second one for the same key. */
@@ -150,7 +158,7 @@ export class FrameSealer {
     if (current === null) {
       throw new FrameRefused("noKey");
     }
-    const clear = clearBytes(mimeType, frame);
+    const head = headOf(mimeType, frame);
     // Taken before anything is awaited: two frames that are sealed at the same time have different ones.
     const counter = this.#counter;
     if (counter > MAX_COUNTER) {
@@ -160,10 +168,10 @@ export class FrameSealer {
     const trailer = new Uint8Array(TRAILER_BYTES);
     new DataView(trailer.buffer).setUint32(0, counter);
     trailer[4] = current.step;
-    trailer[5] = (clear << 4) | current.index;
-    const algorithm = gcm(current.key.salt, counter, associated(kind, frame.subarray(0, clear), trailer));
-    const secret = await crypto.subtle.encrypt(algorithm, current.key.key, frame.subarray(clear));
-    return joined(frame.subarray(0, clear), new Uint8Array(secret), trailer);
+    trailer[5] = (head.length << 4) | current.index;
+    const algorithm = gcm(current.key.salt, counter, associated(kind, head, trailer));
+    const secret = await crypto.subtle.encrypt(algorithm, current.key.key, frame);
+    return joined(head, new Uint8Array(secret), trailer);
   }
 }
 
@@ -171,7 +179,7 @@ export class FrameSealer {
  * What the end of a frame says.
  *
  * @param {Uint8Array} frame - encrypted
- * @returns {{counter: number, step: number, index: number, clear: number}}
+ * @returns {{counter: number, step: number, index: number, headBytes: number}}
  * @throws {FrameRefused} malformed
  */
 export function readTrailer(frame) {
@@ -180,11 +188,11 @@ export function readTrailer(frame) {
     throw new FrameRefused("malformed");
   }
   const view = new DataView(frame.buffer, frame.byteOffset + at, TRAILER_BYTES);
-  const clear = view.getUint8(5) >> 4;
-  if (at < clear + TAG_BYTES) {
+  const headBytes = view.getUint8(5) >> 4;
+  if (at < headBytes + TAG_BYTES) {
     throw new FrameRefused("malformed");
   }
-  return { counter: view.getUint32(0), step: view.getUint8(4), index: view.getUint8(5) & 0x0f, clear };
+  return { counter: view.getUint32(0), step: view.getUint8(4), index: view.getUint8(5) & 0x0f, headBytes };
 }
 
 /**
@@ -197,13 +205,12 @@ export function readTrailer(frame) {
  * @throws {FrameRefused} forged, malformed
  */
 export async function open(frame, key, kind) {
-  const { counter, clear } = readTrailer(frame);
+  const { counter, headBytes } = readTrailer(frame);
   const end = frame.length - TRAILER_BYTES;
-  const head = frame.subarray(0, clear);
+  const head = frame.subarray(0, headBytes);
   const algorithm = gcm(key.salt, counter, associated(kind, head, frame.subarray(end)));
   try {
-    const plain = await crypto.subtle.decrypt(algorithm, key.key, frame.subarray(clear, end));
-    return joined(head, new Uint8Array(plain));
+    return new Uint8Array(await crypto.subtle.decrypt(algorithm, key.key, frame.subarray(headBytes, end)));
   } catch (error) {
     if (error instanceof DOMException && error.name === "OperationError") {
       throw new FrameRefused("forged");

@@ -11,7 +11,7 @@ const { readKeyMessage } = await import("/media-keys/key-message.js");
 
 const KEPT_FRAMES = 400;
 
-class EncryptedClient {
+class EncryptedPerson {
   constructor(options) {
     // session, roomId, confId, focus, width, height, frameRate, role: "encrypts", "plain" or "records"
     Object.assign(this, options);
@@ -164,11 +164,6 @@ class EncryptedClient {
     return rows;
   }
 
-  // Who is there, by the newest metadata.
-  get metadata() {
-    return Object.fromEntries([...this.client.streams].map(([id, stream]) => [id, { user_id: stream.userId }]));
-  }
-
   party(userId) {
     return [...this.keys.parties.values()].find((party) => party.userId === userId) ?? null;
   }
@@ -182,5 +177,5 @@ function passOn({ readable, writable }, look = () => {}) {
   readable.pipeThrough(new TransformStream({ transform })).pipeTo(writable).catch(() => {});
 }
 
-window.EncryptedClient = EncryptedClient;
+window.EncryptedPerson = EncryptedPerson;
 }

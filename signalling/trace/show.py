@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _ARROWS: Final = {Direction.IN: "→ focus", Direction.OUT: "focus →", Direction.BESIDE: "beside"}
 _DESCRIBED: Final = ("offer", "answer", "description")
 _BRIEF: Final = 160
+_WIDTH: Final = 118
 _WAYS: Final = {
     Via.ROOM: "room state",
     Via.TO_DEVICE: "to-device",
@@ -44,8 +45,8 @@ def as_markdown(recording: Recording) -> str:
         if line.facts.get("note") == SNAPSHOT:
             continue
         rows.append(f"**{_head(line).strip()}**{_refused(line)}")
-        if line.via not in {Via.RUNTIME, Via.CALL}:
-            rows.append(f"```json\n{json.dumps(shortened(line.content), indent=2, ensure_ascii=False)}\n```")
+        if line.via is not Via.RUNTIME:
+            rows.append(f"```json\n{_laid_out(shortened(line.content), 0, 0)}\n```")
         elif line.content:
             rows.append(f"`{json.dumps(line.content, ensure_ascii=False)}`")
     return "\n\n".join(rows) + "\n"
@@ -63,6 +64,26 @@ def shortened(content: Any) -> Any:  # noqa: ANN401  # JSON
             return [shortened(one) for one in content]
         case _:
             return content
+
+
+def _laid_out(value: Any, indent: int, before: int) -> str:  # noqa: ANN401  # JSON
+    """JSON in lines of a width that people read, each as full as it gets."""
+    flat = json.dumps(value, ensure_ascii=False)
+    if before + len(flat) <= _WIDTH or not isinstance(value, (dict, list)):
+        return flat
+    inner = indent + 2
+    if isinstance(value, dict):
+        heads = [f"{json.dumps(name, ensure_ascii=False)}: " for name in value]
+        parts = [
+            f"{head}{_laid_out(one, inner, inner + len(head))}"
+            for head, one in zip(heads, value.values(), strict=True)
+        ]
+        opening, closing = "{", "}"
+    else:
+        parts = [_laid_out(one, inner, inner) for one in value]
+        opening, closing = "[", "]"
+    rows = ",\n".join(f"{' ' * inner}{part}" for part in parts)
+    return f"{opening}\n{rows}\n{' ' * indent}{closing}"
 
 
 def _head(line: Line) -> str:

@@ -1,4 +1,4 @@
-"""All signalling of a focus in a test, recorded by the focus itself and held to the schemas of the protocol."""
+"""All signalling of a focus in a test: recorded by the focus itself, held to the schemas of the protocol."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,7 +29,7 @@ from signalling.events.data_channel import (
     serialise_message,
 )
 from signalling.events.fields import MAX_ID_LENGTH
-from signalling.events.to_device import parse_to_device
+from signalling.events.to_device import UnreadableInvite, parse_to_device
 from signalling.focus.endings import Ending, Told, told_to
 from signalling.focus.refusals import ErrorCode, Refusal
 from signalling.focus.turn import SendToDevice
@@ -111,9 +112,10 @@ def is_read(message: dict[str, Any]) -> bool:
 
 def is_read_to_device(message: dict[str, Any]) -> bool:
     try:
-        return parse_to_device(message["type"], message["content"]) is not None
+        read = parse_to_device(message["type"], message["content"])
     except ParseError:
         return False
+    return not isinstance(read, NoneType | UnreadableInvite)
 
 
 def pair(limits: LimitsConfig | None = None) -> tuple[Stage, Client, Client]:

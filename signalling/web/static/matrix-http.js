@@ -159,7 +159,9 @@ export class MatrixHttp extends EventTarget {
     // The poll that is out does not ask for this room.
     this.#poll.abort();
     const events = await this.request("GET", `${roomPath(roomId)}/state`);
-    this.#remember(roomId, events);
+    // What a poll has told meanwhile is newer.
+    const known = this.#rooms.get(roomId);
+    this.#remember(roomId, events.filter((event) => !known.has(keyOf(event))));
   }
 
   /**
@@ -335,8 +337,10 @@ export class MatrixHttp extends EventTarget {
     const known = this.#rooms.get(roomId);
     if (known === undefined) return;
     const ours = events.filter((event) => event.state_key !== undefined && STATE_TYPES.includes(event.type));
-    const fresh = ours.filter((event) => known.get(`${event.type} ${event.state_key}`)?.event_id !== event.event_id);
-    for (const event of fresh) known.set(`${event.type} ${event.state_key}`, event);
+    // A timeline may begin before what is known: of several events under one key the last counts.
+    const newest = new Map(ours.map((event) => [keyOf(event), event]));
+    const fresh = [...newest.values()].filter((event) => known.get(keyOf(event))?.event_id !== event.event_id);
+    for (const event of fresh) known.set(keyOf(event), event);
     if (fresh.length > 0) this.dispatchEvent(new CustomEvent("state", { detail: { roomId, events: fresh } }));
   }
 
@@ -365,6 +369,10 @@ export class MatrixHttp extends EventTarget {
       globalThis.addEventListener("online", resolve, { once: true, signal });
     });
   }
+}
+
+function keyOf(event) {
+  return `${event.type} ${event.state_key}`;
 }
 
 function backOffMs(failures) {

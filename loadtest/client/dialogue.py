@@ -5,14 +5,14 @@ Pure: a message in, the messages to say out.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from loadtest.client.sdp import SdpError, Transport
 from sfu.errors import ParseError
 from signalling.events import data_channel
 from signalling.events.data_channel import DataMessage
+from signalling.events.ours import Layers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from loadtest.client.subscriber import Subscriber
     from loadtest.client.terms import RuleBreaks
     from signalling.events.metadata import StreamMetadata
-
-LAYERS: Final = "org.matrix_focus.layers"
+    from signalling.events.ours import ActiveLayers
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +126,10 @@ class Dialogue:
                 self._subscriber.hear_speakers(message)
             case data_channel.Error():
                 self._seen.errors.append(message.code)
+            case Layers(tracks) if self._breaks.obey_layers:
+                self._obey_layers(tracks)
             case _:
-                if message.type == LAYERS and self._breaks.obey_layers:
-                    self._obey_layers(json.loads(text))
+                pass
         return []
 
     def take_description(
@@ -163,17 +163,10 @@ class Dialogue:
 
     # --- helpers -----------------------------------------------------------------------------------------
 
-    def _obey_layers(self, frame: dict[str, object]) -> None:
-        content = frame.get("content")
-        tracks = content.get("tracks") if isinstance(content, dict) else None
-        for track in tracks if isinstance(tracks, list) else []:
-            active = track.get("active") if isinstance(track, dict) else None
-            if not isinstance(active, list):
-                self._seen.violations.append(f"{LAYERS} without the active rids of a track")
-                continue
-            rids = tuple(str(rid) for rid in active)
-            self._seen.layers_wanted[str(track.get("track_id"))] = rids
-            self._publisher.want_layers(str(track.get("track_id")), rids)
+    def _obey_layers(self, tracks: Sequence[ActiveLayers]) -> None:
+        for track in tracks:
+            self._seen.layers_wanted[track.track_id] = track.active
+            self._publisher.want_layers(track.track_id, track.active)
 
     def _said(self, description_type: str, sdp: str) -> data_channel.Negotiate:
         return data_channel.Negotiate(description_type, self._mangled(sdp), self.metadata())

@@ -175,7 +175,7 @@ class Leg:
         focus = self.terms.focus
         await self._client.send_to_device(message.type, focus.user_id, focus.device_id, message.content())
 
-    async def take(self, message: to_device.ToDeviceMessage) -> None:
+    async def take(self, message: to_device.ReceivedMessage) -> None:
         """Take a to-device message that carries this leg's ids."""
         envelope = message.envelope
         if envelope.dest_session_id != self.terms.session_id:

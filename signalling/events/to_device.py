@@ -233,22 +233,46 @@ class MetadataChanged:
         return self.envelope.content() | _metadata_fields(self.metadata)
 
 
+@dataclass(frozen=True, slots=True)
+class UnreadableInvite:
+    """An invite of which the envelope can be read and the rest can't: its client waits for a word, too."""
+
+    envelope: Envelope
+    reason: str
+    """Of the `ParseError`."""
+    text: str = ""
+
+    type = INVITE
+
+    def content(self) -> JsonObject:
+        """Nothing else of it is kept."""
+        return self.envelope.content()
+
+
 ToDeviceMessage = Invite | Answer | Candidates | SelectAnswer | Hangup | Reject | Negotiate | MetadataChanged
+ReceivedMessage = ToDeviceMessage | UnreadableInvite
 
 _CAPABILITIES: Final = {"m.call.transferee": False, "m.call.dtmf": False}
 
 
-def parse_to_device(event_type: str, content: object) -> ToDeviceMessage | None:
+def parse_to_device(event_type: str, content: object) -> ReceivedMessage | None:
     """Read a to-device message of a leg; None for an event type that is none of ours.
 
     Raises:
-        ParseError: a known type whose content lacks or mangles a field that we need.
+        ParseError: a known type whose content lacks or mangles a field that we need; where that is an invite
+            with a readable envelope, it is a value instead, since somebody waits for an answer.
     """
     parse = _PARSERS.get(event_type)
     if parse is None:
         return None
     source = as_object(content, "content")
-    return parse(_parse_envelope(source), source)
+    envelope = _parse_envelope(source)
+    try:
+        return parse(envelope, source)
+    except ParseError as error:
+        if event_type != INVITE:
+            raise
+        return UnreadableInvite(envelope, error.reason, error.text)
 
 
 def _parse_envelope(source: Mapping[str, Any]) -> Envelope:

@@ -56,6 +56,8 @@ class Ending(enum.StrEnum):
     """It did not answer an offer."""
     INTERNAL = "internal"
     """Our own mistake."""
+    DRAINED = "drained"
+    """The focus is being taken away, and the time for leaving was over."""
     SHUTDOWN = "shutdown"
 
 
@@ -91,6 +93,7 @@ _TOLD: Final[dict[Ending, Told | NothingTold]] = {
     Ending.FAILED: Told("ice_failed"),
     Ending.UNUSABLE: Told("unknown_error"),
     Ending.INTERNAL: Told("unknown_error"),
+    Ending.DRAINED: Told("unknown_error"),
     Ending.SHUTDOWN: Told("unknown_error"),
 }
 

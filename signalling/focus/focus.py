@@ -19,6 +19,8 @@ from sfu.units import after_s, earliest
 from signalling.focus.admission import Admission
 from signalling.focus.calls import Calls
 from signalling.focus.channel import OpenChannel
+from signalling.focus.departing import Departing
+from signalling.focus.drain import Drainage
 from signalling.focus.endings import Ending, Endings, ending_of_failure
 from signalling.focus.inward import Inward
 from signalling.focus.joining import Joining
@@ -33,6 +35,8 @@ from signalling.focus.snapshot import calls_snapshot, counts_of
 from signalling.focus.surroundings import Surroundings
 from signalling.focus.turn import (
     Count,
+    DrainAsked,
+    DrainCancelled,
     FocusInput,
     LegsRestored,
     MessageReceived,
@@ -50,6 +54,7 @@ if TYPE_CHECKING:
     from sfu.config import SfuConfig
     from sfu.units import Instant, TransportId, WallTime
     from signalling.focus.calls import LiveCall
+    from signalling.focus.drain import DrainState
     from signalling.focus.leg import Leg
     from signalling.focus.settings import CallSettings
     from signalling.focus.turn import Outputs
@@ -99,13 +104,15 @@ class Focus:
         admission = Admission(self._rooms, settings.clock_skew_s)
         memory = Memory()
         self._endings = Endings(terms.identity, self._calls, memory)
-        self._outward = Outward(terms.identity, self._calls, self._endings)
+        self._drainage = Drainage()
+        self._outward = Outward(terms.identity, self._calls, self._endings, self._drainage)
         self._inward = Inward(terms, self._calls, self._endings, self._outward)
         self._places = Places(self._calls, admission, self._endings, self._outward)
         self._replies = Replies(terms.identity)
         self._joining = Joining(
             terms, self._calls, admission, self._endings, self._outward, self._replies, memory
         )
+        self._departing = Departing(self._calls, self._joining, self._endings, self._outward, self._drainage)
         self._mailbox = Mailbox(terms, self._calls, self._joining, self._inward, self._replies, memory)
 
     # --- the engine ---------------------------------------------------------------------------------------
@@ -128,13 +135,20 @@ class Focus:
                     self._calls.hold(call, after_s(now, HOLD_S))
                     raise
                 self._calls.touch(call)
-            return [*outputs, *self._mailbox.handle_timeout(now)]
+            return [*outputs, *self._mailbox.handle_timeout(now), *self._departing.handle_timeout(now)]
         finally:
             self._calls.turn_ended()
 
     def next_timeout(self) -> Instant | None:
         """When something is due."""
-        return earliest(self._calls.next_timeout(), self._mailbox.next_timeout())
+        return earliest(
+            self._calls.next_timeout(), self._mailbox.next_timeout(), self._drainage.next_timeout()
+        )
+
+    @property
+    def drain_state(self) -> DrainState:
+        """Whether the focus is being taken away."""
+        return self._drainage.state
 
     def snapshot(self) -> dict[str, Any]:
         """What is going on, for people: `calls` in full, and `counts` of everything."""
@@ -161,11 +175,8 @@ class Focus:
                 return self._room_changed(now, wall, room_id, None)
             case LegsRestored():
                 return [*self._replies.restored(given)]
-            case ShuttingDown():
-                outputs = self._joining.close(now)
-                for leg in self._calls.legs:
-                    outputs += self._endings.end(now, leg, Ending.SHUTDOWN)
-                return outputs
+            case DrainAsked() | DrainCancelled() | ShuttingDown():
+                return self._departing.handle(now, given)
             case MediaReport():
                 outputs = []
                 for call in self._calls:

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Final, assert_never
 from sfu.errors import RemoteError
 from sfu.units import after_ms, after_s, earliest
 from signalling.events.to_device import (
+    DEFAULT_LIFETIME_MS,
     FOCUS_SESSION_ID,
+    INVITE,
     Candidate,
     Candidates,
     Envelope,
     Invite,
     Reject,
+    UnreadableInvite,
 )
 from signalling.focus.admission import Named, NotYetNamed
 from signalling.focus.allowance import Allowances
@@ -71,7 +74,7 @@ class Joining:
         self._memory = memory
         self._allowances = Allowances(terms.limits.invites_per_s, burst=terms.limits.invites_per_s)
         self._waiting: dict[Dialled, _Waiting] = {}
-        self._is_closed = False
+        self._closed: Refusal | None = None
 
     @property
     def waiting(self) -> tuple[Dialled, ...]:
@@ -82,26 +85,25 @@ class Joining:
         """Whether the invite of this dial waits for its member event."""
         return dialled in self._waiting
 
-    def close(self, now: Instant) -> Outputs:
+    def close(self, now: Instant, why: Refusal) -> Outputs:
         """Reject every invite: those that wait, and those to come."""
-        self._is_closed = True
+        self._closed = why
         waiting, self._waiting = self._waiting, {}
-        return [
-            output
-            for one in waiting.values()
-            for output in self.reject(now, one.given, Refusal.SHUTTING_DOWN)
-        ]
+        return [output for one in waiting.values() for output in self.reject(now, one.given, why)]
+
+    def reopen(self) -> None:
+        """Take invites again."""
+        self._closed = None
 
     def invite(self, now: Instant, wall: WallTime, given: MessageReceived, invite: Invite) -> Outputs:
         """Answer an invite, let it wait or reject it."""
-        if given.age_ms >= invite.lifetime_ms:
-            self._memory.has_ended(Dialled.by(given))
-            return [Count("signalling_messages", _labels(invite, "expired"))]
-        if self._is_closed:
-            return self.reject(now, given, Refusal.SHUTTING_DOWN)
-        if not self._allowances.take(now, given.sender):
-            return self.reject(now, given, Refusal.TOO_MANY_INVITES)
-        return self._resolve(now, wall, given, invite)
+        refused = self._refused_at_sight(now, given, invite.lifetime_ms)
+        return self._resolve(now, wall, given, invite) if refused is None else refused
+
+    def unreadable(self, now: Instant, given: MessageReceived, invite: UnreadableInvite) -> Outputs:
+        """Reject an invite that only says whose it is, so that its client does not wait for nothing."""
+        refused = self._refused_at_sight(now, given, DEFAULT_LIFETIME_MS)
+        return self.reject(now, given, Refusal.MALFORMED, invite.reason) if refused is None else refused
 
     def cancel(self, dialled: Dialled) -> None:
         """The client hung up before it was answered."""
@@ -162,6 +164,17 @@ class Joining:
         return earliest(*(one.until for one in self._waiting.values()))
 
     # --- within -------------------------------------------------------------------------------------------
+
+    def _refused_at_sight(self, now: Instant, given: MessageReceived, lifetime_ms: int) -> Outputs | None:
+        """What is done with an invite without looking at what it wants; None: nothing."""
+        if given.age_ms >= lifetime_ms:
+            self._memory.has_ended(Dialled.by(given))
+            return [Count("signalling_messages", _labels("expired"))]
+        if self._closed is not None:
+            return self.reject(now, given, self._closed)
+        if not self._allowances.take(now, given.sender):
+            return self.reject(now, given, Refusal.TOO_MANY_INVITES)
+        return None
 
     def _resolve(
         self,
@@ -273,5 +286,5 @@ def _seq_after(invite: Invite) -> int:
     return 0 if seq is None else seq + 1
 
 
-def _labels(invite: Invite, outcome: str) -> dict[str, str]:
-    return {"direction": "received", "type": invite.type, "outcome": outcome}
+def _labels(outcome: str) -> dict[str, str]:
+    return {"direction": "received", "type": INVITE, "outcome": outcome}

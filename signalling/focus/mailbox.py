@@ -6,7 +6,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sfu.units import earliest
-from signalling.events.to_device import FOCUS_SESSION_ID, Answer, Candidates, Hangup, Invite, Reject
+from signalling.events.to_device import (
+    FOCUS_SESSION_ID,
+    Answer,
+    Candidates,
+    Hangup,
+    Invite,
+    Reject,
+    UnreadableInvite,
+)
 from signalling.focus.leg import Dialled
 from signalling.focus.ordering import EarlyMessages
 from signalling.focus.refusals import Refusal
@@ -16,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sfu.units import Instant, WallTime
-    from signalling.events.to_device import ToDeviceMessage
+    from signalling.events.to_device import ReceivedMessage
     from signalling.focus.calls import Calls
     from signalling.focus.inward import Inward
     from signalling.focus.joining import Joining
@@ -106,6 +114,11 @@ class Mailbox:
                     return [_refused(given.message, "repeated")]
                 outputs = self._joining.invite(now, wall, given, invite)
                 return [*outputs, *self._settled(now, dialled)]
+            case UnreadableInvite() as invite:
+                if self._joining.is_waiting(dialled):
+                    return [_refused(given.message, "repeated")]
+                outputs = self._joining.unreadable(now, given, invite)
+                return [*outputs, *self._settled(now, dialled)]
             case _:
                 return self._unknown(now, given)
 
@@ -142,14 +155,14 @@ class Mailbox:
         for given in in_order:
             if self._calls.leg(leg.transport) is None:
                 outputs.append(_refused(given.message, "ended"))
-            elif isinstance(given.message, Invite):
+            elif isinstance(given.message, Invite | UnreadableInvite):
                 outputs.append(_refused(given.message, "repeated"))
             else:
                 outputs += self._inward.to_device(now, leg, given.message)
         return outputs
 
     def _refuse(self, now: Instant, given: MessageReceived, refusal: Refusal) -> Outputs:
-        if isinstance(given.message, Invite):
+        if isinstance(given.message, Invite | UnreadableInvite):
             return self._joining.reject(now, given, refusal)
         return [_refused(given.message, refusal)]
 
@@ -157,7 +170,7 @@ class Mailbox:
         return [_refused(given.message, "unknown_leg"), *self._replies.unknown_leg(now, given)]
 
 
-def _refused(message: ToDeviceMessage, outcome: str) -> Count:
+def _refused(message: ReceivedMessage, outcome: str) -> Count:
     # What was taken is counted where it was read.
     labels = {"direction": "received", "type": message.type, "outcome": outcome}
     return Count("signalling_messages", labels)

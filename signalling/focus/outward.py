@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sfu.units import Instant
     from signalling.events.metadata import StreamMetadata
     from signalling.focus.calls import Calls, LiveCall
+    from signalling.focus.drain import Drainage
     from signalling.focus.endings import Endings
     from signalling.focus.leg import Identity, Leg
     from signalling.focus.turn import Outputs
@@ -39,10 +40,11 @@ if TYPE_CHECKING:
 class Outward:
     """Says things to legs."""
 
-    def __init__(self, identity: Identity, calls: Calls, endings: Endings) -> None:
+    def __init__(self, identity: Identity, calls: Calls, endings: Endings, drainage: Drainage) -> None:
         self._identity = identity
         self._calls = calls
         self._endings = endings
+        self._drainage = drainage
 
     def pass_on(
         self,
@@ -108,7 +110,12 @@ class Outward:
         speakers = active_speakers(call.conference.speakers, call.legs)
         if speakers and isinstance(leg.standing, Admitted):
             outputs += self.say(now, leg, data_channel.Speakers(speakers))
-        return outputs
+        return [*outputs, *self.say_drain(now, leg)]
+
+    def say_drain(self, now: Instant, leg: Leg) -> Outputs:
+        """Tell a leg that the focus is being taken away, if it is."""
+        message = self._drainage.message(now)
+        return [] if message is None else self.say(now, leg, message)
 
     def refuse(self, now: Instant, leg: Leg, code: ErrorCode, text: str, about: str | None = None) -> Outputs:
         """Count a refused message of a leg, and tell its client."""

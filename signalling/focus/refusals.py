@@ -23,7 +23,11 @@ class Refusal(enum.StrEnum):
     TOO_MANY_LEGS = "too_many_legs"
     TOO_MANY_IN_CALL = "too_many_in_call"
     TOO_MANY_OF_USER = "too_many_of_user"
+    MALFORMED = "malformed"
+    """Its envelope can be read, and the rest can't."""
     BAD_OFFER = "bad_offer"
+    DRAINING = "draining"
+    """The focus is being taken away."""
     SHUTTING_DOWN = "shutting_down"
 
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sfu.conference.turn import RuntimeOutput
-    from signalling.events.to_device import ToDeviceMessage
+    from signalling.events.room_state import FocusDevice
+    from signalling.events.to_device import ReceivedMessage, ToDeviceMessage
 
 
 # --- told by the shell ------------------------------------------------------------------------------------
@@ -25,7 +26,7 @@ class MessageReceived:
     """A to-device message. The homeserver vouches for `sender`; its `device_id` is a claim unless proven."""
 
     sender: str
-    message: ToDeviceMessage
+    message: ReceivedMessage
     proven_device_id: str | None = None
     """Whose keys it was encrypted with (Olm); None where it came in the clear. It is answered likewise."""
     age_ms: int = 0
@@ -75,7 +76,23 @@ class ShuttingDown:
     """The process is asked to end: every leg is hung up, so that its client dials again at once."""
 
 
-FocusInput = MessageReceived | RoomState | RoomGone | LegsRestored | ShuttingDown
+@dataclass(frozen=True, slots=True)
+class DrainAsked:
+    """The focus is to be taken away: invites are rejected, and legs that are left then are hung up."""
+
+    deadline_s: float
+    foci: tuple[FocusDevice, ...] = ()
+    """Others, that clients may dial instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrainCancelled:
+    """The focus stays: it takes invites again. Who was told to leave may still do so."""
+
+
+FocusInput = (
+    MessageReceived | RoomState | RoomGone | LegsRestored | DrainAsked | DrainCancelled | ShuttingDown
+)
 
 
 # --- asked of the shell -----------------------------------------------------------------------------------

@@ -254,6 +254,16 @@ async def test_a_host_without_turn_servers_is_no_reason_to_wait(hosts: WidgetHos
         assert await host.outcome("matrix.iceServers()") == {"value": []}
 
 
+async def test_foci_are_those_that_the_homeserver_announces(host: WidgetHost, room: Room) -> None:
+    announced = {
+        "org.matrix_focus.foci": [{"user_id": "@focus:example.org", "device_id": "F"}, {"user_id": 1}]
+    }
+    where = f"{room.alice.base_url}/.well-known/matrix/client"
+    await host.page.route(where, lambda route: route.fulfill(json=announced))
+    assert await host.outcome("matrix.foci()") == {"value": announced["org.matrix_focus.foci"][:1]}
+    await host.page.unroute(where)
+
+
 async def test_a_message_that_does_not_get_through_is_sent_again(host: WidgetHost, room: Room) -> None:
     await host.do("void (host.driver.failures = 2)")
     content = MESSAGE | {"seq": 7}
@@ -316,6 +326,8 @@ async def test_a_page_that_loads_slowly_is_no_stranger_to_its_host(
         assert await host.widget("start") == "started"
         asked = await host.do("host.driver.asked")
         assert len(asked) == len(set(asked))
+        # Hosts show a widget that they were told to wait for when they have agreed with it.
+        assert not more or await host.do("host.ready") == 1
 
 
 async def test_a_widget_that_is_closed_says_goodbye(hosts: WidgetHosts, homeserver: Homeserver) -> None:

@@ -234,12 +234,7 @@ export class MatrixHttp extends EventTarget {
 
   /** The foci that the homeserver announces, best first (protocol: section 3.3). */
   async foci() {
-    const serverName = this.userId.slice(this.userId.indexOf(":") + 1);
-    for (const base of [this.#baseUrl, `https://${serverName}`]) {
-      const foci = (await wellKnown(base))?.["org.matrix_focus.foci"];
-      if (Array.isArray(foci)) return foci.filter((focus) => focus?.user_id && focus.device_id);
-    }
-    return [];
+    return announcedFoci(this.userId, this.#baseUrl);
   }
 
   /**
@@ -387,6 +382,22 @@ async function baseUrlOf(homeserver) {
   if (/^https?:\/\//.test(homeserver)) return homeserver;
   const found = await wellKnown(`https://${homeserver}`);
   return found?.["m.homeserver"]?.base_url ?? `https://${homeserver}`;
+}
+
+/**
+ * The foci that somebody's homeserver announces, best first (protocol: section 3.3).
+ *
+ * @param {string} userId
+ * @param {string | null} baseUrl   of the homeserver, where it is known
+ * @returns {Promise<object[]>} none where none are announced
+ */
+export async function announcedFoci(userId, baseUrl) {
+  const serverName = userId.slice(userId.indexOf(":") + 1);
+  for (const base of [baseUrl, `https://${serverName}`].filter(Boolean)) {
+    const foci = (await wellKnown(base))?.["org.matrix_focus.foci"];
+    if (Array.isArray(foci)) return foci.filter((focus) => focus?.user_id && focus.device_id);
+  }
+  return [];
 }
 
 async function wellKnown(base) {

@@ -8,7 +8,7 @@
  * MSC2873 (theme, language), MSC3819 (to-device), MSC3846 (TURN), MSC4039 (URL of the homeserver).
  */
 
-import { MatrixRefused } from "./matrix-http.js";
+import { MatrixRefused, announcedFoci } from "./matrix-http.js";
 import { filled, readAddress } from "./widget-address.js";
 import {
   ALWAYS_ON_SCREEN,
@@ -39,12 +39,10 @@ const API_VERSIONS = [
 ];
 const UPDATE_STATE = "org.matrix.msc2762_update_state";
 const READ_EVENTS = "org.matrix.msc2876.read_events";
-const FOCI = "org.matrix_focus.foci";
 
 /** How long to wait for TURN servers. Longer: the first picture of a call waits for a host that has none. */
 const TURN_PATIENCE_MS = 3_000;
 const STATE_PATIENCE_MS = 10_000;
-const WELL_KNOWN_PATIENCE_MS = 5_000;
 /** Pauses before a request is repeated. Shorter: a homeserver in trouble gets more of it. */
 const RETRY_PAUSES_MS = [500, 1_000, 2_000, 4_000, 8_000];
 
@@ -198,15 +196,9 @@ export class WidgetMatrix extends EventTarget {
     return turn.servers;
   }
 
-  /** @returns {Promise<{user_id: string, device_id: string}[]>} the foci that the homeserver announces */
+  /** @returns {Promise<Focus[]>} those that the homeserver announces, best first */
   async foci() {
-    const serverName = this.userId.slice(this.userId.indexOf(":") + 1);
-    const places = [`https://${serverName}`, ...(this.#baseUrl ? [this.#baseUrl] : [])];
-    for (const place of places) {
-      const found = await wellKnownFoci(place);
-      if (found.length > 0) return found;
-    }
-    return [];
+    return announcedFoci(this.userId, this.#baseUrl);
   }
 
   /**
@@ -342,16 +334,4 @@ export class WidgetMatrix extends EventTarget {
 function refused(words) {
   const message = `Your Matrix client does not let this page ${words}.`;
   return new MatrixRefused({ status: 403, errcode: "M_FORBIDDEN", message });
-}
-
-async function wellKnownFoci(place) {
-  try {
-    const signal = AbortSignal.timeout(WELL_KNOWN_PATIENCE_MS);
-    const answer = await (await fetch(`${place}/.well-known/matrix/client`, { signal })).json();
-    const foci = isObject(answer) && Array.isArray(answer[FOCI]) ? answer[FOCI] : [];
-    const isFocus = (one) => isObject(one) && typeof one.user_id === "string" && typeof one.device_id === "string";
-    return foci.filter(isFocus).map(({ user_id, device_id }) => ({ user_id, device_id }));
-  } catch {
-    return []; // Nothing is announced there, which is what most homeservers do.
-  }
 }

@@ -16,7 +16,7 @@ from signalling.cli.admin import ask
 from signalling.cli.registration import make_registration
 from signalling.cli.tables import calls_tree, status_table
 from signalling.config import example_toml, load_config, load_secrets
-from signalling.web.paths import CALLS, STATUS
+from signalling.web.paths import CALLS, DRAIN, STATUS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,6 +74,26 @@ def calls(url: _UrlOption = _DEFAULT_URL, as_json: _JsonOption = False) -> None:
 
 
 @app.command()
+def drain(
+    url: _UrlOption = _DEFAULT_URL,
+    deadline: Annotated[
+        int, typer.Option(min=0, max=86_400, help="Seconds after which who is left is hung up.")
+    ] = 300,
+    focus: Annotated[
+        list[str] | None,
+        typer.Option(help="Another focus that clients may dial, as USER_ID/DEVICE_ID; may be repeated."),
+    ] = None,
+    *,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Take invites again.")] = False,
+    as_json: _JsonOption = False,
+) -> None:
+    """Take a focus away by and by: no new invites, a word to every client, an end to those left then."""
+    foci = [_focus(one) for one in focus or ()]
+    body: dict[str, Any] = {"cancel": True} if cancel else {"deadline_s": deadline, "foci": foci}
+    _show(_ask(url, DRAIN, body), status_table, as_json=as_json)
+
+
+@app.command()
 def registration(
     config: _ConfigOption = Path("focus.toml"),
     output: Annotated[
@@ -115,9 +135,16 @@ def main() -> None:
     app()
 
 
-def _ask(url: str, path: str) -> dict[str, Any]:
+def _focus(text: str) -> dict[str, str]:
+    user_id, _, device_id = text.rpartition("/")
+    if not user_id or not device_id:
+        _fail(f"--focus {text}: must be USER_ID/DEVICE_ID", EXIT_FAILED)
+    return {"user_id": user_id, "device_id": device_id}
+
+
+def _ask(url: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     try:
-        return ask(url, path)
+        return ask(url, path, body)
     except TransportError as error:
         _fail(str(error), EXIT_FAILED)
 

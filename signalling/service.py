@@ -41,7 +41,8 @@ from signalling.status import Status, Working
 from signalling.store import open_store
 from signalling.trace.recordings import Recordings
 from signalling.trace.traced import Traced
-from signalling.web.paths import TRACE
+from signalling.web.drain import DrainRoute
+from signalling.web.paths import DRAIN, TRACE
 from signalling.web.private import PrivateListener
 from signalling.web.public import PublicListener
 from signalling.web.trace import TraceRoute
@@ -228,7 +229,11 @@ class Service:
     async def _listen_in_private(self, status: Status, stack: contextlib.AsyncExitStack) -> None:
         admin = self._config.admin
         listener = PrivateListener(
-            admin, self._metrics.registry, status, {TRACE: TraceRoute(self._recordings).handle}
+            admin,
+            self._metrics.registry,
+            status,
+            {TRACE: TraceRoute(self._recordings).handle},
+            {DRAIN: DrainRoute(status.tell, status.status).handle},
         )
         stack.push_async_callback(listener.close)
         try:

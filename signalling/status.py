@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 from sfu.units import NS_PER_S, Kind
+from signalling.focus.drain import Draining, Serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,12 +22,16 @@ if TYPE_CHECKING:
     from sfu.runtime.runtime import Runtime
     from sfu.units import Instant
     from signalling.focus.focus import Focus
+    from signalling.focus.turn import FocusInput
     from signalling.matrix.outbox import Outbox
     from signalling.matrix.session import MatrixSession
     from signalling.matrix.source import Source
 
 COUNTED: Final = ("rooms", "calls", "participants", "tracks", "subscriptions")
 """What the focus has a count of."""
+
+TURN_S: Final = 2.0
+"""How long an operator's word is waited for to have its turn; it has it in any case."""
 
 SHOWN_DROPS: Final = 5
 """Reasons for dropped packets that are shown; all of them are metrics."""
@@ -42,7 +49,7 @@ class Working:
 
 @dataclass(slots=True)
 class Status:
-    """Reads all parts of a focus; nothing of it waits or changes anything but gauges."""
+    """Reads all parts of a focus; only `tell` waits, or changes anything but gauges."""
 
     plane: Plane
     plane_failures: Callable[[], int]
@@ -64,7 +71,20 @@ class Status:
             and source is not None
             and source.trouble is None
             and source.is_caught_up
+            and self._draining() is None
         )
+
+    async def tell(self, given: FocusInput) -> bool:
+        """Give the engine an input and wait for its turn; False where there is no engine yet."""
+        if self.working is None:
+            return False
+        runtime = self.working.runtime
+        await runtime.ready()
+        is_taken = runtime.submit(given)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(TURN_S):
+                await runtime.idle()
+        return is_taken
 
     def status(self) -> dict[str, Any]:
         """Everything in one JSON object."""
@@ -81,6 +101,7 @@ class Status:
             "addresses": [one.address for one in self.local.candidates],
             "port": self.plane.port,
             **{name: 0 if counts is None else counts[name] for name in COUNTED},
+            "draining": self._draining(),
             "uptime_s": (self.clock() - self.started_at) // NS_PER_S,
             "internal_failures": sum(count for _, count in _by_label(self.metrics.failures, "where")),
             "dropped_packets": dict(self._drops()[:SHOWN_DROPS]),
@@ -111,6 +132,18 @@ class Status:
         tracks = [track for call in calls for member in call["members"] for track in member["tracks"]]
         for kind in Kind:
             self.metrics.tracks.labels(kind.value).set(sum(track["kind"] == kind.value for track in tracks))
+
+    def _draining(self) -> dict[str, Any] | None:
+        """How far the focus is with being taken away; None: it stays."""
+        if self.working is None:
+            return None
+        focus = self.working.focus
+        state = focus.drain_state
+        if isinstance(state, Serving):
+            return None
+        left_ns = state.until - self.clock() if isinstance(state, Draining) else 0
+        is_empty = not focus.snapshot()["counts"]["participants"]
+        return {"seconds_left": max(0, -(-left_ns // NS_PER_S)), "done": is_empty}
 
     def _count_plane_failures(self) -> None:
         failures = self.plane_failures()

@@ -13,12 +13,13 @@ TIMEOUT_S: Final = 5.0
 """A focus that does not answer in this time is as good as gone to whoever waits at a terminal."""
 
 
-def ask(url: str, path: str) -> dict[str, Any]:
-    """GET a JSON object of the private listener.
+def ask(url: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """GET a JSON object of the private listener, or POST one and get another.
 
     Args:
         url: of the listener, such as http://127.0.0.1:9190.
         path: from its root on.
+        body: what to post; None: nothing.
 
     Raises:
         TransportError: nothing answers there, or something that is no focus.
@@ -27,8 +28,11 @@ def ask(url: str, path: str) -> dict[str, Any]:
         raise TransportError(f"{url}: must begin with http:// or https://")
     # Never through a proxy: the listener is private.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    data = None if body is None else json.dumps(body).encode()
+    headers = {} if body is None else {"Content-Type": "application/json"}
+    request = urllib.request.Request(url.rstrip("/") + path, data, headers)  # noqa: S310  # checked above
     try:
-        with opener.open(url.rstrip("/") + path, timeout=TIMEOUT_S) as answer:
+        with opener.open(request, timeout=TIMEOUT_S) as answer:
             parsed = json.load(answer)
     except urllib.error.HTTPError as error:
         with error:

@@ -57,6 +57,8 @@ def _status_rows(status: Mapping[str, Any]) -> Iterable[tuple[str, Text]]:
     yield "plane", Text(_REFERENCE_PLANE if plane == "reference" else plane)
     yield "version", Text(status["version"])
     yield "ready", ready
+    if status["draining"] is not None:
+        yield "draining", _draining(status["draining"])
     yield "homeserver", Text(status["homeserver"])
     yield "account", Text(f"{status['user_id']}, device {status['device_id']}")
     yield "media", Text(f"{', '.join(status['addresses'])}, UDP port {status['port']}")
@@ -67,6 +69,12 @@ def _status_rows(status: Mapping[str, Any]) -> Iterable[tuple[str, Text]]:
     yield "waiting", _numbers(status["waiting"])
     failures = status["internal_failures"]
     yield "failures", Text(f"{failures}: see the log", style="red") if failures else Text("none")
+
+
+def _draining(draining: Mapping[str, Any]) -> Text:
+    if draining["done"]:
+        return Text("nobody is left: it can be stopped", style="green")
+    return Text(f"no invites are taken; who is left in {_duration(draining['seconds_left'])} is hung up")
 
 
 def _track_line(track: Mapping[str, Any]) -> Text:

@@ -46,6 +46,7 @@ class PrivateListener:
         registry: of the metrics.
         readings: of everything else.
         streams: answers that take time, by path.
+        commands: what is done on POST, by path.
     """
 
     def __init__(
@@ -54,11 +55,13 @@ class PrivateListener:
         registry: CollectorRegistry,
         readings: Readings,
         streams: Mapping[str, Stream] | None = None,
+        commands: Mapping[str, Stream] | None = None,
     ) -> None:
         self._config = config
         self._registry = registry
         self._readings = readings
         self._streams = streams or {}
+        self._commands = commands or {}
         self._runner: web.AppRunner | None = None
         self.port = config.port
 
@@ -76,6 +79,8 @@ class PrivateListener:
         app.router.add_get(CALLS, _json(lambda: {"calls": self._readings.calls()}))
         for path, stream in self._streams.items():
             app.router.add_get(path, stream)
+        for path, command in self._commands.items():
+            app.router.add_post(path, command)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._config.host, self._config.port)

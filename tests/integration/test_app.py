@@ -22,7 +22,7 @@ from signalling.cli.admin import ask
 from signalling.config import example_toml
 from signalling.service import FLUSH_S
 from signalling.store import FILE_NAME, Store
-from signalling.web.paths import STATUS
+from signalling.web.paths import DRAIN, STATUS
 from tests.support.eventually import eventually
 from tests.support.scripted_homeserver import (
     DEVICE_ID,
@@ -462,3 +462,59 @@ async def test_secrets_are_never_printed(folder: Path, scripted: ScriptedHomeser
     for path in (folder / "data").iterdir():
         assert path.stat().st_mode & 0o077 == 0 or path.name == "focus.lock", path.name
     assert (folder / "data").stat().st_mode & 0o077 == 0
+
+
+# --- taking it away ---------------------------------------------------------------------------------------
+
+
+async def test_a_focus_drains_and_takes_invites_again_when_that_is_cancelled(
+    folder: Path, scripted: ScriptedHomeserver
+) -> None:
+    async with serving(folder, scripted.url) as focus:
+        scripted.sync(next_batch="s1")
+        await until(f"{focus.admin_url}/health/ready", 200)
+        cli = folder / "cli"
+        ended = await run(
+            cli, "drain", "--deadline", "60", "--focus", "@b:c/B", "--json", "--url", focus.admin_url
+        )
+        draining = json.loads(ended.out)["draining"]
+        assert 50 <= draining["seconds_left"] <= 60
+        assert draining["done"]
+        assert "nobody is left" in (await run(cli, "status", "--url", focus.admin_url)).out
+        assert (await asyncio.to_thread(get, f"{focus.admin_url}/health/ready"))[0] == 503
+        assert (await run(cli, "drain", "--cancel", "--url", focus.admin_url)).status == 0
+        assert (await until(f"{focus.admin_url}/health/ready", 200))["ready"]
+        assert {"drain_began", "drain_cancelled"} <= set(focus.events())
+
+
+def refusal(url: str, body: bytes, content_type: str) -> int:
+    """The status with which a POST is refused."""
+    request = urllib.request.Request(url, body, {"Content-Type": content_type})  # noqa: S310  # our own
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        opener.open(request, timeout=5)
+    refused.value.close()
+    return refused.value.code
+
+
+async def test_what_is_no_word_of_an_operator_drains_nothing(
+    folder: Path, scripted: ScriptedHomeserver
+) -> None:
+    async with serving(folder, scripted.url) as focus:
+        scripted.sync(next_batch="s1")
+        await until(f"{focus.admin_url}/health/ready", 200)
+        url = focus.admin_url + DRAIN
+        for body, content_type, status in (
+            (b'{"deadline_s": 1}', "text/plain", 415),
+            (b"{", "application/json", 400),
+            (b"{}", "application/json", 400),
+            (b'{"deadline_s": -1}', "application/json", 400),
+            (b'{"deadline_s": 1, "foci": [{"user_id": "@a:b"}]}', "application/json", 400),
+        ):
+            assert await asyncio.to_thread(refusal, url, body, content_type) == status
+        assert (await asyncio.to_thread(get, focus.admin_url + STATUS))[1]["draining"] is None
+
+
+async def test_a_focus_to_dial_instead_is_a_user_and_a_device(folder: Path) -> None:
+    ended = await run(folder, "drain", "--focus", "@b:c")
+    assert (ended.status, ended.err) == (1, "focus: --focus @b:c: must be USER_ID/DEVICE_ID\n")

@@ -16,6 +16,7 @@ STATUS: dict[str, Any] = {
     "plane": "native",
     "version": "1.2.3",
     "ready": True,
+    "draining": None,
     "homeserver": "reachable",
     "user_id": "@focus:example.org",
     "device_id": "FOCUS",
@@ -91,6 +92,14 @@ def test_the_status_is_one_fact_a_line() -> None:
         "waiting": "inputs 0, messages 2",
         "failures": "none",
     }
+
+
+def test_a_focus_that_drains_says_until_when_and_when_it_is_done() -> None:
+    left = facts(draining={"seconds_left": 90, "done": False})["draining"]
+    assert left == "no invites are taken; who is left in 1 min 30 s is hung up"
+    assert (
+        facts(draining={"seconds_left": 90, "done": True})["draining"] == "nobody is left: it can be stopped"
+    )
 
 
 def test_trouble_is_told_in_words() -> None:

@@ -87,6 +87,9 @@ class WayBack:
             case errcode if errcode == _UNSUPPORTED or error.http_status == 404:
                 _log.info("appservice_ping_unsupported")
                 return None
+            case None if error.http_status >= 500:
+                # Whatever stands before the homeserver said this.
+                return self.trouble
             case errcode:
                 return f"refuses to try to reach us: {errcode}"
 

@@ -12,7 +12,7 @@ from playwright.async_api import async_playwright
 
 import signalling.web
 from loadtest.client.scene import AUDIO, VIDEO, Party
-from tests.e2e.watching import FRAMES, PATIENCE_S, until_told
+from tests.e2e.watching import FRAMES, until_told
 from tests.support.homeserver import join
 from tests.support.live_browser import CHROMIUM, CHROMIUM_FLAGS
 
@@ -36,7 +36,9 @@ FLAGS: Final = (
     "--autoplay-policy=no-user-gesture-required",
 )
 WIDTH, HEIGHT, FRAME_RATE = 640, 360, 15
-JOIN_PATIENCE_S: Final = 40.0
+JOIN_PATIENCE_S: Final = 60.0
+PATIENCE_S: Final = 60.0
+"""Browsers encode, too: on a busy machine they take seconds to apply a description."""
 
 
 class Tab:
@@ -106,7 +108,8 @@ class Tab:
         async def has_changed() -> bool:
             return bool((await self.received(owner, VIDEO)).get("height") == height)
 
-        await until_told(has_changed, f"{self.party.user_id} shows {height} lines of {owner.user_id}")
+        shown = f"{self.party.user_id} shows {height} lines of {owner.user_id}"
+        await until_told(has_changed, shown, PATIENCE_S)
 
     async def streams(self) -> list[dict[str, Any]]:
         """What the focus has told of the others' streams."""

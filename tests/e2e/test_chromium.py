@@ -12,7 +12,7 @@ from loadtest.client.publisher import Capture
 from loadtest.client.scene import AUDIO, SCREEN, VIDEO
 from loadtest.media.clips import VideoFormat
 from sfu.units import Kind
-from tests.e2e.browsers import HEIGHT, chromium
+from tests.e2e.browsers import HEIGHT, PATIENCE_S, chromium
 from tests.e2e.venue import open_venue
 from tests.e2e.watching import (
     MAX_STANDSTILL_S,
@@ -34,6 +34,11 @@ if TYPE_CHECKING:
     from loadtest.homeserver.server import Homeserver
     from tests.e2e.browsers import Chromium, Tab
     from tests.e2e.venue import Call, Venue
+
+DISOBEY = """client.wire.incoming = async (message) => (
+    message.type === "org.matrix_focus.layers" ? null : message
+)"""
+"""Encode what nobody wants, too."""
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 
@@ -98,6 +103,7 @@ async def test_all_three_encodings_of_a_browser_arrive_and_each_can_be_had(
         erin, frank = tabs
         (alice,) = await call.join("alice", capture=Capture(camera=VideoFormat()))
         for tab in tabs:
+            await tab.do(DISOBEY)
             await tab.join()
         await everybody_meets(tabs, [alice])
 
@@ -161,7 +167,7 @@ async def tab_is_told(tab: Tab, party: Party, expected: dict[str, bool]) -> None
             for stream in await tab.streams()
         )
 
-    await until_told(is_told, f"{tab.party.user_id} is told {expected} of {party.user_id}")
+    await until_told(is_told, f"{tab.party.user_id} is told {expected} of {party.user_id}", PATIENCE_S)
 
 
 async def test_shares_that_start_and_stop_at_the_same_time_are_seen(venue: Venue, browser: Chromium) -> None:
@@ -198,4 +204,4 @@ async def shows_no_share(tab: Tab) -> None:
     async def none_is_left() -> bool:
         return all(stream["purpose"] != "m.screenshare" for stream in await tab.streams())
 
-    await until_told(none_is_left, f"{tab.party.user_id} is told that all shares are over")
+    await until_told(none_is_left, f"{tab.party.user_id} is told that all shares are over", PATIENCE_S)

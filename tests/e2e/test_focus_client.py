@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 
 from loadtest.client.scene import AUDIO, VIDEO
-from tests.e2e.browsers import HEIGHT, JOIN_PATIENCE_S, chromium
+from tests.e2e.browsers import HEIGHT, PATIENCE_S, chromium
 from tests.e2e.venue import Call, open_venue
 from tests.e2e.watching import until_told
 from tests.support.homeserver import join, new_room, room_path
@@ -161,10 +161,10 @@ async def test_members_say_whether_they_can_be_reached(meeting: Meeting) -> None
             == expected
         )
 
-    await until_told(are_told, f"the members are {expected}")
+    await until_told(are_told, f"the members are {expected}", PATIENCE_S)
     await call.kick(here.user_id)
     del expected[here.user_id]
-    await until_told(are_told, f"the members are {expected}")
+    await until_told(are_told, f"the members are {expected}", PATIENCE_S)
 
 
 async def put_member(call: Call, name: str, **changes: Any) -> User:  # noqa: ANN401  # fields of an entry
@@ -279,6 +279,7 @@ async def test_answers_that_are_lost_both_ways_are_made_up_for(meeting: Meeting)
     # Frank offers and does not hear the answer; erin is offered that share, and her answer is not heard.
     leg = await frank.do("client.callId")
     await frank.do("person.share()")
+    # Either side waits five seconds before it says it again.
     await erin.sees(frank.party, "m.screenshare")
     await frank.until("client.pc.signalingState === 'stable'", "has heard an answer at last")
     assert await frank.do("client.callId") == leg
@@ -343,7 +344,7 @@ async def encodes(tab: Tab, rids: set[str]) -> None:
     async def are_on() -> bool:
         return {rid for rid, row in (await tab.sent()).items() if row["active"]} == rids
 
-    await until_told(are_on, f"{tab.party.user_id} encodes {rids}")
+    await until_told(are_on, f"{tab.party.user_id} encodes {rids}", PATIENCE_S)
 
 
 async def test_a_camera_that_comes_late_is_seen(meeting: Meeting, browser: Chromium) -> None:
@@ -368,7 +369,7 @@ async def test_a_muted_microphone_sends_next_to_nothing(meeting: Meeting) -> Non
         await asyncio.sleep(1)
         return bool((await frank.received(erin.party, AUDIO)).get("packets", 0) - before < 15)
 
-    await until_told(is_quiet, "a muted microphone sends less than 15 packets a second")
+    await until_told(is_quiet, "a muted microphone sends less than 15 packets a second", PATIENCE_S)
     await erin.do("client.setMuted('audio', false)")
     await frank.hears(erin.party)
     await meeting.goes_on()
@@ -388,7 +389,7 @@ async def test_a_path_that_was_dead_for_a_while_is_found_again_in_the_same_leg(m
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     try:
-        await erin.until(f"{restarts}.length > {count}", "restarts ICE", JOIN_PATIENCE_S)
+        await erin.until(f"{restarts}.length > {count}", "restarts ICE")
         assert await erin.do("client.phase") == "reconnecting"
     finally:
         os.kill(pid, signal.SIGCONT)

@@ -66,6 +66,7 @@ export class FocusLeg {
   #offer = null;
   #isDirty = false;
   #hasAnswer = false;
+  #lastAnswer = "";
 
   /**
    * @param {LegOwner} owner
@@ -239,6 +240,7 @@ export class FocusLeg {
     if (description.type === "answer") {
       clearTimeout(this.#timers.offer);
       this.#offer = null;
+      this.#lastAnswer = description.sdp;
     } else {
       await this.#pc.setLocalDescription(await this.#pc.createAnswer());
       this.#sendNegotiation(this.#negotiation(), way);
@@ -368,7 +370,11 @@ export class FocusLeg {
     if (["m.call.answer", "m.call.reject"].includes(type)) return this.#hasAnswer ? "answered before" : "";
     if (type !== "m.call.negotiate") return "";
     const state = this.#pc.signalingState;
-    if (description?.type === "answer") return state === "have-local-offer" ? "" : "no offer of ours waits for it";
+    if (description?.type === "answer") {
+      // An offer that was repeated is answered as often. The second answer must not be taken for that of the next offer.
+      if (description.sdp === this.#lastAnswer) return "it was there before";
+      return state === "have-local-offer" ? "" : "no offer of ours waits for it";
+    }
     return state === "stable" ? "" : "an offer of ours is out: the focus gives way";
   }
 

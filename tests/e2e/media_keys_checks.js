@@ -5,6 +5,7 @@ const { FrameRefused, FrameSealer, MAX_STEP, frameKey, headOf, keyContext, newMa
   await import("/media-keys/frame-cipher.js");
 const { KeyRing, REPLAY_WINDOW, RETIRE_AFTER_MS, ReplayWindow } = await import("/media-keys/key-ring.js");
 const { readKeyMessage, writeKeyMessage } = await import("/media-keys/key-message.js");
+const { KeyExchange } = await import("/media-keys/key-exchange.js");
 const { Rotation, USE_AFTER_MS, USE_AT_LATEST_MS } = await import("/media-keys/rotation.js");
 
 const OWNER = { roomId: "!room:a", userId: "@erin:a", deviceId: "ERIN", sessionId: "first" };
@@ -45,6 +46,54 @@ function ring(material, { index = 0, step = 0, context = CONTEXT } = {}) {
 
 const person = (name, sessionId = "1") => ({ userId: `@${name}:a`, deviceId: name.toUpperCase(), sessionId });
 const told = (orders) => orders.map((order) => [order.do, (order.tell ?? []).map((one) => one.deviceId).join()]);
+
+// A homeserver and its users' devices: messages arrive in a later turn.
+class Mail {
+  ports = new Map();
+  sent = [];
+
+  port(userId, deviceId) {
+    const port = Object.assign(new EventTarget(), { userId, deviceId });
+    port.sendToDevice = async (type, messages, { encrypted = false } = {}) => {
+      for (const [user, devices] of Object.entries(messages)) {
+        for (const [device, content] of Object.entries(devices)) {
+          this.sent.push({ from: deviceId, to: device, content });
+          this.deliver(user, device, { type, sender: userId, content, encrypted, senderDevice: deviceId });
+        }
+      }
+    };
+    this.ports.set(`${userId} ${deviceId}`, port);
+    return port;
+  }
+
+  deliver(user, device, detail) {
+    queueMicrotask(() => this.ports.get(`${user} ${device}`)?.dispatchEvent(new CustomEvent("to-device", { detail })));
+  }
+}
+
+// One device of a person in a call, and which keys it was handed.
+function participant(mail, name, { sessionId = "1", olm = null } = {}) {
+  const port = mail.port(`@${name}:a`, name.toUpperCase());
+  const taken = [];
+  const used = [];
+  const exchange = new KeyExchange({
+    matrix: port,
+    olm,
+    changed() {},
+    keys: {
+      useOwn: (context, key) => used.push({ context, ...key }),
+      add: (party, context, key) => taken.push({ party, context, index: key.index, step: key.step, key: [...key.material] }),
+      forget: (party) => taken.push({ party, gone: true }),
+    },
+  });
+  exchange.start({ roomId: "!room:a", confId: "conf", sessionId });
+  return { exchange, taken, used, port };
+}
+
+const settled = () => new Promise((done) => setTimeout(done, 30));
+
+// As OlmDevices: it proves devices, and knows who can't be sent to.
+const olmOf = () => ({ unreachable: new Set(), track: async () => {} });
 
 window.checks = {
   "frames of all sizes come back as they were": async () => {
@@ -317,6 +366,109 @@ window.checks = {
     equal(told(rotation.membersAre(300, [person("frank", "new")])), [["fresh", "FRANK"]]);
     equal(told(rotation.membersAre(301, [person("frank", "newer")])), [["tell-fresh", "FRANK"]]);
     equal(told(rotation.tick(300 + USE_AT_LATEST_MS))[0], ["use-fresh", ""]);
+  },
+
+  "members give each other their keys, and step them for who comes later": async () => {
+    const mail = new Mail();
+    const [erin, frank] = [participant(mail, "erin"), participant(mail, "frank")];
+    erin.exchange.membersAre("conf", [person("frank")]);
+    frank.exchange.membersAre("conf", [person("erin")]);
+    await settled();
+    equal(erin.used.map(({ index, step }) => [index, step]), [[0, 0], [0, 1]]);
+    equal(frank.taken, [{ party: "@erin:a ERIN", context: erin.used[1].context, index: 0, step: 1, key: [...erin.used[1].material] }]);
+    const gina = participant(mail, "gina");
+    gina.exchange.membersAre("conf", [person("erin"), person("frank")]);
+    erin.exchange.membersAre("conf", [person("frank"), person("gina")]);
+    await settled();
+    equal(gina.taken.map(({ party, step }) => [party, step]), [["@erin:a ERIN", 2]]);
+    equal(gina.taken[0].key, [...(await nextStep(erin.used[1].material, erin.used[1].context))]);
+    equal(frank.taken.length, 1);
+  },
+
+  "keys are taken from members only, proven, encrypted, of this call, in this session": async () => {
+    const mail = new Mail();
+    const erin = participant(mail, "erin", { olm: olmOf() });
+    erin.exchange.membersAre("conf", [person("frank")]);
+    const key = { roomId: "!room:a", confId: "conf", userId: "@frank:a", deviceId: "FRANK", sessionId: "1", index: 2, step: 0,
+      material: newMaterial(), sentAt: 5 };
+    const arrive = async (changes, envelope = {}) => {
+      const content = writeKeyMessage({ ...key, ...changes });
+      mail.deliver("@erin:a", "ERIN", { type: "org.matrix_focus.media_keys", sender: "@frank:a", content, encrypted: true,
+        senderDevice: "FRANK", ...envelope });
+      await settled();
+    };
+    await arrive({}, { encrypted: false });
+    await arrive({}, { senderDevice: "OTHER" });
+    await arrive({}, { senderDevice: null });
+    await arrive({}, { sender: "@mallory:a" });
+    await arrive({ deviceId: "OTHER" }, { senderDevice: "OTHER" });
+    await arrive({ roomId: "!other:a" });
+    await arrive({ confId: "other" });
+    await arrive({ sessionId: "0" });
+    equal(erin.taken, []);
+    equal(erin.exchange.refused, 5);
+    await arrive({});
+    await arrive({ sentAt: 4, step: 1 });
+    equal(erin.taken.map(({ party, index, step }) => [party, index, step]), [["@frank:a FRANK", 2, 0]]);
+  },
+
+  "a key that comes before its sender's member event waits for it": async () => {
+    const mail = new Mail();
+    const [erin, frank] = [participant(mail, "erin"), participant(mail, "frank", { sessionId: "2" })];
+    frank.exchange.membersAre("conf", [person("erin")]);
+    await settled();
+    equal(erin.taken, []);
+    erin.exchange.membersAre("conf", [person("frank", "1")]);
+    equal(erin.taken, []);
+    erin.exchange.membersAre("conf", [person("frank", "2")]);
+    equal(erin.taken.map(({ party, step }) => [party, step]), [["@frank:a FRANK", 1]]);
+  },
+
+  "of a device in a new session the old keys are forgotten, and of who left": async () => {
+    const mail = new Mail();
+    const [erin, frank] = [participant(mail, "erin"), participant(mail, "frank")];
+    erin.exchange.membersAre("conf", [person("frank")]);
+    frank.exchange.membersAre("conf", [person("erin")]);
+    await settled();
+    erin.exchange.membersAre("conf", [person("frank", "2")]);
+    equal(erin.taken.slice(1), [{ party: "@frank:a FRANK", gone: true }]);
+    equal(erin.exchange.whoHasKeys.size, 0);
+    erin.exchange.membersAre("conf", []);
+    equal(erin.exchange.whoHasKeys.size, 0);
+  },
+
+  "keys of strangers do not pile up": async () => {
+    const mail = new Mail();
+    const erin = participant(mail, "erin");
+    erin.exchange.membersAre("conf", []);
+    for (let number = 0; number < 300; number += 1) {
+      const name = `s${number}`;
+      for (let at = 0; at < 5; at += 1) {
+        const content = writeKeyMessage({ ...OWNER, confId: "conf", roomId: "!room:a", deviceId: name.toUpperCase(), sessionId: "1",
+          index: at, step: 0, material: newMaterial(), sentAt: at });
+        erin.port.dispatchEvent(new CustomEvent("to-device", {
+          detail: { type: "org.matrix_focus.media_keys", sender: `@${name}:a`, content, encrypted: true },
+        }));
+      }
+    }
+    erin.exchange.membersAre("conf", Array.from({ length: 300 }, (_, number) => person(`s${number}`)));
+    equal(erin.taken.length, 256 * 3);
+    equal(erin.taken.at(-1).index, 4);
+  },
+
+  "a device without keys is tried again, with the key that is in use by then": async () => {
+    const mail = new Mail();
+    const olm = olmOf();
+    const erin = participant(mail, "erin", { olm });
+    olm.unreachable.add("@frank:a FRANK");
+    erin.exchange.membersAre("conf", [person("frank")]);
+    await settled();
+    equal([...erin.exchange.unreachable], ["@frank:a FRANK"]);
+    erin.exchange.membersAre("conf", [person("frank"), person("gina")]);
+    olm.unreachable.clear();
+    await new Promise((done) => setTimeout(done, 1_200));
+    equal(mail.sent.map(({ to, content }) => [to, content.key_step]), [["FRANK", 1], ["GINA", 2], ["FRANK", 2]]);
+    erin.exchange.close();
   },
 };
 }

@@ -68,7 +68,8 @@ self.onrtctransform = ({ transformer }) => {
     .pipeThrough(new TransformStream({ transform: (frame, controller) => transform.take(frame, controller) }))
     .pipeTo(transformer.writable)
     // The track has ended.
-    .catch(() => {});
+    .catch(() => {})
+    .finally(() => transform.end());
 };
 
 async function useOwnKey({ context, index, step, material }) {
@@ -115,6 +116,8 @@ class Sealer {
     counters.encrypted += 1;
     controller.enqueue(frame);
   }
+
+  end() {}
 }
 
 /** What one receiver receives; whose media that is changes when its section is used anew. */
@@ -153,6 +156,11 @@ class Opener {
       this.#hasGap = false;
     }
     controller.enqueue(frame);
+  }
+
+  end() {
+    openers.delete(this.#receiver);
+    owners.delete(this.#receiver);
   }
 
   /** A party's key has come: what is on its way need not wait for the decoder to miss a picture. */

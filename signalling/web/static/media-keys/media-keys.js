@@ -14,7 +14,7 @@
  */
 
 import { KeyExchange } from "./key-exchange.js";
-import { OlmDevices, hasLibrary } from "./olm-devices.js";
+import { OlmDevices, hasLibrary, loadLibrary } from "./olm-devices.js";
 import { partyName } from "./rotation.js";
 
 /** The video codec that is sent, with its resends: of others the browser needs to read what would be encrypted. */
@@ -38,6 +38,7 @@ export class MediaKeys extends EventTarget {
   /** @type {Map<string, string | null>} party to what the worker says of its frames; null: they can be opened */
   #frames = new Map();
   #asked = new Map();
+  #askCount = 0;
   #telling = false;
 
   /**
@@ -57,6 +58,13 @@ export class MediaKeys extends EventTarget {
       };
     }
     return { ok: true, text: SWITCH_TEXT };
+  }
+
+  /** Have ready what `open` takes longest for; as soon as somebody moves the switch. @param {EventTarget} matrix */
+  static async preload(matrix) {
+    if (encryptsItself(matrix)) {
+      await loadLibrary();
+    }
   }
 
   /**
@@ -191,7 +199,7 @@ export class MediaKeys extends EventTarget {
    */
   counters() {
     return new Promise((resolve) => {
-      const ask = this.#asked.size;
+      const ask = (this.#askCount += 1);
       this.#asked.set(ask, resolve);
       this.#worker.postMessage({ type: "ask-counters", ask });
     });
@@ -260,6 +268,7 @@ export class MediaKeys extends EventTarget {
         break;
       case "counters":
         this.#asked.get(message.ask)(message.counters);
+        this.#asked.delete(message.ask);
         break;
       default:
         throw new Error(`unknown message: ${message.type}`);

@@ -22,6 +22,13 @@ export async function hasLibrary() {
   }
 }
 
+/** Load the library: millions of bytes the first time. */
+export async function loadLibrary() {
+  const lib = await import(LIBRARY.href);
+  await lib.initAsync();
+  return lib;
+}
+
 export class OlmDevices {
   #lib;
   #machine;
@@ -45,8 +52,7 @@ export class OlmDevices {
    * @throws {Error} Another tab uses this device, or the homeserver did not take its keys.
    */
   static async open(matrix) {
-    const lib = await import(LIBRARY.href);
-    await lib.initAsync();
+    const lib = await loadLibrary();
     const name = `matrix-focus/${matrix.userId}/${matrix.deviceId}`;
     const release = await exclusively(name);
     try {

@@ -29,6 +29,8 @@ need "\"$python\" -c 'import ensurepip, venv'" python3-venv
 if [ "${1:-}" = browsers ]; then
     need "command -v chromium" chromium
     need "command -v firefox-esr" firefox-esr
+    # Firefox calls in a network namespace of its own (tests/support/namespace.py).
+    need "[ -x /usr/sbin/ip ] || command -v ip" iproute2
     # What the page and the tests take from npm; nothing of it runs in node but npm and a bundler.
     need "command -v npm" npm
     # What drives Chromium (playwright's own node) needs it, and a small Debian lacks it.

@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.venue import Venue
+from tests.support import own_network
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    own_network.install(config)
 
 
 @pytest.hookimpl(hookwrapper=True)

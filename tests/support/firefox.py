@@ -27,6 +27,9 @@ _PREFERENCES: Final = {
     "media.navigator.streams.fake": True,
     "media.navigator.permission.disabled": True,
     "media.peerconnection.ice.loopback": True,
+    # Addresses of the test's own network, and no names that have to be looked up.
+    "media.peerconnection.ice.default_address_only": False,
+    "media.peerconnection.ice.obfuscate_host_addresses": False,
     "media.autoplay.default": 0,
     # Nothing leaves this machine.
     "app.normandy.enabled": False,
@@ -44,11 +47,15 @@ _PREFERENCES: Final = {
 
 
 class FirefoxPage:
-    """One tab."""
+    """One tab; several scripts may run in it at once."""
 
     def __init__(self, connection: _Connection, context: str) -> None:
         self._connection = connection
         self._context = context
+
+    async def close(self) -> None:
+        """Close the tab, as its user would: the page is told that it is going."""
+        await self._connection.call("browsingContext.close", {"context": self._context})
 
     async def evaluate(self, expression: str) -> Any:  # noqa: ANN401  # JSON
         """The value of a JavaScript expression, promises awaited.
@@ -124,23 +131,28 @@ async def firefox(path: str = "/usr/bin/firefox-esr") -> AsyncIterator[Firefox]:
 
 
 class _Connection:
-    """Commands in, results out; one at a time."""
+    """Commands in, results out, each to whoever asked. Of those who wait, one reads for all."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
         self._numbers = count(1)
+        self._reading = asyncio.Lock()
+        self._answers: dict[int, dict[str, Any]] = {}
 
     async def call(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
         number = next(self._numbers)
         await self._socket.send_json({"id": number, "method": method, "params": parameters})
-        while True:
-            told = await self._socket.receive_json(timeout=ANSWER_TIMEOUT_S)
-            if told.get("id") != number:
-                continue
-            if told["type"] == "error":
-                raise RuntimeError(f"{method}: {told['message']}")
-            result: dict[str, Any] = told["result"]
-            return result
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            while number not in self._answers:
+                async with self._reading:
+                    if number not in self._answers:
+                        told = await self._socket.receive_json()
+                        self._answers[told.get("id")] = told
+        told = self._answers.pop(number)
+        if told["type"] == "error":
+            raise RuntimeError(f"{method}: {told['message']}")
+        result: dict[str, Any] = told["result"]
+        return result
 
 
 @contextmanager

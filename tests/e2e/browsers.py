@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from loadtest.homeserver.users import User
     from tests.e2e.venue import Call
+    from tests.support.live_browser import Page as AnyPage
 
 PAGE: Final = Path(__file__).with_name("page")
 STATIC: Final = Path(signalling.web.__file__).with_name("static")
@@ -52,7 +54,7 @@ class Tab:
         party: as whom.
     """
 
-    def __init__(self, page: Page, party: Party) -> None:
+    def __init__(self, page: AnyPage, party: Party) -> None:
         self.party = party
         self.page = page
 
@@ -143,30 +145,8 @@ class Chromium:
     @contextlib.asynccontextmanager
     async def tab(self, call: Call, who: str | User, **room: Any) -> AsyncIterator[Tab]:  # noqa: ANN401  # options of FocusClient
         """Somebody who is ready to join; a name stands for a new user."""
-        user = await call.venue.user(who) if isinstance(who, str) else who
-        join(user, call.room_id)
-        device = call.venue.device
-        options = {
-            "session": {
-                "baseUrl": user.base_url,
-                "accessToken": user.access_token,
-                "userId": user.user_id,
-                "deviceId": user.device_id,
-            },
-            "room": {
-                "roomId": call.room_id,
-                "confId": call.conf_id,
-                "focus": {"user_id": device.user_id, "device_id": device.device_id},
-                **room,
-            },
-            "width": WIDTH,
-            "height": HEIGHT,
-            "frameRate": FRAME_RATE,
-        }
         async with self.blank() as page:
-            await page.evaluate(f"window.person = new Person({json.dumps(options)})")
-            await page.evaluate("Object.assign(window, { client: person.client, matrix: person.matrix })")
-            yield Tab(page, Party(user.user_id, user.device_id))
+            yield await tab_of(page, call, who, **room)
 
     @contextlib.asynccontextmanager
     async def blank(self) -> AsyncIterator[Page]:
@@ -180,18 +160,53 @@ class Chromium:
             await context.close()
 
 
+async def tab_of(page: AnyPage, call: Call, who: str | User, **room: Any) -> Tab:  # noqa: ANN401  # options of FocusClient
+    """Somebody who is ready to join, on a page with nobody in it; a name stands for a new user."""
+    user = await call.venue.user(who) if isinstance(who, str) else who
+    await asyncio.to_thread(join, user, call.room_id)
+    device = call.venue.device
+    options = {
+        "session": {
+            "baseUrl": user.base_url,
+            "accessToken": user.access_token,
+            "userId": user.user_id,
+            "deviceId": user.device_id,
+        },
+        "room": {
+            "roomId": call.room_id,
+            "confId": call.conf_id,
+            "focus": {"user_id": device.user_id, "device_id": device.device_id},
+            **room,
+        },
+        "width": WIDTH,
+        "height": HEIGHT,
+        "frameRate": FRAME_RATE,
+    }
+    await page.evaluate(f"void (window.person = new Person({json.dumps(options)}))")
+    await page.evaluate("void Object.assign(window, { client: person.client, matrix: person.matrix })")
+    return Tab(page, Party(user.user_id, user.device_id))
+
+
+@contextlib.asynccontextmanager
+async def served_page() -> AsyncIterator[str]:
+    """The page on loopback, where it may use the camera; its URL."""
+    application = web.Application()
+    application.router.add_static("/test/", PAGE)
+    application.router.add_static("/", STATIC)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/test/index.html"
+    finally:
+        await runner.cleanup()
+
+
 @contextlib.asynccontextmanager
 async def chromium() -> AsyncIterator[Chromium]:
-    """Debian's Chromium, and the page on loopback: there it may use the camera."""
+    """Debian's Chromium, and the page."""
     async with contextlib.AsyncExitStack() as stack:
-        application = web.Application()
-        application.router.add_static("/test/", PAGE)
-        application.router.add_static("/", STATIC)
-        runner = web.AppRunner(application)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        url = f"http://127.0.0.1:{runner.addresses[0][1]}/test/index.html"
+        url = await stack.enter_async_context(served_page())
         playwright = await stack.enter_async_context(async_playwright())
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS], headless=True)
         stack.push_async_callback(browser.close)

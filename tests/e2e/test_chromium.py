@@ -12,11 +12,11 @@ from loadtest.client.publisher import Capture
 from loadtest.client.scene import AUDIO, SCREEN, VIDEO
 from loadtest.media.clips import VideoFormat
 from sfu.units import Kind
-from tests.e2e.browsers import HEIGHT, PATIENCE_S, chromium
+from tests.e2e.browsers import HEIGHT, chromium
+from tests.e2e.meeting import everybody_meets, is_told_of_mute, live_encodings, shows_no_share, tab_is_told
 from tests.e2e.venue import open_venue
 from tests.e2e.watching import (
     MAX_STANDSTILL_S,
-    all_receive,
     both_ways,
     is_clean,
     told_kinds,
@@ -29,11 +29,9 @@ from tests.e2e.watching import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from loadtest.client.participant import Participant
-    from loadtest.client.scene import Party
     from loadtest.homeserver.server import Homeserver
-    from tests.e2e.browsers import Chromium, Tab
-    from tests.e2e.venue import Call, Venue
+    from tests.e2e.browsers import Chromium
+    from tests.e2e.venue import Venue
 
 DISOBEY = """client.wire.incoming = async (message) => (
     message.type === "org.matrix_focus.layers" ? null : message
@@ -53,32 +51,6 @@ async def venue(homeserver: Homeserver, tmp_path_factory: pytest.TempPathFactory
 async def browser() -> AsyncIterator[Chromium]:
     async with chromium() as browser:
         yield browser
-
-
-async def everybody_meets(tabs: list[Tab], people: list[Participant]) -> None:
-    """Wait until everybody sees and hears everybody else, browsers and participants."""
-    parties = [tab.party for tab in tabs] + [one.party for one in people]
-    async with asyncio.TaskGroup() as group:
-        group.create_task(all_receive(people))
-        for tab in tabs:
-            for party in parties:
-                if party != tab.party:
-                    group.create_task(tab.sees(party))
-                    group.create_task(tab.hears(party))
-            for one in people:
-                group.create_task(until_decoded(one, tab.party, AUDIO, VIDEO))
-
-
-async def live_encodings(call: Call, party: Party) -> dict[str, int]:
-    """The bit rates of those encodings of somebody's camera that arrive."""
-    member = (await call.members()).get(party.user_id, {"tracks": []})
-    videos = [track for track in member["tracks"] if track["kind"] == "video"]
-    return {
-        encoding["rid"]: encoding["bitrate_bps"]
-        for track in videos
-        for encoding in track["encodings"]
-        if encoding["live"] and encoding["bitrate_bps"] > 0
-    }
 
 
 async def test_browsers_and_participants_see_and_hear_each_other(venue: Venue, browser: Chromium) -> None:
@@ -155,21 +127,6 @@ async def test_mutes_and_leaving_are_seen_both_ways(venue: Venue, browser: Chrom
         is_clean(alice)
 
 
-async def is_told_of_mute(one: Participant, party: Party, kind: str, *, muted: bool) -> None:
-    track = one.observations.track(party, kind)
-    await until(lambda: track.is_muted is muted, f"{one.party.user_id} is told of a mute: {kind}")
-
-
-async def tab_is_told(tab: Tab, party: Party, expected: dict[str, bool]) -> None:
-    async def is_told() -> bool:
-        return any(
-            stream["user_id"] == party.user_id and expected.items() <= stream.items()
-            for stream in await tab.streams()
-        )
-
-    await until_told(is_told, f"{tab.party.user_id} is told {expected} of {party.user_id}", PATIENCE_S)
-
-
 async def test_shares_that_start_and_stop_at_the_same_time_are_seen(venue: Venue, browser: Chromium) -> None:
     async with venue.call() as call, browser.tabs(call, "erin", "frank") as tabs:
         erin, frank = tabs
@@ -193,15 +150,3 @@ async def test_shares_that_start_and_stop_at_the_same_time_are_seen(venue: Venue
                 await shows_no_share(tab)
         await everybody_meets(tabs, [alice])
         is_clean(alice)
-
-
-async def is_told_of_no_share(one: Participant, tab: Tab) -> None:
-    told = f"{one.party.user_id} is told that the share of {tab.party.user_id} is over"
-    await until(lambda: told_kinds(one, tab.party) == {AUDIO, VIDEO}, told)
-
-
-async def shows_no_share(tab: Tab) -> None:
-    async def none_is_left() -> bool:
-        return all(stream["purpose"] != "m.screenshare" for stream in await tab.streams())
-
-    await until_told(none_is_left, f"{tab.party.user_id} is told that all shares are over", PATIENCE_S)

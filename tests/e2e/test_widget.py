@@ -87,8 +87,13 @@ def auto_join(call: Call, user: User) -> dict[str, Any]:
 async def press_join(host: WidgetHost) -> Party:
     """Join, and wait until the page is connected."""
     await host.frame.get_by_role("button", name="Join the call").click()
-    await host.is_so("matrixFocus.client?.phase === 'connected'", JOIN_PATIENCE_S)
+    await is_connected(host)
     return Party(host.user.user_id, host.user.device_id)
+
+
+async def is_connected(host: WidgetHost) -> None:
+    """Wait until the page has a connection to the focus."""
+    await host.is_so("globalThis.matrixFocus?.client?.phase === 'connected'", JOIN_PATIENCE_S)
 
 
 async def perceives(page: Frame, other: Party) -> None:
@@ -136,6 +141,18 @@ async def test_a_widget_is_in_the_call_without_a_login(venue: Venue, hosts: Widg
         party = await press_join(host)
         await asyncio.gather(perceives(host.frame, alice.party), until_decoded(alice, party, AUDIO, VIDEO))
         is_clean(alice)
+
+
+async def test_a_widget_that_is_loaded_anew_is_back_in_its_call(venue: Venue, hosts: WidgetHosts) -> None:
+    async with venue.call() as call, opened(hosts, call, "kim") as host:
+        (alice,) = await call.join("alice")
+        party = await press_join(host)
+        await until_decoded(alice, party, AUDIO, VIDEO)
+        session_id = await host.widget("matrixFocus.client.sessionId")
+        await host.reload()
+        await is_connected(host)
+        assert await host.widget("matrixFocus.client.sessionId") != session_id
+        await asyncio.gather(perceives(host.frame, alice.party), until_decoded(alice, party, AUDIO, VIDEO))
 
 
 async def test_a_widget_that_is_closed_leaves_the_call_at_once(venue: Venue, hosts: WidgetHosts) -> None:

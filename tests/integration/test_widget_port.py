@@ -139,6 +139,21 @@ async def test_state_that_was_replaced_does_not_come_back_when_the_host_tells_it
         assert await host.widget("calls()") == ["second"]
 
 
+async def test_a_page_that_is_loaded_anew_reads_the_state_of_now(
+    hosts: WidgetHosts, homeserver: Homeserver
+) -> None:
+    room = await asyncio.to_thread(new_people, homeserver)
+    await asyncio.to_thread(room.write, room.bob, "first")
+    async with hosts.open(room.alice, room.room_id, template(hosts)) as host:
+        assert await host.widget("start") == "started"
+        for call in ("second", "third"):
+            await asyncio.to_thread(room.write, room.bob, call)
+            await host.is_so(f"(await calls()).includes('{call}')")
+        await host.reload()
+        assert await host.widget("start") == "started"
+        assert await host.widget("calls()") == ["third"]
+
+
 async def test_state_is_written_in_the_widgets_room_only(host: WidgetHost, room: Room) -> None:
     content = {"m.calls": [{"m.call_id": "mine", "m.devices": []}]}
     what = f"'{MEMBER}', matrix.userId, {json.dumps(content)}"
@@ -314,6 +329,9 @@ async def test_an_older_host_is_asked_for_the_state(hosts: WidgetHosts, homeserv
         assert await host.widget("calls()") == ["second"]
         sent = await host.outcome(f"matrix.sendToDevice('m.call.invite', {messages_to(room.bob, MESSAGE)})")
         assert sent == {"value": None}
+        mine = f"matrix.sendState(matrix.roomId, '{MEMBER}', matrix.userId, {{'m.calls': []}})"
+        assert await host.outcome(mine) == {"value": None}
+        assert await asyncio.to_thread(room.read, MEMBER, room.alice.user_id) == {"m.calls": []}
 
 
 @pytest.mark.parametrize("more", [{"waitForIframeLoad": False}, {}], ids=["told to wait", "asked too early"])

@@ -61,8 +61,10 @@ class Driver extends WidgetDriver {
     return (state?.getStateEvents(type) ?? []).map(raw);
   }
 
-  async readRoomTimeline() {
-    return [];
+  async readRoomTimeline(roomId, type, _msgtype, stateKey) {
+    const events = this.client.getRoom(roomId)?.getLiveTimeline().getEvents() ?? [];
+    const isWanted = (event) => event.getType() === type && [undefined, event.getStateKey()].includes(stateKey);
+    return events.filter(isWanted).map(raw);
   }
 
   // The older library's name for it; rooms as a list.

@@ -82,6 +82,12 @@ class WidgetHost:
         outcome: dict[str, Any] = await self.widget(f"outcome({script})")
         return outcome
 
+    async def reload(self) -> None:
+        """Load the page of the widget anew, in its frame."""
+        async with self.page.expect_event("framenavigated"):
+            await self.widget("void location.reload()")
+        await self.frame.wait_for_load_state()
+
     async def is_so(self, script: str, patience_s: float = PATIENCE_S) -> None:
         """Wait until something is so in the widget.
 

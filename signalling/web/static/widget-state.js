@@ -30,6 +30,20 @@ export class HostedState {
   }
 
   /**
+   * Take state events of the room's timeline, in any order: one counts where it is newer than what is known. It may
+   * still have lost against another, so this is for hosts whose word on the state may be old.
+   *
+   * @param {unknown} events
+   * @returns {object[]} those that changed something
+   */
+  applyNewer(events) {
+    const at = (event) => event?.origin_server_ts ?? 0;
+    const known = ({ type, state_key: key }) => this.#events.get(type)?.get(key);
+    const newer = Array.isArray(events) ? events.filter((event) => isObject(event) && at(event) > at(known(event))) : [];
+    return this.apply(newer.sort((one, other) => at(one) - at(other)));
+  }
+
+  /**
    * @param {string} type
    * @returns {object[]} the current event of each state key
    */

@@ -271,22 +271,18 @@ export class WidgetMatrix extends EventTarget {
     }
     const { supported_versions: versions } = await this.#channel.request("supported_api_versions", {});
     this.#isPushed = Array.isArray(versions) && versions.includes(UPDATE_STATE);
-    if (!this.#isPushed) await this.#readAll();
-    else if (!(await comes(this.#firstPush.promise, STATE_PATIENCE_MS))) {
+    if (this.#isPushed && !(await comes(this.#firstPush.promise, STATE_PATIENCE_MS))) {
       throw new WidgetError("Your Matrix client does not tell the state of the room.");
     }
+    const types = stateTypes().filter((type) => this.#permissions.has(readState(type)));
+    await Promise.all(types.map((type) => this.#read(type)));
   }
 
-  async #readAll() {
-    for (const type of stateTypes()) {
-      if (this.#permissions.has(readState(type))) await this.#read(type);
-    }
-  }
-
+  /* Who pushes state has the timeline read: to a page that was loaded anew the push tells what was long ago. */
   async #read(type) {
     const query = { type, state_key: true, room_ids: [this.roomId] };
     const { events } = await this.#channel.request(READ_EVENTS, query);
-    this.#changed(this.#state.apply(events));
+    this.#changed(this.#isPushed ? this.#state.applyNewer(events) : this.#state.apply(events));
   }
 
   /* --- asking the host --- */

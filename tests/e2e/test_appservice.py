@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from loadtest.client.participant import JoinFailedError
+from loadtest.homeserver.users import request
 from tests.e2e.venue import Call, open_appservice_venue
-from tests.e2e.watching import all_receive, is_clean, until_told
+from tests.e2e.watching import all_receive, dials_again, is_clean, until_told
 from tests.support.appservice import registered_homeserver
 from tests.support.homeserver import room_path
 
@@ -60,6 +62,32 @@ async def test_people_meet_in_rooms_without_the_focus_and_who_is_put_out_is_gone
         assert await venue.admin.counted("focus_leaves_total", reason="not_joined") == 1
         await all_receive([carol, dave])
         is_clean(carol, dave)
+
+
+async def test_a_restart_keeps_the_room_and_whoever_was_put_out_meanwhile_is_not_let_in(venue: Venue) -> None:
+    async with venue.call() as call:
+        alice, bob = await call.join("alice", "bob", redial_after_s=0.5)
+        (carol,) = await call.join("carol")
+        await all_receive([alice, bob, carol])
+        dials = alice.leg, bob.leg
+        await venue.focus.kill()
+        await call.kick(carol.party.user_id)
+        await venue.focus.start()
+        await venue.focus.wait_ready()
+        for one, before in zip((alice, bob), dials, strict=True):
+            await dials_again(one, before)
+        with pytest.raises(JoinFailedError):
+            await carol.redial()
+        await all_receive([alice, bob])
+        assert set(await call.members()) == {alice.party.user_id, bob.party.user_id}
+        is_clean(alice, bob)
+
+
+async def test_clients_are_told_that_the_focus_needs_no_invitation(venue: Venue) -> None:
+    config = await asyncio.to_thread(request, "GET", f"{venue.focus.page_url}config.json")
+    focus = {"user_id": venue.focus_user.user_id, "device_id": venue.focus_user.device_id, "appservice": True}
+    assert config["foci"] == [focus]
+    assert '"appservice": true' in venue.focus.log.read_text(encoding="utf-8")
 
 
 async def joined(call: Call) -> set[str]:

@@ -11,7 +11,16 @@ import pytest
 
 from loadtest.client.scene import VIDEO
 from tests.e2e.venue import closed_venue, open_venue
-from tests.e2e.watching import all_receive, both_ways, is_clean, seen, undisturbed, until, until_told
+from tests.e2e.watching import (
+    all_receive,
+    both_ways,
+    dials_again,
+    is_clean,
+    seen,
+    undisturbed,
+    until,
+    until_told,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,14 +59,6 @@ async def test_everybody_is_back_after_a_focus_was_killed(homeserver: Homeserver
             assert await venue.admin.counted("focus_leaves_total", reason="restart") == 3
             # And the next one does not hang up those that were told.
             assert venue.admin.log("leg_record_unreadable") == []
-
-
-async def dials_again(one: Participant, before: object) -> None:
-    """Wait until somebody has a new leg that is connected."""
-    await until(
-        lambda: one.leg is not None and one.leg is not before and one.leg.ready.is_set(),
-        f"{one.party.user_id} is connected again",
-    )
 
 
 @pytest.mark.timeout(240)

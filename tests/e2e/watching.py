@@ -106,6 +106,14 @@ async def all_receive(people: Iterable[Participant], *kinds: str) -> None:
                     group.create_task(receives(receiver, sender, *kinds))
 
 
+async def dials_again(one: Participant, before: object) -> None:
+    """Wait until somebody has a new leg that is connected."""
+    await until(
+        lambda: one.leg is not None and one.leg is not before and one.leg.ready.is_set(),
+        f"{one.party.user_id} is connected again",
+    )
+
+
 def knows(receiver: Participant, sender: Participant) -> set[str]:
     """The kinds of media that somebody was told of from somebody else."""
     return told_kinds(receiver, sender.party)

@@ -29,6 +29,8 @@ OTHERS: Final = "others"
 ROOM_GONE: Final = "room_gone"
 SNAPSHOT: Final = "snapshot"
 """In a line's facts: it was no event then, but is how things stood."""
+ADMITTED: Final = "admitted"
+"""Likewise: somebody had waited for their member event, and what they publish was told of at once."""
 
 _OF_ONE_USER: Final = frozenset({*CALL_MEMBER_TYPES, ROOM_MEMBER})
 
@@ -81,8 +83,8 @@ class Around:
         if self._rooms.pop(room_id, None) is not None:
             yield Direction.IN, Via.ROOM, ROOM_GONE, self._redactor.redact({}), {"room_id": room_id}
 
-    def others(self, legs: Iterable[TransportId]) -> Iterator[Entry]:
-        """What others publish, where that has changed."""
+    def others(self, legs: Iterable[TransportId], note: str | None = None) -> Iterator[Entry]:
+        """What others publish, where that has changed; `note` says how."""
         if self._subject.is_everybody:
             return
         for leg in sorted(legs):
@@ -92,6 +94,7 @@ class Around:
                 self._others[leg] = others
                 content = self._redactor.redact({"members": [_member(one) for one in others]})
                 facts = {"leg": leg, "room_id": call.room_id, "conf_id": call.conf_id}
+                facts |= {} if note is None else {"note": note}
                 yield Direction.BESIDE, Via.CALL, OTHERS, content, facts
 
     # --- within -------------------------------------------------------------------------------------------

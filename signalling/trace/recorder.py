@@ -30,7 +30,7 @@ from sfu.plane import (
 )
 from sfu.units import NS_PER_MS, NS_PER_S
 from signalling.focus.turn import Count, MessageReceived, RoomGone, RoomState, SendToDevice, ShuttingDown
-from signalling.trace.around import Around
+from signalling.trace.around import ADMITTED, Around
 from signalling.trace.lines import Began, Direction, Header, Line, Via
 from signalling.trace.pseudonyms import Pseudonyms
 from signalling.trace.redaction import Redactor
@@ -141,7 +141,8 @@ class Recorder:
             # Somebody who joins is told of the others in the same turn.
             *self._around.others(self._legs - before),
             *self._given(legs, given, _refusals(outputs)),
-            *(entry for output in outputs for entry in self._output(legs, output, outputs)),
+            *self._around.others(self._legs if isinstance(given, RoomState) else (), note=ADMITTED),
+            *(_due(entry) if given is None else entry for entry in self._outputs(legs, outputs)),
             *self._around.others(self._legs),
         ]
         self._gone_at = now if before and not self._legs else None if self._legs else self._gone_at
@@ -211,21 +212,22 @@ class Recorder:
 
     # --- outputs ------------------------------------------------------------------------------------------
 
-    def _output(self, legs: set[TransportId], output: Any, outputs: Sequence[Any]) -> Iterator[Entry]:  # noqa: ANN401
-        match output:
-            case SendToDevice(user_id, device_id, message, is_encrypted):
-                if self._subject.is_leg(user_id, device_id, message.envelope.conf_id):
-                    facts = {"user_id": user_id, "device_id": device_id, "encrypted": is_encrypted}
-                    content = self._redactor.redact(message.content())
-                    yield Direction.OUT, Via.TO_DEVICE, message.type, content, facts
-            case SendData(leg, channel, text) if leg in legs:
-                kind, content = self._frame(text)
-                yield Direction.OUT, Via.CHANNEL, kind, content, {"leg": leg, "channel": channel}
-            case _ if type(output) in _ASKED_OF_A_LEG and _leg_of(output) in legs:
-                kind = _ASKED_OF_A_LEG[type(output)]
-                reasons = _reasons(outputs) if kind == "leg_closed" else []
-                content = self._redactor.redact({"reason": reasons[0]} if len(reasons) == 1 else {})
-                yield Direction.OUT, Via.RUNTIME, kind, content, {"leg": _leg_of(output)}
+    def _outputs(self, legs: set[TransportId], outputs: Sequence[Any]) -> Iterator[Entry]:
+        for output in outputs:
+            match output:
+                case SendToDevice(user_id, device_id, message, is_encrypted):
+                    if self._subject.is_leg(user_id, device_id, message.envelope.conf_id):
+                        facts = {"user_id": user_id, "device_id": device_id, "encrypted": is_encrypted}
+                        content = self._redactor.redact(message.content())
+                        yield Direction.OUT, Via.TO_DEVICE, message.type, content, facts
+                case SendData(leg, channel, text) if leg in legs:
+                    kind, content = self._frame(text)
+                    yield Direction.OUT, Via.CHANNEL, kind, content, {"leg": leg, "channel": channel}
+                case _ if type(output) in _ASKED_OF_A_LEG and _leg_of(output) in legs:
+                    kind = _ASKED_OF_A_LEG[type(output)]
+                    reasons = _reasons(outputs) if kind == "leg_closed" else []
+                    content = self._redactor.redact({"reason": reasons[0]} if len(reasons) == 1 else {})
+                    yield Direction.OUT, Via.RUNTIME, kind, content, {"leg": _leg_of(output)}
 
     def _told(self, given: Any) -> Redacted:  # noqa: ANN401
         told = {name: getattr(given, name) for name in _TOLD_FIELDS if hasattr(given, name)}
@@ -250,6 +252,12 @@ class Recorder:
 
 Entry = tuple[Direction, Via, str, "Redacted", "Mapping[str, Any]"]
 """A line to be: everything but when, its facts not redacted yet."""
+
+
+def _due(entry: Entry) -> Entry:
+    """Said because it was due, and at a time that only the recorded focus knows."""
+    direction, via, kind, content, facts = entry
+    return direction, via, kind, content, {**facts, "timer": True}
 
 
 def _leg_of(value: Any) -> TransportId:  # noqa: ANN401

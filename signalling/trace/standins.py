@@ -128,8 +128,20 @@ class StandIns:
         self._people: dict[tuple[str, str], _StandIn] = {}
         self._dials = itertools.count(1)
 
-    def are(self, room_id: str, conf_id: str, members: Iterable[dict[str, Any]]) -> bool:
-        """Be these members of a call, who publish what is said of them; whether anybody has changed."""
+    def are(
+        self, room_id: str, conf_id: str, members: Iterable[dict[str, Any]], *, are_admitted: bool
+    ) -> bool:
+        """Be these members of a call, who publish what is said of them.
+
+        Args:
+            room_id: of the call.
+            conf_id: likewise.
+            members: and their tracks.
+            are_admitted: whoever is new among them has media already when their member event comes.
+
+        Returns:
+            Whether anybody has changed.
+        """
         wanted = {(str(one["user_id"]), str(one["device_id"])): _tracks(one["tracks"]) for one in members}
         is_changed = False
         for key in self._people.keys() - wanted.keys():
@@ -138,7 +150,9 @@ class StandIns:
         for key, tracks in wanted.items():
             known = self._people.get(key)
             if known is None:
-                self._people[key] = self._join(_StandIn(*key, room_id, conf_id, next(self._dials)), tracks)
+                self._people[key] = self._join(
+                    _StandIn(*key, room_id, conf_id, next(self._dials)), tracks, is_admitted=are_admitted
+                )
                 is_changed = True
             elif [known.sections[mid] for mid in known.sections if mid in known.live] != tracks:
                 known.take(tracks)
@@ -150,14 +164,17 @@ class StandIns:
 
     # --- within -------------------------------------------------------------------------------------------
 
-    def _join(self, one: _StandIn, tracks: list[_Track]) -> _StandIn:
-        self._feed(RoomState(one.room_id, _state(one, is_in=True)))
+    def _join(self, one: _StandIn, tracks: list[_Track], *, is_admitted: bool) -> _StandIn:
+        membership, named = _state(one, is_in=True)
+        self._feed(RoomState(one.room_id, (membership,) if is_admitted else (membership, named)))
         one.take(tracks)
         outputs = self._say(one, Invite(one.envelope(), one.offer(), metadata=one.metadata()))
         one.transport = next((out.transport for out in outputs if isinstance(out, AddTransport)), None)
         if one.transport is not None:
             self._feed(LegConnected(one.transport))
             self._flow(one, outputs)
+        if is_admitted:
+            self._feed(RoomState(one.room_id, (named,)))
         return one
 
     def _leave(self, one: _StandIn) -> None:
@@ -177,7 +194,7 @@ class StandIns:
                 self._feed(StreamBound(out.track, 0, Ssrc(1)))
 
 
-def _state(one: _StandIn, *, is_in: bool) -> tuple[StateEvent, ...]:
+def _state(one: _StandIn, *, is_in: bool) -> tuple[StateEvent, StateEvent]:
     device = MemberDevice(one.device_id, _SESSION, _FOR_EVER, purposes=("m.usermedia",))
     content = member_content(one.conf_id, (device,) if is_in else ())
     membership = {"membership": "join" if is_in else "leave"}

@@ -289,6 +289,18 @@ async def test_a_message_that_does_not_get_through_is_sent_again(host: WidgetHos
     assert [text is None for text in troubles] == [False, True]
 
 
+async def test_state_that_does_not_get_through_is_not_written_over_what_came_after_it(
+    host: WidgetHost, room: Room
+) -> None:
+    await host.do("void (host.driver.failures = 1)")
+    script = f"matrix.sendState(matrix.roomId, '{MEMBER}', matrix.userId, {{'m.calls': {{}}}})"
+    both = ", ".join(script.replace("{}", json.dumps(calls)) for calls in ([{"m.call_id": "late"}], []))
+    assert await host.outcome(f"Promise.all([{both}]).then(() => 'sent')") == {"value": "sent"}
+    assert await asyncio.to_thread(room.read, MEMBER, room.alice.user_id) == {"m.calls": []}
+    sent = await host.do("host.driver.written.slice(-2)")
+    assert [event["content"]["m.calls"] for event in sent] == [[{"m.call_id": "late"}], []]
+
+
 async def test_only_the_host_is_listened_to(host: WidgetHost) -> None:
     forged = {
         "api": "toWidget",

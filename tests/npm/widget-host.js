@@ -17,6 +17,7 @@ class Driver extends WidgetDriver {
     this.turnServers = turnServers;
     this.asked = [];
     this.sent = [];
+    this.written = [];
     this.failures = 0;
   }
 
@@ -27,6 +28,7 @@ class Driver extends WidgetDriver {
 
   async sendEvent(type, content, stateKey, roomId) {
     if (!roomId) throw new Error("the room is the one that is looked at, whichever that is");
+    this.written.push({ type, stateKey, content });
     this.failNow();
     const { event_id: eventId } = await this.client.sendStateEvent(roomId, type, content, stateKey);
     return { roomId, eventId };

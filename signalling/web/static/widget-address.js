@@ -25,7 +25,7 @@ export function readAddress(location) {
   const parentUrl = query.get("parentUrl");
   if (!widgetId || !parentUrl) return null;
   // What stands behind the # is not sent to whoever serves the page.
-  const fragment = new URLSearchParams(location.hash.replace(/^#[^?]*\?/, ""));
+  const fragment = new URLSearchParams(location.hash.replace(/^#(?:[^?]*\?)?/, ""));
   const told = (name) => fragment.get(name) ?? query.get(name) ?? "";
   return {
     widgetId,

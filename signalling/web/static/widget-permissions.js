@@ -1,6 +1,7 @@
 /** What a host lets its widget do: asked for when the page has loaded, or later (MSC2871, MSC2974). */
 
 import { WidgetError } from "./widget-channel.js";
+import { comes, promiseWithResolvers } from "./widget-waiting.js";
 
 const REQUEST_CAPABILITIES = "org.matrix.msc2974.request_capabilities";
 
@@ -112,34 +113,6 @@ export class WidgetPermissions {
     const detail = { requested: Array.isArray(requested) ? requested : [] };
     this.#decisions.dispatchEvent(new CustomEvent("decision", { detail }));
   }
-}
-
-/**
- * @param {number} ms
- * @returns {Promise<void>}
- */
-export function pause(ms) {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-/** @returns {{promise: Promise, resolve: function, reject: function}} `Promise.withResolvers` of newer browsers */
-export function promiseWithResolvers() {
-  const made = {};
-  made.promise = new Promise((resolve, reject) => Object.assign(made, { resolve, reject }));
-  return made;
-}
-
-/**
- * @param {Promise} promise
- * @param {number} patienceMs
- * @returns {Promise<boolean>} whether it was fulfilled in time
- */
-export async function comes(promise, patienceMs) {
-  const kept = promise.then(
-    () => true,
-    () => false,
-  );
-  return Promise.race([kept, pause(patienceMs).then(() => false)]);
 }
 
 function loaded() {

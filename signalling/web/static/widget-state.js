@@ -39,7 +39,8 @@ export class HostedState {
   applyNewer(events) {
     const at = (event) => event?.origin_server_ts ?? 0;
     const known = ({ type, state_key: key }) => this.#events.get(type)?.get(key);
-    const newer = Array.isArray(events) ? events.filter((event) => isObject(event) && at(event) > at(known(event))) : [];
+    const told = Array.isArray(events) ? events.filter(isObject) : [];
+    const newer = told.filter((event) => at(event) > at(known(event)));
     return this.apply(newer.sort((one, other) => at(one) - at(other)));
   }
 

@@ -20,8 +20,9 @@ import {
   stateTypes,
 } from "./widget-capabilities.js";
 import { WidgetChannel, WidgetError, isObject } from "./widget-channel.js";
-import { WidgetPermissions, comes, pause, promiseWithResolvers } from "./widget-permissions.js";
+import { WidgetPermissions } from "./widget-permissions.js";
 import { HostedState } from "./widget-state.js";
+import { comes, pause, promiseWithResolvers } from "./widget-waiting.js";
 
 export { WidgetError };
 
@@ -56,6 +57,7 @@ export class WidgetMatrix extends EventTarget {
   #isHeard = false;
   #isPushed = true;
   #firstPush = promiseWithResolvers();
+  #newest = new Map();
   #turn = null;
   #troubles = 0;
 
@@ -149,7 +151,11 @@ export class WidgetMatrix extends EventTarget {
   async sendState(roomId, type, stateKey, content) {
     this.#requireOwn(roomId);
     this.#require(sendState(type), sendState(type, stateKey));
-    await this.#deliver("send_event", { type, state_key: stateKey, content, room_id: roomId });
+    const key = JSON.stringify([type, stateKey]);
+    const turn = Symbol(key);
+    this.#newest.set(key, turn);
+    const data = { type, state_key: stateKey, content, room_id: roomId };
+    await this.#deliver("send_event", data, () => this.#newest.get(key) === turn);
   }
 
   /**
@@ -299,30 +305,33 @@ export class WidgetMatrix extends EventTarget {
 
   /* What failed at a busy homeserver is repeated until `stop`, since a message that is missing ends a leg; what failed
      without a reason given (no network, or the host's own fault), a few times. A message that went out twice is
-     harmless: state is the same, and call messages are numbered. */
-  async #deliver(action, data) {
-    for (let failures = 0; ; ) {
-      try {
-        const response = await this.#channel.request(action, data);
-        if (failures > 0) this.#trouble(-1);
-        return response;
-      } catch (error) {
+     harmless, since call messages are numbered; state that has been written anew meanwhile is not written again. */
+  async #deliver(action, data, isWanted = () => true) {
+    let failures = 0;
+    try {
+      do {
+        const error = await this.#channel.request(action, data).then(
+          () => null,
+          (refusal) => refusal,
+        );
+        if (error === null) return;
         const { status = 0, errcode = "M_UNKNOWN", retryAfterMs = 0 } = error.homeserver ?? {};
         const isBusy = status === 429 || status >= 500;
         const mayHelp = isBusy || (status === 0 && failures < RETRY_PAUSES_MS.length);
-        if (failures > 0 && !mayHelp) this.#trouble(-1);
         if (!mayHelp || !this.#isHeard) throw new MatrixRefused({ status, errcode, message: error.message });
         if (failures === 0) this.#trouble(1, error.message);
         await pause(Math.max(RETRY_PAUSES_MS[failures] ?? RETRY_PAUSES_MS.at(-1), retryAfterMs));
         failures += 1;
-      }
+      } while (isWanted());
+    } finally {
+      if (failures > 0) this.#trouble(-1);
     }
   }
 
   /* Any number of requests may be in trouble at once; it is over when the last one is. */
   #trouble(change, text) {
     this.#troubles += change;
-    if (change > 0) this.#emit("trouble", { text: `The homeserver can't be reached: ${text}` });
+    if (change > 0) this.#emit("trouble", { text });
     else if (this.#troubles === 0) this.#emit("trouble", { text: null });
   }
 }

@@ -107,7 +107,7 @@ async def test_who_logs_in_with_a_password_meets_everybody(
         await is_met_by(alice, party)
         await page.press("leave")
         await forgets(alice, party)
-        assert await page.page.locator("#lobby").is_visible()
+        await page.page.wait_for_selector("#lobby")
 
 
 async def test_one_click_of_a_demo_and_a_reload_are_enough(
@@ -135,6 +135,36 @@ async def test_one_click_of_a_demo_and_a_reload_are_enough(
         await page.page.reload()
         await page.page.wait_for_selector("#lobby:not([hidden])")
         assert await page.do("matrixFocus.client") is None
+
+
+async def test_what_the_page_is_made_of_is_loaded_at_once(browser: PageBrowser) -> None:
+    async with browser.page() as page:
+        await page.open()
+        await page.page.wait_for_selector("#lobby")
+        modules, preloads = await page.do("""[
+            performance.getEntriesByType("resource").map((one) => new URL(one.name).pathname),
+            [...document.querySelectorAll("link[rel=modulepreload]")].map((one) => new URL(one.href).pathname),
+        ]""")
+        later = {one for one in modules if "/media-keys/" in one or one.endswith("/pattern-clock.js")}
+        scripts = {one for one in modules if one.endswith(".js")} - later
+        assert scripts == {*preloads, "/page/app.js"}
+
+
+async def test_encrypted_pages_see_and_hear_each_other(browser: PageBrowser, call: Call) -> None:
+    async with browser.page() as page, browser.page() as other:
+        for one, name in ((page, "Emma"), (other, "Emil")):
+            await one.open_demo(call.room_id, autojoin=True, name=name, encrypted=True)
+        for one in (page, other):
+            await one.is_in()
+        await page.meets(await other.party())
+        await other.meets(await page.party())
+        for one in (page, other):
+            await one.until(
+                "document.querySelector('#call-encryption use[href=\"#icon-lock\"]')", "a lock is shown"
+            )
+        await page.page.reload()
+        await page.is_in()
+        await page.meets(await other.party())
 
 
 async def test_a_new_room_is_a_call_that_others_can_join(venue: Venue, browser: PageBrowser) -> None:

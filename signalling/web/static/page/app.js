@@ -185,7 +185,7 @@ async function enter(matrix, place, stream, foci) {
   const call = new Call({ matrix, media, notices, place, foci, options: request.options });
   parts.call = call;
   call.addEventListener("changed", () => remember(call));
-  call.addEventListener("left", ({ detail }) => comeOut(matrix, detail.text));
+  call.addEventListener("left", ({ detail }) => comeOut(matrix, detail));
   try {
     await call.join(stream);
   } catch (error) {
@@ -197,19 +197,19 @@ async function enter(matrix, place, stream, foci) {
 
 function remember(call) {
   store.preferences = { ...store.preferences, layout: call.place.layout };
-  if (call.place.confId !== null) store.call = { place: call.place, choice: media.choice, name: media.name };
+  if (call.isOver) store.call = null;
+  else if (call.place.confId !== null) store.call = { place: call.place, choice: media.choice, name: media.name };
 }
 
-async function comeOut(matrix, text) {
-  await end(matrix);
+async function comeOut(matrix, { text, farewell }) {
+  farewell.then(() => end(matrix));
+  media.closeScreen();
   if (config === NO_CONFIG) config = await readConfig();
   await showLobby(text === null ? undefined : { field: "join", text });
 }
 
 /** The call is over: nothing of it is left but who we are. */
 async function end(matrix) {
-  store.call = null;
-  media.closeScreen();
   if (!widget) await matrix.stop();
-  parts.matrix = null;
+  if (parts.matrix === matrix) parts.matrix = null;
 }

@@ -29,7 +29,10 @@ import { TracksTab } from "./tracks-tab.js";
  * @property {boolean} hasPanel
  */
 
-/** Events: "changed" (`place` has), "left" {text|null}. */
+/**
+ * Events: "changed" (`place` or `isOver` has), "left" {text, farewell}: `text` says why where it was not the person's wish,
+ * `farewell` resolves when the room knows.
+ */
 export class Call extends EventTarget {
   #matrix;
   #media;
@@ -84,6 +87,11 @@ export class Call extends EventTarget {
 
   get panel() {
     return this.#panel;
+  }
+
+  /** Whether it is being left, or has been. */
+  get isOver() {
+    return this.#stop.signal.aborted;
   }
 
   get tiles() {
@@ -193,6 +201,7 @@ export class Call extends EventTarget {
     this.#names.close();
     this.#notices.clear();
     byId("call").hidden = true;
+    this.dispatchEvent(new Event("changed"));
   }
 
   // --- what the person does ----------------------------------------------------------------------------------------
@@ -255,9 +264,9 @@ export class Call extends EventTarget {
     await this.client.unpublish(screen.id);
   }
 
-  async #leaveByHand() {
-    await this.leave();
-    this.dispatchEvent(new CustomEvent("left", { detail: { text: null } }));
+  #leaveByHand() {
+    const farewell = this.leave();
+    this.dispatchEvent(new CustomEvent("left", { detail: { text: null, farewell } }));
   }
 
   async #copyLink() {
@@ -370,7 +379,8 @@ export class Call extends EventTarget {
     if (!this.#hasJoined || this.#isGoing) return;
     this.#close();
     this.#encryption.close();
-    this.dispatchEvent(new CustomEvent("left", { detail: { text: this.#reason ?? "The call is over." } }));
+    const text = this.#reason ?? "The call is over.";
+    this.dispatchEvent(new CustomEvent("left", { detail: { text, farewell: Promise.resolve() } }));
   }
 
   #hearError({ code, text, about }) {

@@ -14,6 +14,12 @@ const MIN_TILE_WIDTH = 150;
 const STRIP_SHARE = 0.22;
 const STRIP_BOUNDS = [110, 300];
 
+/** Share of the stage that the rows below a large picture take at most; the others are scrolled to. */
+const MAX_ROWS_SHARE = 0.45;
+
+/** How far a large picture may leave 16:9 on a telephone. Lower: faces are cut off. Higher: it is a stripe. */
+const MIN_LARGE_ASPECT = 0.85;
+
 /** Below this width the strip is below the large picture, not beside it. */
 const NARROW = 700;
 
@@ -34,28 +40,48 @@ export function arrangeGrid(stage, ids) {
 }
 
 /**
- * Some tiles large, the others in a strip beside or below them.
+ * Some tiles large, the others in a strip beside them or in rows below.
  *
  * @param {{width: number, height: number}} stage
  * @param {string[]} ids all of them, in order
  * @param {string[]} large which are large
+ * @param {boolean} areWhole the large ones are screens: nothing of them may be cut off
  * @returns {Arrangement}
  */
-export function arrangeLarge(stage, ids, large) {
+export function arrangeLarge(stage, ids, large, areWhole) {
   const small = ids.filter((id) => !large.includes(id));
   if (!small.length || !large.length) return arrangeGrid(stage, ids);
-  const isNarrow = stage.width < NARROW;
-  const extent = isNarrow ? stage.height : stage.width;
-  const strip = Math.min(Math.max(extent * STRIP_SHARE, STRIP_BOUNDS[0]), STRIP_BOUNDS[1]);
-  const main = isNarrow
-    ? { x: 0, y: 0, width: stage.width, height: stage.height - strip - GAP }
-    : { x: 0, y: 0, width: stage.width - strip - GAP, height: stage.height };
-  const { places } = fill(main, large, 0, Infinity);
-  const beside = isNarrow
-    ? { x: 0, y: main.height + GAP, width: stage.width, height: strip }
-    : { x: main.width + GAP, y: 0, width: strip, height: stage.height };
-  const { places: others, height } = isNarrow ? fill(beside, small) : stack(beside, small);
-  return { places: new Map([...places, ...others]), height: Math.max(height, stage.height) };
+  return stage.width < NARROW ? below(stage, large, small, areWhole) : beside(stage, large, small);
+}
+
+function beside(stage, large, small) {
+  const strip = Math.min(Math.max(stage.width * STRIP_SHARE, STRIP_BOUNDS[0]), STRIP_BOUNDS[1]);
+  const main = fill({ x: 0, y: 0, width: stage.width - strip - GAP, height: stage.height }, large, 0, Infinity);
+  const others = stack({ x: stage.width - strip, y: 0, width: strip, height: stage.height }, small);
+  return { places: new Map([...main.places, ...others.places]), height: Math.max(others.height, stage.height) };
+}
+
+function below(stage, large, small, areWhole) {
+  const width = (stage.width - GAP) / 2;
+  const rows = pairs(small, width, width / PICTURE_ASPECT);
+  const rest = stage.height - Math.min(rows.height, stage.height * MAX_ROWS_SHARE) - GAP;
+  const height = Math.min(rest, stage.width / (areWhole ? PICTURE_ASPECT : MIN_LARGE_ASPECT));
+  const total = height + GAP + rows.height;
+  const top = Math.max(0, (stage.height - total) / 2);
+  const { places } = fill({ x: 0, y: top, width: stage.width, height }, large, 0, Infinity);
+  for (const [id, place] of rows.places) places.set(id, round({ ...place, y: top + height + GAP + place.y }));
+  return { places, height: Math.max(total, stage.height) };
+}
+
+/** Two in a row; a last one alone in the middle. */
+function pairs(ids, width, height) {
+  const places = new Map();
+  for (const [index, id] of ids.entries()) {
+    const isAlone = index === ids.length - 1 && index % 2 === 0;
+    const x = isAlone ? (width + GAP) / 2 : (index % 2) * (width + GAP);
+    places.set(id, { x, y: Math.floor(index / 2) * (height + GAP), width, height });
+  }
+  return { places, height: Math.ceil(ids.length / 2) * (height + GAP) - GAP };
 }
 
 /** One below the other, as high as the width asks; centred while they fit. */

@@ -145,10 +145,16 @@ export class Tiles extends EventTarget {
       tile.setBadge(isShown ? `${video.width}x${video.height} · ${video.fps} fps${layer ? ` · ${layer}` : ""}` : "");
       tile.setQuality(qualityOf(rows.audio, stream.videoMuted ? undefined : video));
     }
-    const own = this.#tiles.get(OWN);
-    const sent = stats.sent.filter((row) => row.kind === "video" && row.active && row.fps > 0);
-    own?.setBadge(sent.length ? `sending ${sent.map((row) => row.rid || "one layer").join(" ")}` : "");
-    own?.setQuality(ownQuality(stats));
+    const tracks = new Map(this.#client.pc?.getTransceivers().map(({ mid, sender }) => [mid, sender.track]));
+    for (const tile of this.#tiles.values()) if (tile.isOwn) this.#showSent(tile, stats, tracks);
+  }
+
+  #showSent(tile, stats, tracks) {
+    const isFlowing = (row) => row.kind === "video" && row.active && row.fps > 0;
+    const own = new Set(tile.video.srcObject?.getTracks());
+    const rids = stats.sent.filter((row) => isFlowing(row) && own.has(tracks.get(row.mid))).map((row) => row.rid || "one layer");
+    tile.setBadge(rids.length ? `sending ${rids.join(" ")}` : "");
+    tile.setQuality(ownQuality(stats));
   }
 
   /** Play everybody to another loudspeaker. */
@@ -226,9 +232,11 @@ export class Tiles extends EventTarget {
     if (!box.width || !box.height || !this.#tiles.size) return;
     const stage = { width: this.#stage.clientWidth, height: this.#stage.clientHeight };
     const tiles = this.#order();
-    const large = this.#largeTiles(tiles).map((tile) => tile.id);
+    const large = this.#largeTiles(tiles);
     const ids = tiles.map((tile) => tile.id);
-    const { places, height } = large.length ? arrangeLarge(stage, ids, large) : arrangeGrid(stage, ids);
+    const areWhole = large.some((tile) => tile.isScreen);
+    const largeIds = large.map((tile) => tile.id);
+    const { places, height } = large.length ? arrangeLarge(stage, ids, largeIds, areWhole) : arrangeGrid(stage, ids);
     for (const [id, place] of places) this.#tiles.get(id).place(place);
     this.#stage.classList.toggle("stage-scrolls", height > stage.height + 1);
   }

@@ -14,7 +14,7 @@ from playwright.async_api import async_playwright
 from loadtest.client.scene import VIDEO, Party
 from sfu.units import WallTime
 from signalling.events.room_state import CALL_MEMBER_TYPES, MemberDevice, member_content
-from tests.e2e.browsers import FLAGS
+from tests.e2e.browsers import FLAGS, served_page, tab_of
 from tests.e2e.watching import FRAMES, PATIENCE_S, until_told
 from tests.support.homeserver import join, room_path
 from tests.support.live_browser import CHROMIUM
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from playwright.async_api import Browser, ConsoleMessage, Page
 
     from loadtest.homeserver.users import User
+    from tests.e2e.browsers import Tab
     from tests.e2e.venue import Call
 
 HOUR_MS: Final = 3_600_000
@@ -101,20 +102,19 @@ class SdkPage:
 
 
 class SdkBrowser:
-    """A running Chromium and the server of the pages, by name of entry."""
+    """A running Chromium and the servers of the pages: the SDK's by entry, and the reference client's."""
 
-    def __init__(self, browser: Browser, url: str) -> None:
+    def __init__(self, browser: Browser, url: str, reference_url: str) -> None:
         self._browser = browser
         self._url = url
+        self._reference_url = reference_url
 
     @contextlib.asynccontextmanager
     async def page(self, entry: str, call: Call, name: str) -> AsyncIterator[SdkPage]:
         """A new user in a new tab, who knows of the call; at the end the page has seen no error."""
         user = await call.venue.user(name)
         await asyncio.to_thread(join, user, call.room_id)
-        context = await self._browser.new_context(permissions=["camera", "microphone"])
-        try:
-            page = await context.new_page()
+        async with self._blank() as page:
             log: list[str] = []
             page.on("console", lambda message: log.append(_line(message)))
             thrown: list[str] = []
@@ -135,6 +135,21 @@ class SdkBrowser:
                 (call.venue.focus.folder / f"{name}.log").write_text("\n".join(log), encoding="utf-8")
             assert await page.evaluate("sdk.seen().errors") == []
             assert thrown == []
+
+    @contextlib.asynccontextmanager
+    async def reference_tab(self, call: Call, name: str) -> AsyncIterator[Tab]:
+        """A new user with the reference client, who is ready to join; at the end nothing has gone wrong."""
+        async with self._blank() as page:
+            await page.goto(self._reference_url)
+            tab = await tab_of(page, call, name)
+            yield tab
+            assert await tab.errors() == []
+
+    @contextlib.asynccontextmanager
+    async def _blank(self) -> AsyncIterator[Page]:
+        context = await self._browser.new_context(permissions=["camera", "microphone"])
+        try:
+            yield await context.new_page()
         finally:
             await context.close()
 
@@ -156,7 +171,8 @@ async def sdk_browser(*entries: str) -> AsyncIterator[SdkBrowser]:
         stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        reference_url = await stack.enter_async_context(served_page())
         playwright = await stack.enter_async_context(async_playwright())
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS], headless=True)
         stack.push_async_callback(browser.close)
-        yield SdkBrowser(browser, url)
+        yield SdkBrowser(browser, url, reference_url)

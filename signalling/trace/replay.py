@@ -30,7 +30,7 @@ from sfu.plane import AddTransport, ConsentLost, PairSelected, SetTrack, StreamB
 from sfu.units import NS_PER_MS, Instant, Ssrc, TrackHandle, TransportId, WallTime, after_ms
 from signalling.events.data_channel import parse_message
 from signalling.events.room_state import CALL_TYPES
-from signalling.events.to_device import parse_to_device
+from signalling.events.to_device import Invite, UnreadableInvite, parse_to_device
 from signalling.focus.focus import Focus
 from signalling.focus.settings import CallSettings
 from signalling.focus.turn import MessageReceived, RoomGone, RoomState, ShuttingDown, StateEvent
@@ -260,6 +260,9 @@ def _message(line: Line) -> MessageReceived:
     if message is None:
         raise ParseError("not_replayable", f"a message of type {line.type}")
     facts = line.facts
+    if isinstance(message, Invite) and "malformed" in facts.get("refused", ()):
+        # What made it so is not in the recording.
+        message = UnreadableInvite(message.envelope, _NO_JSON)
     proven = message.envelope.device_id if facts.get("encrypted") else None
     return MessageReceived(facts["sender"], message, proven, facts.get("age_ms", 0), content=line.content)
 

@@ -56,6 +56,7 @@ from signalling.focus.turn import (
     Note,
     SendToDevice,
 )
+from tests.support.schemas import SampledCheck
 from tests.support.simulation.association import Association, Role
 from tests.support.simulation.homeserver import FOCUS_DEVICE_ID, FOCUS_USER_ID
 from tests.support.simulation.watch import PlaneWatch
@@ -121,6 +122,7 @@ class SimServer:
     ) -> None:
         self.record = ServerRecord()
         self.watch = PlaneWatch()
+        self.spoken = SampledCheck()
         self.core = PlaneCore(config.media, rng, srtp=NullSrtp)
         self.address: Final = SERVER_ADDRESS
         self._clock = world.clock
@@ -231,6 +233,7 @@ class SimServer:
         if isinstance(given, _AboutALeg) and _leg_of(given) not in self._open:
             return
         self.record.turns += 1
+        self.spoken.given(given)
         self._perform(self.focus.handle(self._clock.now, self._clock.wall, given))
         if isinstance(given, LegFailed):
             self._close(given.leg)
@@ -280,6 +283,7 @@ class SimServer:
             self._allocate()
 
     def _perform_one(self, output: EngineOutput) -> None:
+        self.spoken.said(output)
         match output:
             case StartDtls(leg):
                 self._start(leg)

@@ -135,7 +135,8 @@ class Simulation:
     def faults(self) -> list[str]:
         """Every rule that was broken by the focus, whoever noticed."""
         found = [fault for client in self.clients.values() for fault in client.faults()]
-        return found + [f"plane: {text}" for text in self.server.watch.violations]
+        found += [f"plane: {text}" for text in self.server.watch.violations]
+        return found + [f"schemas: {text}" for text in self.server.spoken.faults]
 
     def _deliver(self, datagrams: list[Datagram]) -> None:
         if self._trace is not None:

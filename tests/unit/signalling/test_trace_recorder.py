@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any, cast
 
 from sfu.conference.turn import DataRefused, LegFailed
@@ -11,9 +12,10 @@ from sfu.units import NS_PER_S, Instant
 from signalling.events import data_channel, to_device
 from signalling.focus.settings import CallSettings
 from signalling.focus.turn import MessageReceived, RoomGone
-from signalling.trace.around import SNAPSHOT
-from signalling.trace.lines import Began, Direction, Header, Line, Via, written
+from signalling.trace.around import ADMITTED, SNAPSHOT
+from signalling.trace.lines import Began, Direction, Header, Line, Recording, Via, written
 from signalling.trace.recorder import LINGER_S, Recorder
+from signalling.trace.replay import Replay, differences
 from signalling.trace.subject import Subject
 from signalling.trace.traced import Traced
 from tests.support.schemas import check_lines, validator
@@ -111,6 +113,43 @@ def test_every_line_fits_the_schema_of_lines_and_every_message_its_own() -> None
     for line in lines:
         validator("trace.json").validate(line)
     assert check_lines(lines[1:]).faults == []
+
+
+def test_what_is_recorded_of_any_turn_of_events_happens_again() -> None:
+    stage = recorded()
+    alice = stage.join("alice")
+    early = stage.client("bob")
+    stage.state(membership(early.user_id))
+    stage.invite(early)
+    stage.connect(early)
+    stage.pass_ms(1_000)
+    assert "others" not in stage.told()
+    stage.enter(early)  # his member event comes late: what flows already is told of at once
+    assert [one.facts.get("note") for one in stage.lines if one.type == "others"] == [ADMITTED]
+    stage.subscribe(alice, ("bob-stream", "bob-video"))
+    carol = stage.join("carol", "audio")
+    stage.subscribe(alice, ("carol-stream", "carol-audio"))
+    stage.say(carol, data_channel.MetadataChanged(carol.metadata(audio_muted=True)))
+    stage.pass_ms(1_000)
+    stage.redial(early, "bob-call-2")
+    stage.connect(early)
+    stage.pass_ms(1_000)
+    stage.say(alice, "{")
+    stage.send(carol, to_device.Hangup(carol.envelope()))
+    stage.pass_ms(45_000)  # nobody answers a ping
+    assert stage.header is not None
+    told = Recording(stage.header, tuple(stage.lines))
+    assert types_of(told).keys() >= {
+        "m.call.hangup",
+        "m.call.negotiate",
+        "org.matrix_focus.error",
+        "leg_closed",
+    }
+    assert list(differences(told, Replay(told).run())) == []
+
+
+def types_of(told: Recording) -> Counter[str]:
+    return Counter(one.type for one in told.lines)
 
 
 def test_nobody_else_is_in_it_but_by_what_they_publish() -> None:
@@ -283,6 +322,20 @@ def test_ticks_of_media_leave_no_line() -> None:
 
 
 def _received(
-    sender: str, message: to_device.ToDeviceMessage, content: dict[str, Any] | None
+    sender: str, message: to_device.ReceivedMessage, content: dict[str, Any] | None
 ) -> MessageReceived:
     return MessageReceived(sender, message, content=content)
+
+
+def test_an_invite_that_could_not_be_read_can_not_be_read_again_either() -> None:
+    stage = recorded()
+    client = stage.client("alice")
+    stage.enter(client)
+    content = client.invite().content() | {"offer": {"sdp": "v=0\r\n" + "x" * to_device.MAX_SDP_LENGTH}}
+    message = to_device.parse_to_device(to_device.INVITE, content)
+    assert message is not None
+    stage.give(_received(client.user_id, message, content))
+    assert stage.header is not None
+    told = Recording(stage.header, tuple(stage.lines))
+    assert types_of(told)["m.call.reject"] == 1
+    assert list(differences(told, Replay(told).run())) == []

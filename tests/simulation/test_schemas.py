@@ -1,0 +1,40 @@
+"""What is said in simulated calls is held to the schemas of the protocol, and what does not fit is a fault."""
+
+from __future__ import annotations
+
+from sfu.conference.turn import SendData
+from sfu.units import TransportId
+from tests.support.schemas import ACCEPTED, EVERY, FIRST, SENT
+from tests.support.simulation.simulation import Simulation
+
+
+def test_messages_of_a_simulated_call_are_looked_at_and_fit() -> None:
+    simulation = Simulation()
+    simulation.join("alice", "bob")
+    simulation.run_s(3)
+    checked = simulation.server.spoken.checked
+    assert {key[1:] for key in checked if key[0] == SENT} >= {
+        ("to-device", "m.call.answer"),
+        ("to-device", "m.call.candidates"),
+        ("channel", "m.call.negotiate"),
+        ("channel", "m.call.sdp_stream_metadata_changed"),
+    }
+    assert {key[1:] for key in checked if key[0] == ACCEPTED} >= {
+        ("to-device", "m.call.invite"),
+        ("channel", "m.call.negotiate"),
+        ("channel", "m.call.track_subscription"),
+    }
+    assert simulation.faults() == []
+
+
+def test_a_message_that_does_not_fit_is_a_fault() -> None:
+    simulation = Simulation()
+    simulation.server.spoken.said(SendData(TransportId(1), 0, '{"type":"m.call.ping","content":{"more":1}}'))
+    assert len(simulation.faults()) == 1
+
+
+def test_of_many_a_sample_is_looked_at() -> None:
+    simulation = Simulation()
+    for _ in range(2 * EVERY):
+        simulation.server.spoken.said(SendData(TransportId(1), 0, '{"type":"m.call.ping","content":{}}'))
+    assert simulation.server.spoken.checked[SENT, "channel", "m.call.ping"] == FIRST + 2

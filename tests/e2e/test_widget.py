@@ -200,6 +200,19 @@ async def test_the_host_of_a_widget_gives_out_the_keys_of_its_media(venue: Venue
         assert all(sent["encrypted"] for sent in keys)
 
 
+async def test_the_page_wears_the_colours_of_its_host(venue: Venue, hosts: WidgetHosts) -> None:
+    refused = ["turn_servers"]
+    async with venue.call() as call, opened(hosts, call, "laura", refused=refused) as host:
+        scheme = "getComputedStyle(document.documentElement).colorScheme"
+        # Chromium without a head prefers a light scheme; the host's is dark, then light.
+        await host.is_so(f"{scheme} === 'dark'")
+        await press_join(host)
+        told = host.frame.get_by_text("Your Matrix client does not let this page")
+        await expect(told).to_contain_text("use the homeserver's TURN servers")
+        await host.do("host.api.updateTheme({name: 'legacy-light'})")
+        await host.is_so(f"{scheme} === 'light'")
+
+
 async def test_a_widget_begins_a_call_and_brings_the_focus(venue: Venue, hosts: WidgetHosts) -> None:
     creator = await venue.user("heidi")
     room_id = await venue.room(creator, with_focus=False)

@@ -4,6 +4,7 @@ import { readAddress } from "./address.js";
 import { Call } from "./call.js";
 import { byId } from "./dom.js";
 import { encryptionSupport } from "./encryption.js";
+import { followTheme } from "./host-theme.js";
 import { Lobby } from "./lobby.js";
 import { LocalMedia } from "./local-media.js";
 import { Notices } from "./notices.js";
@@ -49,6 +50,7 @@ addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
 
 const request = readAddress(new URL(location.href));
 const widget = openWidget();
+if (widget) followTheme(widget);
 begin();
 
 function openWidget() {
@@ -139,6 +141,10 @@ async function joinWith(plan, stream) {
   } catch (error) {
     if (error.errcode === "M_UNKNOWN_TOKEN") store.session = null;
     throw new FieldError("join", errorText(error));
+  }
+  if (widget?.refused.length > 0) {
+    const text = `Your Matrix client does not let this page: ${widget.refused.join("; ")}.`;
+    notices.show(text, { key: "refused", kind: "warning" });
   }
   const roomId = await enterRoom(matrix, plan);
   const place = {

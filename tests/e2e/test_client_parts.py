@@ -66,10 +66,23 @@ async def test_a_number_that_never_comes_is_given_up(page: Page) -> None:
     assert await run(page, "post", script) == [True, [2, 3], False, []]
 
 
-async def wishes(page: Page, steps: str) -> list[dict[str, Any]]:
-    """What is said to the focus in the course of some steps; `advance(ms)` lets time pass."""
+async def on_clock(page: Page, module: str, script: str) -> Any:  # noqa: ANN401  # JSON
+    """The value of a script in which time passes by `await advance(ms)`, and as fast as it can."""
     await page.clock.install(time=0)
-    await page.evaluate("window.advance = (ms) => new Promise((done) => setTimeout(done, ms))")
+    body = f"""
+        const part = await import('/focus-client/{module}.js');
+        const advance = (ms) => new Promise((done) => setTimeout(done, ms));
+        {script}
+    """
+    start = f"(async () => {{ {body} }})().then((told) => (window.told = [told]));"
+    await page.evaluate(f"() => {{ window.told = null; {start} }}")
+    while (told := await page.evaluate("window.told")) is None:
+        await page.clock.run_for(5_000)
+    return told[0]
+
+
+async def wishes(page: Page, steps: str) -> list[dict[str, Any]]:
+    """What is said to the focus in the course of some steps."""
     script = f"""
         const said = [];
         let isOpen = true;
@@ -79,13 +92,7 @@ async def wishes(page: Page, steps: str) -> list[dict[str, Any]]:
         {steps}
         return said;
     """
-    body = f"(async () => {{ const part = await import('/focus-client/subscriptions.js'); {script} }})()"
-    await page.evaluate(f"() => {{ window.said = null; {body}.then((said) => (window.said = said)); }}")
-    for _ in range(100):
-        if await page.evaluate("window.said !== null"):
-            break
-        await page.clock.run_for(50)
-    return list(await page.evaluate("window.said"))
+    return list(await on_clock(page, "subscriptions", script))
 
 
 VIDEO = {"stream_id": "S", "track_id": "V"}
@@ -231,3 +238,152 @@ async def test_a_stream_stays_the_same_object_while_what_is_said_of_it_changes(p
         return [isSame, [kind, width, height], streams.byId.size];
     """
     assert await run(page, "streams", script) == [[True, True, True], ["video", 1280, 720], 0]
+
+
+async def dials(page: Page, ends: list[dict[str, Any]], foci: str = "AB", more: str = "") -> dict[str, Any]:
+    """Whom somebody dials whose legs end so, one after the other; then they leave.
+
+    Args:
+        page: any.
+        ends: of each leg; one without `wasOpen` was never up.
+        foci: known, best first.
+        more: changes the room, or what happens in a leg.
+    """
+    script = f"""
+        const ends = {json.dumps(ends)};
+        const told = {{ dialled: [], advice: [], failure: null }};
+        const stop = new AbortController();
+        const room = {{
+            bring: async () => null,
+            announce: async () => {{}},
+            adviceOnAnnouncing: () => "ask",
+            ownSession: "mine",
+        }};
+        let onLeg = () => {{}};
+        {more}
+        const dialler = new part.Dialler({{
+            room,
+            foci: [...{json.dumps(foci)}].map((name) => ({{ user_id: name, device_id: name }})),
+            sessionId: "mine",
+            openLeg: (focus) => {{
+                const leg = {{ dial: () => told.dialled.push(focus.user_id), hangUp() {{}}, ended: null }};
+                const end = {{ by: "reject", reason: "bad_offer", wasOpen: false, ...ends.shift() }};
+                leg.ended = advance(10).then(() => onLeg(dialler, told)).then(() => end);
+                if (ends.length === 0) stop.abort();
+                return leg;
+            }},
+            onAdvice: (text) => told.advice.push(text),
+            signal: stop.signal,
+        }});
+        await dialler.run().catch((error) => (told.failure = error.code));
+        return told;
+    """
+    return dict(await on_clock(page, "dialler", script))
+
+
+NEVER: dict[str, Any] = {"reason": "user_hangup", "by": "us"}
+
+
+async def test_the_next_focus_is_dialled_when_one_rejects(page: Page) -> None:
+    told = await dials(page, [{"reason": "too_many_calls"}, NEVER])
+    assert told["dialled"] == ["A", "B"]
+
+
+async def test_who_is_rejected_by_every_focus_is_told_why(page: Page) -> None:
+    told = await dials(page, [{"reason": "too_many_calls"}, {"reason": "shutting_down"}, NEVER])
+    assert (told["dialled"], told["failure"]) == (["A", "B"], "shutting_down")
+
+
+async def test_a_focus_that_does_not_know_the_call_yet_is_dialled_again(page: Page) -> None:
+    told = await dials(page, [{"reason": "not_in_call"}, {"reason": "not_in_call"}, NEVER])
+    assert (told["dialled"], told["advice"]) == (["A", "A", "A"], [])
+
+
+async def test_a_focus_that_never_comes_is_given_up_with_advice(page: Page) -> None:
+    told = await dials(page, [{"reason": "not_in_call"}] * 50, foci="A")
+    assert 4 <= len(told["dialled"]) <= 8
+    assert told["failure"] == "not_in_call"
+    assert "invite" in told["advice"][0]
+
+
+async def test_who_was_in_the_call_dials_until_there_is_an_answer(page: Page) -> None:
+    unanswered = {"by": "us", "reason": "invite_timeout"}
+    told = await dials(page, [{"wasOpen": True, "by": "hangup"}, *[unanswered] * 12, NEVER])
+    assert told["dialled"] == ["A", *"AB" * 6, "A"]
+    assert told["failure"] is None
+
+
+async def test_a_focus_that_goes_away_is_left_for_the_one_that_it_names(page: Page) -> None:
+    more = """
+        const names = [{ user_id: "C", device_id: "C" }];
+        onLeg = (dialler, { dialled }) => dialled.length === 1 && dialler.moveAway(names);
+    """
+    told = await dials(page, [{"wasOpen": True, "by": "us"}, {}, {}, NEVER], more=more)
+    assert told["dialled"] == ["A", "C", "B", "A"]
+
+
+async def test_a_device_that_has_joined_elsewhere_does_not_dial_back(page: Page) -> None:
+    hung_up = {"wasOpen": True, "by": "hangup", "reason": "user_hangup"}
+    told = await dials(page, [hung_up, NEVER], more='room.ownSession = "another";')
+    assert (told["dialled"], told["failure"]) == (["A"], "replaced")
+    assert (await dials(page, [hung_up, NEVER]))["dialled"] == ["A", "A"]
+
+
+async def ice(page: Page, steps: str) -> list[str]:
+    """What is done about the states of ICE: restart or give up, with the time in ms."""
+    script = f"""
+        const done = [];
+        const begun = Date.now();
+        const note = (what) => done.push(`${{what}} ${{Math.round((Date.now() - begun) / 100) * 100}}`);
+        const pc = Object.assign(new EventTarget(), {{ iceConnectionState: "new" }});
+        const become = (state) => {{
+            pc.iceConnectionState = state;
+            pc.dispatchEvent(new Event("iceconnectionstatechange"));
+        }};
+        const gather = (candidate) =>
+            pc.dispatchEvent(Object.assign(new Event("icecandidate"), {{ candidate }}));
+        const hooks = {{
+            send: (candidates) => note(`send ${{candidates.map(({{ candidate }}) => candidate || "end")}}`),
+            onChange() {{}},
+            restart: () => note("restart"),
+            giveUp: () => note("give up"),
+        }};
+        const stop = new AbortController();
+        new part.IceWatch(pc, hooks, stop.signal);
+        {steps}
+        await advance(20000);
+        return done;
+    """
+    return list(await on_clock(page, "ice", script))
+
+
+async def test_a_path_that_stutters_is_left_alone(page: Page) -> None:
+    steps = 'become("connected"); become("disconnected"); await advance(1000); become("connected");'
+    assert await ice(page, steps) == []
+
+
+async def test_a_path_that_is_gone_is_looked_for_once_and_then_given_up(page: Page) -> None:
+    assert await ice(page, 'become("disconnected");') == ["restart 2000", "give up 10000"]
+    assert await ice(page, 'become("failed"); become("checking");') == ["restart 0", "give up 8000"]
+
+
+async def test_a_path_that_was_found_again_may_be_lost_again(page: Page) -> None:
+    steps = (
+        'become("failed"); await advance(1000); become("connected"); become("failed"); become("connected");'
+    )
+    assert await ice(page, steps) == ["restart 0", "restart 1000"]
+
+
+async def test_candidates_are_told_together_and_their_end_at_once(page: Page) -> None:
+    steps = """
+        const candidate = (name) => ({ candidate: name, toJSON: () => ({ candidate: name }) });
+        for (const name of ["a", "b", ""]) gather(candidate(name));
+        await advance(1000);
+        gather(candidate("c"));
+        gather(null);
+    """
+    assert await ice(page, steps) == ["send a,b 200", "send c,end 1000"]
+
+
+async def test_nothing_is_done_about_ice_once_a_leg_is_over(page: Page) -> None:
+    assert await ice(page, 'become("disconnected"); stop.abort();') == []

@@ -243,6 +243,22 @@ async def test_a_reload_takes_the_place_of_the_session_before(meeting: Meeting, 
     await meeting.goes_on()
 
 
+async def test_a_tab_that_is_closed_says_goodbye(meeting: Meeting, browser: Chromium) -> None:
+    async with browser.tab(meeting.call, "closer") as closer:
+        await closer.join()
+        user_id = closer.party.user_id
+        is_there = f"client.members.some(({{ userId }}) => userId === {json.dumps(user_id)})"
+        await meeting.erin.until(is_there, "is told of somebody")
+        await closer.page.goto("about:blank")
+        await meeting.erin.until(f"!({is_there})", "is told that they have gone")
+
+        async def has_left() -> bool:
+            return user_id not in await meeting.erin.owners()
+
+        await until_told(has_left, "the focus knows that they have gone", PATIENCE_S)
+    await meeting.goes_on()
+
+
 # --- negotiation -------------------------------------------------------------------------------------------
 
 

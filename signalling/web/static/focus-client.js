@@ -17,6 +17,7 @@
  *       │   ├ Post        post.js           its messages, in order
  *       │   ├ Senders     senders.js        its sections for what we publish
  *       │   └ IceWatch    ice.js            its way through the network
+ *       ├ MeshDials       mesh.js           clients that know of no focus
  *       ├ LocalStream     local.js          what is published
  *       ├ RemoteStreams   streams.js        what the others publish
  *       └ Subscriptions   subscriptions.js  what is wanted of that, said sparingly
@@ -39,9 +40,10 @@
  */
 
 import { Dialler, FocusError } from "./focus-client/dialler.js";
+import { watchNetwork } from "./focus-client/ice.js";
 import { FocusLeg } from "./focus-client/leg.js";
 import { CAMERA_ENCODINGS, LocalStream, SCREEN_ENCODINGS } from "./focus-client/local.js";
-import { envelopeOf } from "./focus-client/post.js";
+import { MeshDials } from "./focus-client/mesh.js";
 import { CallRoom, isSameFocus } from "./focus-client/room.js";
 import { RemoteStreams } from "./focus-client/streams.js";
 import { Subscriptions } from "./focus-client/subscriptions.js";
@@ -63,7 +65,7 @@ export class FocusClient extends EventTarget {
   #phase = "idle";
   #dialler = null;
   #leg = null;
-  #rejected = new Set();
+  #mesh = null;
   #join = {};
   #locals = new Map();
   #muted = { audio: false, video: false };
@@ -171,7 +173,7 @@ export class FocusClient extends EventTarget {
       signal.throwIfAborted();
       this.#matrix.addEventListener("to-device", ({ detail }) => this.#receive(detail), { signal });
       globalThis.addEventListener("pagehide", () => this.#close(), { signal });
-      this.#watchNetwork();
+      watchNetwork(() => this.restartIce(), signal);
       await this.#reach();
     } catch (error) {
       await this.#close();
@@ -192,6 +194,7 @@ export class FocusClient extends EventTarget {
   async #enterRoom() {
     await this.#room.open();
     if (this.confId === null) await this.#room.findOrStartCall();
+    this.#mesh = new MeshDials(this.#owner());
     const foci = await this.#findFoci();
     if (foci.length === 0) {
       throw new FocusError("no_focus", "No media server (focus) is used in this call or announced by the homeserver.");
@@ -372,7 +375,9 @@ export class FocusClient extends EventTarget {
 
   async #republish() {
     if (this.#leg === null) return;
-    await Promise.all([this.#leg.renegotiate(), this.#room.announce(this.focus)]);
+    // That the others do not read of it in the room's state is no reason not to show it to them.
+    const announced = this.#room.announce(this.focus).catch(() => {});
+    await Promise.all([this.#leg.renegotiate(), announced]);
   }
 
   // --- what we receive ------------------------------------------------------------------------------------------
@@ -402,16 +407,7 @@ export class FocusClient extends EventTarget {
   }
 
   #subscribe() {
-    const wishes = [];
-    for (const { streamId, tracks } of this.streams.values()) {
-      const size = this.#sizes.get(streamId) ?? null;
-      for (const track of tracks.values()) {
-        const isWanted = track.kind !== "video" || (size !== null && size.width > 0 && size.height > 0);
-        track.wanted = isWanted && (track.kind === "video" ? size : true);
-        if (isWanted) wishes.push({ streamId, trackId: track.trackId, size: track.kind === "video" ? size : null });
-      }
-    }
-    this.#subscriptions.want(wishes);
+    this.#subscriptions.want(this.#streams.wishes(this.#sizes));
   }
 
   /**
@@ -431,19 +427,6 @@ export class FocusClient extends EventTarget {
     await this.#leg?.restartIce();
   }
 
-  /** Another network: the old way is dead, however long ICE takes to notice. */
-  #watchNetwork() {
-    const { signal } = this.#stop;
-    globalThis.addEventListener("online", () => this.restartIce(), { signal });
-    const { connection } = navigator;
-    let type = connection?.type;
-    const compare = () => {
-      if (connection.type !== type) this.restartIce();
-      type = connection.type;
-    };
-    connection?.addEventListener("change", compare, { signal });
-  }
-
   /** Offer anew what is published. */
   async renegotiate() {
     await this.#leg?.renegotiate();
@@ -455,22 +438,9 @@ export class FocusClient extends EventTarget {
   }
 
   #receive(detail) {
-    const { type, sender, content } = detail;
-    if (!/^(m|org\.matrix)\.call\.|^m\.room\.encrypted$/.test(type)) return;
-    if (type === "m.call.invite" && sender !== this.focus.user_id) this.#rejectMesh(sender, content);
+    if (!/^(m|org\.matrix)\.call\.|^m\.room\.encrypted$/.test(detail.type)) return;
+    if (detail.sender !== this.focus.user_id) this.#mesh.receive(detail);
     this.#leg?.receive(detail);
-  }
-
-  /** Clients that know of no focus dial everybody: without an answer they would keep trying for minutes. */
-  #rejectMesh(userId, { call_id: callId, conf_id: confId, device_id: deviceId, ...said }) {
-    const isForUs = confId === this.confId && said.dest_session_id === this.#sessionId;
-    if (!isForUs || !deviceId || this.#rejected.has(callId)) return;
-    this.#rejected.add(callId);
-    const { confId: ours, sessionId } = this;
-    const envelope = envelopeOf({ matrix: this.#matrix, confId: ours, sessionId }, callId, said.sender_session_id);
-    const content = { ...envelope, seq: 0, reason: "focus_only" };
-    this.#tell({ direction: "out", via: "to-device", type: "m.call.reject", content });
-    this.#matrix.sendToDevice("m.call.reject", { [userId]: { [deviceId]: content } }).catch(() => {});
   }
 
   /** What the focus says on the channel in words of its own (protocol: section 6.7). */
@@ -480,10 +450,7 @@ export class FocusClient extends EventTarget {
         this.#leg.activate(content.tracks).then(() => this.#dispatch("layers", content));
         break;
       case `${OURS}why`:
-        for (const why of content.tracks) {
-          const track = this.streams.get(why.stream_id)?.tracks.get(why.track_id);
-          if (track !== undefined) track.why = why;
-        }
+        this.#streams.explain(content.tracks);
         this.#dispatch("why", content);
         break;
       case `${OURS}drain`:

@@ -137,8 +137,15 @@ export class Dialler {
   }
 
   #pause(ms) {
-    const signal = AbortSignal.any([this.#signal, AbortSignal.timeout(ms)]);
-    return new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => end(), ms);
+      const end = () => {
+        clearTimeout(timer);
+        this.#signal.removeEventListener("abort", end);
+        resolve();
+      };
+      this.#signal.addEventListener("abort", end);
+    });
   }
 }
 

@@ -7,6 +7,24 @@ const DISCONNECTED_MS = 2_000;
 /** A restart that has not helped by then will not. */
 const RESTART_PATIENCE_MS = 8_000;
 
+/**
+ * Tell when this machine has moved to another network: the old way is dead then, however long ICE takes to notice.
+ *
+ * @param {() => void} onMove
+ * @param {AbortSignal} signal
+ */
+export function watchNetwork(onMove, signal) {
+  globalThis.addEventListener("online", onMove, { signal });
+  const { connection } = navigator;
+  let type = connection?.type;
+  const compare = () => {
+    if (connection.type !== type) onMove();
+    type = connection.type;
+  };
+  // It tells of changed estimates, too.
+  connection?.addEventListener("change", compare, { signal });
+}
+
 /** Watches one peer connection. */
 export class IceWatch {
   #pc;

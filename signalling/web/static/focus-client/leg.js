@@ -12,7 +12,7 @@ const INVITE_LIFETIME_MS = 60_000;
 const ANSWER_PATIENCE_MS = 15_000;
 /** From the answer to the open channel. */
 const CONNECT_PATIENCE_MS = 20_000;
-/** An offer without an answer is sent again, byte for byte, and at last the other way. */
+/** An offer without an answer is sent again, byte for byte; the last time by to-device message. */
 const OFFER_PATIENCE_MS = 5_000;
 const OFFER_TRIES = 3;
 /** The focus pings every 10 s, and every 30 s at most (protocol: section 6.5). */
@@ -89,11 +89,9 @@ export class FocusLeg {
       giveUp: () => this.hangUp("ice_failed"),
     };
     new IceWatch(this.#pc, hooks, signal);
-    this.#pc.addEventListener(
-      "track",
-      ({ receiver, transceiver }) => owner.prepareReceiver(receiver, { kind: receiver.track.kind, transceiver }),
-      { signal },
-    );
+    const prepare = ({ receiver, track, transceiver }) =>
+      owner.prepareReceiver(receiver, { kind: track.kind, transceiver });
+    this.#pc.addEventListener("track", prepare, { signal });
     this.#openChannel();
   }
 
@@ -360,8 +358,6 @@ export class FocusLeg {
         break;
       default:
         this.#owner.onMessage(type, content);
-        // Nothing will answer an offer that was refused; a dial begins from the beginning.
-        if (content.about === "m.call.negotiate" && this.#offer !== null) this.hangUp("unknown_error");
     }
   }
 
@@ -371,7 +367,7 @@ export class FocusLeg {
     if (type !== "m.call.negotiate") return "";
     const state = this.#pc.signalingState;
     if (description?.type === "answer") {
-      // An offer that was repeated is answered as often. The second answer must not be taken for that of the next offer.
+      // An offer that was repeated is answered twice, and nothing says that the second answer is not the next offer's.
       if (description.sdp === this.#lastAnswer) return "it was there before";
       return state === "have-local-offer" ? "" : "no offer of ours waits for it";
     }

@@ -81,6 +81,37 @@ export class RemoteStreams {
     return begun;
   }
 
+  /**
+   * Take the focus's word on why it sends what it sends (`org.matrix_focus.why`).
+   *
+   * @param {object[]} reasons
+   */
+  explain(reasons) {
+    for (const why of reasons) {
+      const track = this.byId.get(why.stream_id)?.tracks.get(why.track_id);
+      if (track !== undefined) track.why = why;
+    }
+  }
+
+  /**
+   * What to subscribe to: all sound, and pictures that are shown.
+   *
+   * @param {Map<string, {width: number, height: number} | null>} sizes   of tiles, by stream id
+   * @returns {import("./subscriptions.js").Wish[]}
+   */
+  wishes(sizes) {
+    const wishes = [];
+    for (const { streamId, tracks } of this.byId.values()) {
+      const size = sizes.get(streamId) ?? null;
+      for (const track of tracks.values()) {
+        track.wanted = track.kind !== "video" || (size?.width > 0 && size.height > 0 && size);
+        if (!track.wanted) continue;
+        wishes.push({ streamId, trackId: track.trackId, size: track.kind === "video" ? size : null });
+      }
+    }
+    return wishes;
+  }
+
   /** No section holds anything any more: the connection is gone, the streams are not. */
   unbind() {
     for (const stream of this.byId.values()) {

@@ -34,6 +34,9 @@ encoder's rate is seen late."""
 _NOBODY: Final = np.iinfo(np.int64).max
 """In place of the time since when somebody wants an encoding."""
 
+_LONG_AGO: Final = -(2**62)
+"""In place of the time since when an encoding is back that did not fail."""
+
 MIN_STEP_MS: Final = 20
 """Counters closer together than this are not divided by their distance."""
 
@@ -103,20 +106,20 @@ class EncodingRates:
     def _update_liveness(self, now: int, at: IntArray, found: BoolArray, received_at: IntArray) -> None:
         # One that is seen for the first time is live at once: joining must not take a second longer.
         flowing = now - received_at <= STALLED_AFTER_S * NS_PER_S
-        long_ago = now - round(RETURN_AFTER_S * NS_PER_S)
         was_flowing = np.ones(len(at), np.bool_)
         was_flowing[found] = self._flowing[at[found]]
-        returned_at = np.full(len(at), long_ago, np.int64)
+        returned_at = np.full(len(at), _LONG_AGO, np.int64)
         returned_at[found] = self._returned_at[at[found]]
         wanted_at = np.full(len(at), _NOBODY, np.int64)
         wanted_at[found] = self._wanted_at[at[found]]
         failed = np.zeros(len(at), np.bool_)
         failed[found] = self._failed[at[found]]
         failed = np.where(was_flowing & ~flowing, wanted_at <= received_at, failed)
-        returned_at[flowing & ~was_flowing & failed] = now
+        is_back = flowing & ~was_flowing
+        returned_at[is_back] = np.where(failed[is_back], received_at[is_back], _LONG_AGO)
         self._returned_at, self._wanted_at, self._failed = returned_at, wanted_at, failed
         self._flowing = flowing
-        self._live = flowing & (returned_at <= long_ago)
+        self._live = flowing & (received_at - returned_at >= RETURN_AFTER_S * NS_PER_S)
 
     def _update_rates(self, now: int, at: IntArray, found: BoolArray, received: IntArray) -> None:
         elapsed_ns = now - self._measured_at

@@ -36,12 +36,13 @@ if TYPE_CHECKING:
     from signalling.events.data_channel import SubscribedTrack, TrackRef
     from signalling.focus.leg import Leg
 
-MAX_ANSWER_BYTES: Final = 45_000
-"""Of an answer that goes by to-device message: homeservers take 65 536, of which encryption leaves three
-quarters. Higher: in a call of a hundred the homeserver refuses the answer, and nobody can join any more.
-Lower: fewer streams are known before the channel opens."""
+MAX_LETTER_BYTES: Final = 45_000
+"""Of a to-device message: homeservers take 65 536, of which encryption leaves three quarters. Higher: in a
+call of a hundred the homeserver refuses the answer, and nobody can join any more; and a message that is
+refused leaves a gap in the numbers, behind which clients wait for ever. Lower: fewer streams are known before
+the channel opens."""
 _ENVELOPE_BYTES: Final = 2_048
-"""Of an answer, at most, beside its description and its streams: ids of 255 characters."""
+"""Of a to-device message, at most, beside its description and its streams: ids of 255 characters."""
 
 _SOURCES: Final = {USERMEDIA: Source.CAMERA, SCREENSHARE: Source.SCREEN}
 PURPOSES: Final = {source: purpose for purpose, source in _SOURCES.items()}
@@ -101,9 +102,9 @@ def metadata_of(view: Iterable[StreamView], legs: Mapping[TransportId, Leg]) -> 
     )
 
 
-def told_at_first(metadata: Iterable[StreamMetadata], sdp: str) -> tuple[StreamMetadata, ...]:
-    """The streams that have room in an answer to an invite; the channel tells all as soon as it is open."""
-    room_bytes = MAX_ANSWER_BYTES - _ENVELOPE_BYTES - len(json.dumps(sdp))
+def fitting(metadata: Iterable[StreamMetadata], sdp: str = "") -> tuple[StreamMetadata, ...]:
+    """The streams that have room in a to-device message, beside a description."""
+    room_bytes = MAX_LETTER_BYTES - _ENVELOPE_BYTES - len(json.dumps(sdp))
     told = []
     for stream in metadata:
         room_bytes -= 2 * (len(stream_text(stream)) + 1)  # under either key (protocol: section 4.3)
@@ -111,6 +112,11 @@ def told_at_first(metadata: Iterable[StreamMetadata], sdp: str) -> tuple[StreamM
             break
         told.append(stream)
     return tuple(told)
+
+
+def has_room(sdp: str) -> bool:
+    """Whether a description can go by to-device message at all."""
+    return len(json.dumps(sdp)) <= MAX_LETTER_BYTES - _ENVELOPE_BYTES
 
 
 def wishes(tracks: Iterable[SubscribedTrack]) -> list[Wish]:

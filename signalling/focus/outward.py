@@ -18,7 +18,7 @@ from sfu.conference.values import (
 )
 from signalling.events import data_channel, to_device
 from signalling.focus.channel import OpenChannel
-from signalling.focus.dialect import active_speakers, metadata_of, own_message, told_at_first
+from signalling.focus.dialect import active_speakers, fitting, has_room, metadata_of, own_message
 from signalling.focus.endings import Ending
 from signalling.focus.leg import Admitted, Way
 from signalling.focus.refusals import ErrorCode
@@ -151,14 +151,26 @@ class Outward:
                 return self._say(now, leg, frame)
             case Way.INVITE:
                 envelope = leg.envelope(self._identity)
-                metadata = told_at_first(_metadata(call, leg), given.sdp)
+                metadata = fitting(_metadata(call, leg), given.sdp)
                 return [self.to_device(leg, to_device.Answer(envelope, given.sdp, metadata))]
             case Way.TO_DEVICE:
-                envelope, metadata = leg.envelope(self._identity), _metadata(call, leg)
-                message = to_device.Negotiate(envelope, given.type, given.sdp, metadata=metadata)
-                return [self.to_device(leg, message)]
+                return self._negotiate_to_device(call, leg, given)
             case _:
                 assert_never(way)
+
+    def _negotiate_to_device(self, call: LiveCall, leg: Leg, given: SendDescription) -> Outputs:
+        if not has_room(given.sdp):
+            # It would be refused after it has taken a number, and the client wait for that number for ever.
+            labels = {"direction": "sent", "type": to_device.NEGOTIATE, "outcome": "too_long"}
+            return [Count("signalling_messages", labels)]
+        whole = _metadata(call, leg)
+        metadata: tuple[StreamMetadata, ...] | None = fitting(whole, given.sdp)
+        if metadata != whole and isinstance(leg.channel, OpenChannel) and leg.negotiates_by is Way.CHANNEL:
+            # What is not in it would be gone for the client: it knows all of it by the channel.
+            metadata = None
+        envelope = leg.envelope(self._identity)
+        message = to_device.Negotiate(envelope, given.type, given.sdp, metadata=metadata)
+        return [self.to_device(leg, message)]
 
     def _say(self, now: Instant, leg: Leg, frame: data_channel.Frame) -> Outputs:
         if not isinstance(leg.channel, OpenChannel):
@@ -176,7 +188,7 @@ class Outward:
 
     def _view_to_device(self, call: LiveCall, leg: Leg) -> SendToDevice:
         envelope = leg.envelope(self._identity)
-        return self.to_device(leg, to_device.MetadataChanged(envelope, _metadata(call, leg)))
+        return self.to_device(leg, to_device.MetadataChanged(envelope, fitting(_metadata(call, leg))))
 
 
 def _metadata(call: LiveCall, leg: Leg) -> tuple[StreamMetadata, ...]:

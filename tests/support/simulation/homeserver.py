@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from signalling.events.room_state import CALL_MEMBER_TYPES, CALL_TYPES, ROOM_MEMBER, call_content
-from signalling.events.to_device import ToDeviceMessage, parse_to_device
+from signalling.events.to_device import ToDeviceMessage, UnreadableInvite, parse_to_device
 from signalling.focus.turn import MessageReceived, RoomState, SendToDevice, StateEvent
 
 if TYPE_CHECKING:
@@ -112,4 +112,5 @@ def _membership(sender: str, user_id: str, membership: str) -> StateEvent:
 def _through_json(message: ToDeviceMessage) -> ToDeviceMessage:
     parsed = parse_to_device(message.type, json.loads(json.dumps(message.content())))
     assert parsed is not None, message.type
+    assert not isinstance(parsed, UnreadableInvite), parsed
     return parsed

@@ -219,7 +219,10 @@ class Sources:
         """The focus wants these encodings only; one that is switched on begins with a key frame."""
         for video in self.videos():
             if video.track.track_id == track_id:
-                before, video.unwanted_rids = video.unwanted_rids, frozenset(video.encoders.keys() - set(rids))
+                before, video.unwanted_rids = (
+                    video.unwanted_rids,
+                    frozenset(video.encoders.keys() - set(rids)),
+                )
                 for rid in before - video.unwanted_rids:
                     video.encoders[rid].want_key_frame()
 

@@ -116,6 +116,20 @@ def test_one_that_stopped_while_nobody_wanted_it_is_live_as_soon_as_it_flows() -
     assert back_again(rates, stopped_at, after_s(NOW, 20)) == [True, False, False]
 
 
+def test_one_that_is_back_for_less_than_a_second_is_not_live_afterwards() -> None:
+    rates = EncodingRates()
+    rates.update(stats_of(NOW, {(1, 0): 0}))
+    want(rates, 0)
+    rates.update(stats_of(after_s(NOW, 10), {(1, 0): 0}, {(1, 0): NOW}))
+    for tenths in range(8):
+        rates.update(stats_of(after_ms(after_s(NOW, 11), 100 * tenths), {(1, 0): 0}))
+    last_at = {(1, 0): after_ms(after_s(NOW, 11), 700)}
+    for seconds in (12.0, 12.5, 12.7):
+        rates.update(stats_of(after_s(NOW, seconds), {(1, 0): 0}, last_at))
+        assert of(rates).flowing[0].tolist() == [True, False, False]
+        assert live(rates) == [False, False, False]
+
+
 def test_one_that_is_asked_for_while_its_end_is_not_noticed_yet_has_not_failed() -> None:
     rates = EncodingRates()
     rates.update(stats_of(NOW, {(1, 0): 0, (1, 2): 0}))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfu.allocation.wanted import below_ceiling, full_sizes, wanted_encodings
+from sfu.allocation.wanted import below_ceiling, encoding_size, full_sizes, scales, wanted_encodings
 from tests.unit.allocation.arrays import AUDIO, VIDEO, table_of
 
 if TYPE_CHECKING:
@@ -107,3 +107,21 @@ def test_a_larger_tile_never_wants_less(width: int, height: int, full_width: int
     small = replace(VIDEO, width=width, height=height, full_width=full_width, full_height=full_height)
     large = replace(small, width=width * 2, height=height * 2)
     assert wanted(small) <= wanted(large)
+
+
+@given(
+    st.tuples(st.integers(0, 4_000), st.integers(0, 4_000)),
+    st.integers(1, 3).flatmap(lambda count: st.tuples(st.just(count), st.integers(0, count - 1))),
+    st.booleans(),
+)
+def test_the_size_of_one_encoding_is_that_of_the_arrays(
+    full: tuple[int, int], counted: tuple[int, int], is_screen: bool
+) -> None:
+    encodings, encoding = counted
+    demand = replace(
+        VIDEO, full_width=full[0], full_height=full[1], encodings=encodings, screen_share=is_screen
+    )
+    rows = table_of([demand]).rows
+    width, height = full_sizes(rows)
+    part = scales(rows)[0, encoding]
+    assert encoding_size(encoding, demand) == (round(width[0] * part), round(height[0] * part))

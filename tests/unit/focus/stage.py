@@ -49,7 +49,7 @@ CALL: Final = CALL_TYPES[0]
 METRICS: Final = Metrics()
 OUTCOMES: Final = frozenset(
     {"other_session", "wrong_device", "olm_required", "ended", "repeated", "ignored", "late", "not_encrypted"}
-    | {"unknown_leg", "expired", "malformed", "forged", "limit"}
+    | {"unknown_leg", "expired", "malformed", "forged", "limit", "too_long"}
 )
 """A closed list: they are labels."""
 MEMBER: Final = "org.matrix.msc3401.call.member"
@@ -242,7 +242,7 @@ class Stage:
     def send(
         self,
         client: Client,
-        message: to_device.ToDeviceMessage,
+        message: to_device.ReceivedMessage,
         *,
         sender: str | None = None,
         age_ms: int = 0,

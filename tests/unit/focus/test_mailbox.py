@@ -22,13 +22,26 @@ from signalling.events.to_device import (
     Reject,
     SelectAnswer,
     ToDeviceMessage,
+    UnreadableInvite,
     parse_to_device,
 )
 from signalling.focus.ordering import MAX_EARLY
 from signalling.focus.settings import CallSettings
 from signalling.focus.turn import MessageReceived, SendToDevice
 from tests.unit.conference.caller import of_type
-from tests.unit.focus.stage import FOCUS_DEVICE, Client, Stage, closed, counted, letters
+from tests.unit.focus.stage import (
+    FOCUS_DEVICE,
+    OTHER_ROOM,
+    ROOM,
+    Client,
+    Stage,
+    call_event,
+    closed,
+    counted,
+    letters,
+    member_event,
+    membership,
+)
 
 
 def outcomes(outputs: list[object]) -> list[str]:
@@ -367,3 +380,67 @@ def test_metadata_by_to_device_is_taken_under_both_names(event_type: str) -> Non
     stage.send(alice, parsed)
     stage.pass_ms(1_000)
     assert stage.told(bob)["alice-stream"].video_muted
+
+
+# --- invites that can't be read ---------------------------------------------------------------------------
+
+
+def unreadable(client: Client) -> UnreadableInvite:
+    return UnreadableInvite(client.envelope(), "missing", "offer")
+
+
+def rejected(outputs: list[Any]) -> list[str]:
+    return [one.reason for one in letters(outputs, Reject)]
+
+
+def test_an_invite_of_which_only_the_envelope_can_be_read_is_rejected_at_once() -> None:
+    """Without a word its client waits for a minute."""
+    stage = Stage()
+    alice = stage.client("alice")
+    outputs = stage.send(alice, unreadable(alice))
+    assert rejected(outputs) == ["malformed"]
+    assert counted(outputs, "invites_refused") == [{"reason": "malformed"}]
+    assert alice.last(Reject).envelope.call_id == alice.call_id
+    # The dial is over: what comes late of it is nothing.
+    assert outcomes(stage.send(alice, Hangup(alice.envelope()))) == ["ended"]
+
+
+def test_invites_that_can_not_be_read_are_rejected_at_a_bounded_rate() -> None:
+    stage = Stage()
+    alice = stage.client("alice")
+    reasons = []
+    for number in range(40):
+        alice.call_id = f"call-{number}"
+        reasons += rejected(stage.send(alice, unreadable(alice)))
+    assert reasons == ["malformed"] * 5 + ["too_many_invites"] * 15
+
+
+def test_an_old_invite_that_can_not_be_read_is_dropped_without_a_word() -> None:
+    stage = Stage()
+    alice = stage.client("alice")
+    outputs = stage.send(alice, unreadable(alice), age_ms=60_000)
+    assert outcomes(outputs) == ["expired"]
+    assert of_type(outputs, SendToDevice) == []
+
+
+def test_an_invite_that_can_not_be_read_harms_no_leg_and_no_other_invite() -> None:
+    stage = Stage()
+    alice = stage.join("alice")
+    assert outcomes(stage.send(alice, unreadable(alice))) == ["repeated"]
+    assert stage.send(alice, Hangup(alice.envelope())) != []
+    bob = stage.client("bob")
+    for room in (ROOM, OTHER_ROOM):
+        stage.state(call_event(), membership(bob.user_id), room=room)
+    assert stage.invite(bob) == []
+    assert outcomes(stage.send(bob, unreadable(bob))) == ["repeated"]
+    stage.state(member_event(bob.user_id, bob.named))
+    assert bob.last(Answer).envelope.call_id == bob.call_id
+
+
+def test_an_invite_that_can_not_be_read_is_held_to_olm_and_its_device_like_any_other() -> None:
+    stage = Stage(CallSettings(require_olm=True))
+    alice = stage.client("alice")
+    assert rejected(stage.send(alice, unreadable(alice))) == ["olm_required"]
+    bob = stage.client("bob")
+    wrong = MessageReceived(bob.user_id, unreadable(bob), "ANOTHERDEVICE")
+    assert rejected(stage.give(wrong)) == ["wrong_device"]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
-from sfu.conference.turn import SendData
+from sfu.allocation.decision import DECISION_DTYPE, Cause
+from sfu.conference.turn import SendData, SetDemand
+from sfu.plane import ALL_TEMPORAL, ROUTE_DTYPE
 from signalling.events import to_device
 from signalling.events.data_channel import (
     ActiveSpeaker,
@@ -15,9 +18,34 @@ from signalling.events.data_channel import (
     Speakers,
     parse_message,
 )
+from signalling.events.ours import (
+    ActiveLayers,
+    Drain,
+    Layers,
+    SentLayer,
+    Stats,
+    StatsRequest,
+    TrackWhy,
+    Why,
+)
+from signalling.focus import dialect
+from signalling.focus.dialect import MAX_LETTER_BYTES
 from signalling.focus.turn import SendToDevice
 from tests.unit.conference.caller import encoding_rows, of_type, report_of
-from tests.unit.focus.stage import CONF, HOUR_MS, Client, Stage, call_event, member_event, membership
+from tests.unit.conference.test_outcomes import rows_of
+from tests.unit.focus.stage import (
+    CONF,
+    HOUR_MS,
+    Client,
+    Stage,
+    call_event,
+    counted,
+    member_event,
+    membership,
+)
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def speak(stage: Stage, client: Client, *, level: int = 10, ticks: int = 40) -> None:
@@ -93,6 +121,126 @@ def test_in_a_large_call_an_answer_tells_of_some_and_the_channel_of_all() -> Non
     assert len(json.dumps(answer.content())) < 65_536 * 3 // 4
     stage.connect(late)
     assert len(stage.told(late)) == len(names)
+
+
+def large_call() -> tuple[Stage, Client, int]:
+    """Somebody in a call of so many others that a to-device message can't tell of all of them."""
+    stage = Stage()
+    names = [f"{number}-{'x' * 220}" for number in range(25)]
+    for name in names:
+        stage.join(name)
+    return stage, stage.join("late"), len(names)
+
+
+def negotiated(outputs: list[object]) -> list[to_device.Negotiate]:
+    return of_type([one.message for one in of_type(outputs, SendToDevice)], to_device.Negotiate)
+
+
+def offer_by_to_device(stage: Stage, client: Client, **caller: str) -> list[object]:
+    for name, value in caller.items():
+        setattr(client.caller, name, value)
+    sdp = client.caller.offer()
+    return stage.send(
+        client, to_device.Negotiate(client.envelope(), "offer", sdp, metadata=client.metadata())
+    )
+
+
+def test_a_restart_of_ice_in_a_large_call_is_answered_without_what_the_channel_tells() -> None:
+    """Streams that are not in a message's metadata would be gone for the client (protocol: section 5)."""
+    stage, late, _ = large_call()
+    (answer,) = negotiated(offer_by_to_device(stage, late, ufrag="restarted"))
+    assert (answer.description_type, answer.metadata) == ("answer", None)
+    assert len(json.dumps(answer.content())) < MAX_LETTER_BYTES
+
+
+def test_who_negotiates_by_to_device_in_a_large_call_is_told_of_as_many_as_fit() -> None:
+    stage, late, everybody = large_call()
+    outputs = offer_by_to_device(stage, late)
+    outputs += offer_by_to_device(stage, late)
+    first = next(one for one in stage.clients if one is not late)
+    outputs += stage.say(first, MetadataChanged(first.metadata(audio_muted=True)))
+    outputs += stage.pass_ms(1_000)
+    letters = [one.message for one in of_type(outputs, SendToDevice) if one.user_id == late.user_id]
+    assert {type(one) for one in letters} == {to_device.Negotiate, to_device.MetadataChanged}
+    for letter in letters[1:]:
+        assert isinstance(letter, to_device.Negotiate | to_device.MetadataChanged)
+        assert letter.metadata is not None
+        assert 5 < len(letter.metadata) < everybody
+        assert len(json.dumps(letter.content())) < MAX_LETTER_BYTES
+
+
+def test_a_description_that_is_too_long_for_a_to_device_message_takes_no_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The homeserver would refuse it, and the client wait for its number for ever."""
+    monkeypatch.setattr(dialect, "MAX_LETTER_BYTES", 4_000)
+    stage = Stage()
+    stage.join("alice")
+    late = stage.join("late")
+    stage.subscribe(late, ("alice-stream", "alice-audio"))
+    offer_by_to_device(stage, late)
+    stage.answers_offers = False
+    numbers = [one.envelope.seq for one in late.letters]
+    outputs = stage.subscribe(late, ("alice-stream", "alice-video")) + stage.pass_ms(1_000)
+    assert negotiated(outputs) == []
+    refused = {"direction": "sent", "type": "m.call.negotiate", "outcome": "too_long"}
+    assert refused in counted(outputs, "signalling_messages")
+    (hangup,) = letters_of(stage.pass_ms(60_000), late)
+    assert isinstance(hangup, to_device.Hangup)
+    assert hangup.envelope.seq == max(number for number in numbers if number is not None) + 1
+
+
+def letters_of(outputs: list[object], client: Client) -> list[to_device.ToDeviceMessage]:
+    return [one.message for one in of_type(outputs, SendToDevice) if one.user_id == client.user_id]
+
+
+def test_figures_are_told_to_who_asks_for_them() -> None:
+    stage = Stage()
+    alice = stage.join("alice")
+    assert stage.say(alice, StatsRequest(200)) == []
+    for _ in range(10):
+        stage.give(report_of(stage.now))
+        stage.pass_ms(50)
+    assert of_type(alice.received, Stats) == [Stats(None, None, 0, ())] * 2
+    stage.say(alice, StatsRequest(0))
+    for _ in range(10):
+        stage.give(report_of(stage.now))
+        stage.pass_ms(50)
+    assert len(of_type(alice.received, Stats)) == 2
+
+
+def test_our_own_messages_are_nothing_to_hear_from_a_client() -> None:
+    stage = Stage()
+    alice = stage.join("alice")
+    for message in (Layers(()), Why(()), Stats(None, None, 0, ()), Drain(1)):
+        assert stage.say(alice, message) == []
+
+
+def test_layers_and_reasons_are_told_in_the_words_of_the_channel() -> None:
+    stage = Stage()
+    alice, bob = stage.join("alice"), stage.join("bob", "audio")
+    (demand,) = of_type(stage.subscribe(bob, ("alice-stream", "alice-video")), SetDemand)
+    decision = {"route": demand.route, "track": demand.track, "chosen_encoding": 0, "rate_bps": 99.6}
+    decision |= {"wanted_encoding": 1, "allowed_encoding": 1, "cause": Cause.LAYER_NOT_SENT}
+    report = report_of(
+        stage.now,
+        decisions=rows_of(DECISION_DTYPE, (decision,)),
+        routes=rows_of(ROUTE_DTYPE, ({"route": demand.route, "encoding": 0, "temporal": ALL_TEMPORAL},)),
+    )
+    stage.give(report)
+    assert alice.last(Layers) == Layers((ActiveLayers("alice-stream", "alice-video", ("q", "h", "f")),))
+    text = "You get 320x180 instead of 640x360: the sender does not send the larger layer now."
+    assert bob.last(Why).tracks == (
+        TrackWhy(
+            "alice-stream",
+            "alice-video",
+            640,
+            360,
+            SentLayer("q", None, 320, 180, 100),
+            "layer_not_sent",
+            text,
+        ),
+    )
 
 
 def test_who_leaves_is_gone_from_everybodys_view() -> None:

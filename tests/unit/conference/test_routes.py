@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from typing import Any
+
+from sfu.allocation.decision import Cause
+from sfu.conference.outcomes import Outcomes
+from sfu.conference.routes import Routes
+from sfu.units import RouteId, TransportId
+from tests.unit.conference.test_outcomes import counted, decided
+
+BOB, CAROL = TransportId(2), TransportId(3)
+IDS = ("stream", "track")
+
+
+def outcomes(*decisions: dict[str, Any]) -> Outcomes:
+    return Outcomes(decided(*decisions), counted())
+
+
+def two_routes() -> Routes:
+    routes = Routes()
+    routes.set(RouteId(5), CAROL, IDS)
+    routes.set(RouteId(4), BOB, IDS)
+    return routes
+
+
+def test_only_what_was_decided_otherwise_is_reported() -> None:
+    routes = two_routes()
+    both = {"route": 4}, {"route": 5}
+    assert routes.report(outcomes(*both)) == [(BOB, IDS), (CAROL, IDS)]
+    assert routes.report(outcomes(*both)) is None
+    changed = outcomes({"route": 4}, {"route": 5, "chosen_encoding": 1})
+    assert routes.report(changed) == [(CAROL, IDS)]
+
+
+def test_of_other_calls_nothing_is_reported() -> None:
+    routes = two_routes()
+    routes.report(outcomes({"route": 4}))
+    assert routes.report(outcomes({"route": 4}, {"route": 9})) is None
+
+
+def test_a_route_that_ends_is_a_change_about_nobody() -> None:
+    routes = two_routes()
+    decisions = outcomes({"route": 4, "track": 1, "allowed_encoding": 2})
+    routes.report(decisions)
+    routes.drop(RouteId(4))
+    assert routes.report(decisions) == []
+    assert routes.wanted_layers() == {}
+
+
+def test_others_routes_keep_what_was_decided_when_one_comes() -> None:
+    routes = two_routes()
+    routes.report(outcomes({"route": 4}, {"route": 5}))
+    routes.set(RouteId(6), BOB, ("other", "track"))
+    decisions = outcomes({"route": 4}, {"route": 5}, {"route": 6})
+    assert routes.report(decisions) == [(BOB, ("other", "track"))]
+
+
+def test_wanted_is_what_anybody_may_have_of_a_track() -> None:
+    routes = two_routes()
+    routes.set(RouteId(6), BOB, ("other", "track"))
+    routes.report(
+        outcomes(
+            {"route": 4, "track": 1, "wanted_encoding": 2, "allowed_encoding": 1, "chosen_encoding": 0},
+            {"route": 5, "track": 1, "allowed_encoding": 0},
+            {"route": 6, "track": 2, "allowed_encoding": 2, "chosen_encoding": 0},
+            {"route": 7, "track": 1, "allowed_encoding": 2},
+        )
+    )
+    assert routes.wanted_layers() == {1: 0b011, 2: 0b100}
+
+
+def test_where_the_link_is_short_every_lower_layer_is_a_step() -> None:
+    routes = two_routes()
+    routes.report(
+        outcomes(
+            {"route": 4, "track": 1, "allowed_encoding": 2, "cause": Cause.BUDGET},
+            {"route": 5, "track": 2, "allowed_encoding": 1, "cause": Cause.BUDGET},
+        )
+    )
+    assert routes.wanted_layers() == {1: 0b111, 2: 0b011}
+
+
+def test_before_any_report_nothing_is_wanted() -> None:
+    assert Routes().wanted_layers() == {}

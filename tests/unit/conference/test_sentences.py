@@ -1,0 +1,97 @@
+"""Each sentence names the numbers that it is about: another number, another sentence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+import pytest
+
+from sfu.conference.sentences import Facts, sentence
+from sfu.conference.values import Reason, Sent
+from sfu.units import Kind, Rid
+
+SMALL: Final = Sent(Rid("q"), None, 320, 180, 120_000)
+FACTS: Final = Facts(
+    Kind.VIDEO,
+    Reason.SIZE,
+    tile=(300, 170),
+    sent=SMALL,
+    fitting=(1280, 720),
+    next=(640, 360),
+    ceiling=400,
+    budget_bps=450_000,
+    next_rate_bps=1_700_000,
+)
+
+
+def said(reason: Reason, **changes: Any) -> str:  # noqa: ANN401  # fields of Facts
+    return sentence(replace(FACTS, reason=reason, **changes))
+
+
+SENTENCES: Final = {
+    Reason.SIZE: "You get 320x180: your tile is 300x170 pixels.",
+    Reason.LAYER_NOT_SENT: (
+        "You get 320x180 instead of 1280x720: the sender does not send the larger layer now."
+    ),
+    Reason.SWITCHED_OFF: (
+        "You get 320x180 instead of 1280x720: nobody wanted the larger layer,"
+        " so the sender had it switched off; it has just been asked for."
+    ),
+    Reason.CEILING: "You get 320x180 instead of 1280x720: this server gives at most 400 lines to anybody.",
+    Reason.BUDGET: (
+        "You get 320x180 instead of 1280x720: your connection carries 450 kbit/s for everything,"
+        " and the next larger layer takes 1,700 kbit/s."
+    ),
+    Reason.WAITING: "You get 320x180 until 640x360 begins with its next key frame.",
+    Reason.PAUSED: "You get nothing: the sender sends no picture now.",
+    Reason.MUTED: "You see nothing: the sender has muted its picture.",
+    Reason.CODEC: "You get nothing: your client has no decoder for this picture.",
+    Reason.REFUSED: "You get nothing: your client refused the section for this picture.",
+    Reason.FULL: "You get nothing: your connection has no section left for it.",
+    Reason.NEGOTIATING: "You get nothing yet: your client has not answered the offer that brings it.",
+    Reason.NOT_PUBLISHED: "You get nothing: nobody publishes a track under these ids.",
+}
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_each_reason_is_one_sentence(reason: Reason) -> None:
+    assert said(reason) == SENTENCES[reason]
+
+
+@pytest.mark.parametrize(
+    ("reason", "change", "words"),
+    [
+        (Reason.SIZE, {"tile": (301, 171)}, "301x171"),
+        (Reason.SIZE, {"sent": replace(SMALL, width=640, height=360)}, "640x360"),
+        (Reason.SIZE, {"tile": (0, 0)}, "You get 320x180, the smallest layer: you asked for no size."),
+        (Reason.LAYER_NOT_SENT, {"fitting": (640, 360)}, "instead of 640x360"),
+        (Reason.LAYER_NOT_SENT, {"fitting": (160, 90)}, "the smaller layer"),
+        (Reason.SWITCHED_OFF, {"fitting": (640, 360)}, "instead of 640x360"),
+        (Reason.CEILING, {"ceiling": 200}, "200 lines"),
+        (Reason.BUDGET, {"budget_bps": 99_600.0}, "carries 100 kbit/s"),
+        (Reason.BUDGET, {"next_rate_bps": 300_000.0}, "takes 300 kbit/s"),
+        (Reason.BUDGET, {"next_rate_bps": 0.0}, "carries 450 kbit/s for everything."),
+        (Reason.BUDGET, {"sent": None}, "You get nothing instead of 1280x720"),
+        (Reason.WAITING, {"next": (1280, 720)}, "until 1280x720"),
+        (Reason.WAITING, {"sent": None}, "You get nothing yet: 640x360 begins with its next key frame."),
+        (Reason.SIZE, {"kind": Kind.AUDIO}, "You get the sound."),
+        (Reason.WAITING, {"kind": Kind.AUDIO}, "You get nothing yet: the sound begins with its next packet."),
+        (Reason.MUTED, {"kind": Kind.AUDIO}, "You hear nothing: the sender has muted its sound."),
+        (Reason.CODEC, {"kind": Kind.AUDIO}, "no decoder for this sound"),
+    ],
+)
+def test_another_number_is_another_sentence(reason: Reason, change: dict[str, Any], words: str) -> None:
+    assert words in said(reason, **change)
+    assert words not in SENTENCES[reason]
+
+
+def test_a_tile_that_is_larger_than_anything_sent_is_told_of() -> None:
+    large = {"tile": (640, 360), "is_largest": True}
+    assert said(Reason.SIZE, **large) == (
+        "You get 320x180: your tile is 640x360 pixels, and the sender has nothing larger."
+    )
+    assert said(Reason.SIZE, tile=(640, 360)) == "You get 320x180: your tile is 640x360 pixels."
+    assert (
+        said(Reason.SIZE, tile=(640, 170), is_largest=True) == "You get 320x180: your tile is 640x170 pixels."
+    )

@@ -36,7 +36,7 @@ from signalling.matrix.performer import MatrixPerformer
 from signalling.matrix.refusals import Refusals
 from signalling.matrix.registration import read_registration
 from signalling.matrix.session import MatrixSession
-from signalling.matrix.source import Surroundings
+from signalling.matrix.source import SourceParts
 from signalling.status import Status, Working
 from signalling.store import open_store
 from signalling.trace.recordings import Recordings
@@ -161,7 +161,7 @@ class Service:
 
         refusals = Refusals(metrics, status.clock)
         source = self._make_source(
-            focus, Surroundings(session, store, encryption, hand_on, refusals, metrics, tasks)
+            focus, SourceParts(session, store, encryption, hand_on, refusals, metrics, tasks)
         )
         status.working = Working(focus, runtime, outbox, source)
         tasks.create_task(runtime.run())
@@ -176,7 +176,7 @@ class Service:
             return OrdinaryAccount(matrix, self._secrets, store)
         return AppserviceAccount(matrix, self._registration)
 
-    def _make_source(self, focus: Focus, given: Surroundings) -> Source:
+    def _make_source(self, focus: Focus, given: SourceParts) -> Source:
         matrix = self._config.matrix
         if self._registration is None:
             return MemberSource(matrix, given)

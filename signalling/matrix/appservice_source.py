@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sfu.units import Instant, WallTime
     from signalling.config import AppserviceConfig, MatrixConfig
     from signalling.matrix.registration import Registration
-    from signalling.matrix.source import Surroundings
+    from signalling.matrix.source import SourceParts
 
 
 class AppserviceSource:
@@ -50,7 +50,7 @@ class AppserviceSource:
         config: MatrixConfig,
         listening: AppserviceConfig,
         registration: Registration,
-        given: Surroundings,
+        given: SourceParts,
         *,
         knows_call: Callable[[str, str], bool],
         clock: Callable[[], Instant],

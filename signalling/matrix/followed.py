@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sfu.units import WallTime
     from signalling.focus.turn import StateEvent
 
-MAX_FOLLOWED: Final = 5_000
+MAX_FOLLOWED: Final = 10_000
 """Rooms followed at once. Lower: on a large homeserver calls find no focus. Higher: who fills rooms with
 calls that nobody is in makes us keep and read more for nothing."""
 FOLLOWED_MS: Final = 3_600_000

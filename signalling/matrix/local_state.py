@@ -24,8 +24,11 @@ MAX_TRIED: Final = 8
 """Users through whose eyes a room is tried to be read. Lower: where many left while the focus was away, a
 room is lost in which others are still in a call. Higher: a room that nobody is in any more costs so many
 requests."""
-MAX_KEPT: Final = 16
+MAX_KEPT: Final = MAX_TRIED
 """Users of one room who are remembered over a restart, of whom one must still be there."""
+
+_NOT_THEIRS: Final = NOT_OURS | {401}
+"""Also of users who are locked or gone."""
 
 
 class LocalState:
@@ -67,15 +70,16 @@ class LocalState:
 
     async def rooms(self) -> list[Any] | None:
         """Those that were followed before a restart, and those that the focus itself is in."""
-        for room_id, readers in self._store.followed_rooms():
-            self._kept[room_id] = readers
-            self._followed.begin(self._clock(), room_id, [*json.loads(readers), self._session.user_id])
         listed = listed_rooms(await self._session.request("GET", JOINED_ROOMS))
         if listed is None:
             return None
+        wall = self._clock()
         for room_id in listed:
             if isinstance(room_id, str):
-                self._followed.begin(self._clock(), room_id, [self._session.user_id])
+                self._followed.begin(wall, room_id, [self._session.user_id])
+        for room_id, readers in self._store.followed_rooms():
+            self._kept[room_id] = readers
+            self._followed.begin(wall, room_id, json.loads(readers))
         return list(dict.fromkeys([*self._kept, *listed]))
 
     async def whole(self, room_id: str) -> list[Any] | None:
@@ -84,7 +88,7 @@ class LocalState:
             try:
                 events = await self._session.request_array(state_path(room_id), as_user=user_id)
             except MatrixRequestError as error:
-                if error.http_status not in NOT_OURS:
+                if error.http_status not in _NOT_THEIRS:
                     raise
             else:
                 if _is_joined(events, user_id):

@@ -13,7 +13,7 @@ from signalling.matrix.to_device import ToDeviceInbox
 
 if TYPE_CHECKING:
     from signalling.config import MatrixConfig
-    from signalling.matrix.source import Surroundings
+    from signalling.matrix.source import SourceParts
 
 
 class MemberSource:
@@ -24,7 +24,7 @@ class MemberSource:
 
     needs_invitations: Final = True
 
-    def __init__(self, config: MatrixConfig, given: Surroundings) -> None:
+    def __init__(self, config: MatrixConfig, given: SourceParts) -> None:
         refusals = given.refusals
         self.invitations = Invitations(given.session, config.allowed_servers, refusals, given.tasks)
         self.rooms = Rooms(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class SourceParts:
     """What every source is given."""
 
     session: MatrixSession

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from signalling.matrix.answers import SyncAnswer
     from signalling.matrix.invitations import Invitations
     from signalling.matrix.rooms import Rooms
-    from signalling.matrix.source import Surroundings
+    from signalling.matrix.source import SourceParts
     from signalling.matrix.to_device import ToDeviceInbox
 
 _log = structlog.get_logger()
@@ -50,7 +50,7 @@ class Sync:
 
     def __init__(
         self,
-        given: Surroundings,
+        given: SourceParts,
         timeout_ms: int,
         wanted: Mapping[str, Any],
         *,

@@ -110,7 +110,8 @@ class TransactionListener:
             return _error(413, "M_TOO_LARGE", f"more than {MAX_BODY_BYTES} bytes")
         except web.HTTPException as error:
             # Users and rooms that the homeserver asks for among others: none is made on demand.
-            return _error(error.status, "M_NOT_FOUND", "there is nothing here")
+            errcode = "M_NOT_FOUND" if error.status == 404 else "M_UNRECOGNIZED"
+            return _error(error.status, errcode, "there is nothing here")
 
     async def _ping(self, _: web.Request) -> web.Response:
         return web.json_response({})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -20,6 +21,7 @@ import pytest
 from sfu.errors import TransportError
 from signalling.cli.admin import ask
 from signalling.config import example_toml
+from signalling.matrix.registration import new_registration, write_registration
 from signalling.service import FLUSH_S
 from signalling.store import FILE_NAME, Store
 from signalling.web.paths import DRAIN, STATUS
@@ -111,11 +113,9 @@ def write_config(folder: Path, homeserver_url: str, **more: dict[str, Any]) -> P
         "log": {"level": "debug"},
     }
     lines = [f"data_dir = {json.dumps(str(folder / 'data'))}"]
-    for name, keys in tables.items():
-        lines += [
-            f"[{name}]",
-            *(f"{key} = {json.dumps(value)}" for key, value in (keys | more.get(name, {})).items()),
-        ]
+    for name in tables | more:
+        keys = tables.get(name, {}) | more.get(name, {})
+        lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in keys.items())]
     path = folder / "focus.toml"
     path.write_text("\n".join(lines))
     return path
@@ -465,6 +465,52 @@ async def test_secrets_are_never_printed(folder: Path, scripted: ScriptedHomeser
 
 
 # --- taking it away ---------------------------------------------------------------------------------------
+
+
+async def test_a_focus_that_its_homeserver_does_not_reach_says_so_and_keeps_its_tokens_to_itself(
+    folder: Path, scripted: ScriptedHomeserver
+) -> None:
+    ping = "/_matrix/client/v1/appservice/"
+    scripted.usual |= {
+        "/register": Answer({"user_id": USER_ID}),
+        "/devices/": Answer(),
+        ping: Answer({"errcode": "M_BAD_STATUS", "error": "HTTP 403", "status": 403}, 502),
+    }
+    port = free_port(socket.SOCK_STREAM)
+    registration = new_registration(USER_ID, f"http://127.0.0.1:{port}")
+    write_registration(folder / "registration.yaml", registration, USER_ID, overwrite=False)
+    tables: dict[str, dict[str, Any]] = {
+        "matrix": {"mode": "appservice"},
+        "appservice": {"registration": str(folder / "registration.yaml"), "port": port},
+    }
+    async with serving(folder, scripted.url, {}, **tables) as focus:
+        scripted.sync(next_batch="s1")
+        await scripted.until("/sync", 2)
+        await scripted.until(ping)
+        unready = await until(f"{focus.admin_url}/health/ready", 503)
+        while "hs_token" not in unready["homeserver"]:
+            unready = await until(f"{focus.admin_url}/health/ready", 503)
+        scripted.usual[ping] = Answer({"duration_ms": 1})
+        await until(f"{focus.admin_url}/health/ready", 200)
+        focus.process.terminate()
+        ended = await focus.ended()
+    assert ended.status == 0
+    assert '"appservice": true' in ended.out
+    assert not {registration.as_token, registration.hs_token} & set(re.findall(r"[\w-]{20,}", ended.err))
+
+
+async def test_appservice_mode_without_its_registration_is_one_clear_line(
+    folder: Path, scripted: ScriptedHomeserver
+) -> None:
+    tables: dict[str, dict[str, Any]] = {
+        "matrix": {"mode": "appservice"},
+        "appservice": {"registration": str(folder / "nowhere.yaml")},
+    }
+    config = write_config(folder, scripted.url, **tables)
+    ended = await run(folder, "serve", "-c", str(config))
+    assert ended.status == 2
+    assert ended.err.startswith("focus: configuration: appservice.registration = ")
+    assert "`focus registration` writes it" in ended.err
 
 
 async def test_a_focus_drains_and_takes_invites_again_when_that_is_cancelled(

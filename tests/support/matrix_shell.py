@@ -17,7 +17,7 @@ from signalling.matrix.olm import OlmMachine
 from signalling.matrix.outbox import Outbox
 from signalling.matrix.refusals import Refusals
 from signalling.matrix.session import MatrixSession
-from signalling.matrix.source import Source, Surroundings
+from signalling.matrix.source import Source, SourceParts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -50,7 +50,7 @@ async def appservice_shell(
     """A shell of appservice mode that listens and syncs."""
     session = MatrixSession(config, AppserviceAccount(config, registration))
 
-    def make_source(shell: MatrixShell, given: Surroundings) -> AppserviceSource:
+    def make_source(shell: MatrixShell, given: SourceParts) -> AppserviceSource:
         return AppserviceSource(
             config,
             listening,
@@ -67,7 +67,7 @@ async def appservice_shell(
 
 @contextlib.asynccontextmanager
 async def _running(
-    session: MatrixSession, store: Store, make_source: Callable[[MatrixShell, Surroundings], Source]
+    session: MatrixSession, store: Store, make_source: Callable[[MatrixShell, SourceParts], Source]
 ) -> AsyncIterator[MatrixShell]:
     try:
         await session.open()
@@ -90,7 +90,7 @@ class MatrixShell:
         session: MatrixSession,
         store: Store,
         tasks: asyncio.TaskGroup,
-        make_source: Callable[[MatrixShell, Surroundings], Source],
+        make_source: Callable[[MatrixShell, SourceParts], Source],
     ) -> None:
         self.session = session
         self.metrics = Metrics()
@@ -101,7 +101,7 @@ class MatrixShell:
         self.encryption = Encryption(session, self.machine)
         self.outbox = Outbox(session, self.encryption, self.metrics, tasks)
         refusals = Refusals(self.metrics, monotonic_clock)
-        given = Surroundings(session, store, self.encryption, self._take, refusals, self.metrics, tasks)
+        given = SourceParts(session, store, self.encryption, self._take, refusals, self.metrics, tasks)
         self.known_calls: set[str] = set()
         """Calls whose rooms need not be looked for, as the focus would say."""
         self.wall = wall_clock()

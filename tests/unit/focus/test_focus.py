@@ -28,7 +28,7 @@ from signalling.focus.focus import Focus
 from signalling.focus.settings import CallSettings
 from signalling.focus.turn import FocusOutput, Outputs
 from tests.unit.conference.caller import Section, of_type, report_of
-from tests.unit.focus.stage import Stage, closed
+from tests.unit.focus.stage import CONF, Stage, closed
 
 if TYPE_CHECKING:
     from signalling.focus.calls import LiveCall
@@ -191,3 +191,13 @@ def test_a_screen_share_comes_and_goes() -> None:
     outputs += stage.pass_ms(1_000)
     assert list(stage.told(bob)) == ["alice-stream"]
     assert of_type(outputs, RemoveRoute)
+
+
+def test_a_call_of_a_user_is_one_that_lives_where_they_are_joined() -> None:
+    stage = Stage()
+    alice = stage.client("alice")
+    assert not stage.focus.has_call_of(CONF, alice.user_id)
+    stage.enter(alice)
+    assert stage.focus.has_call_of(CONF, alice.user_id)
+    assert not stage.focus.has_call_of(CONF, "@nobody:example.org")
+    assert not stage.focus.has_call_of("another", alice.user_id)

@@ -14,7 +14,8 @@ from playwright.async_api import async_playwright
 from loadtest.client.scene import VIDEO, Party
 from sfu.units import WallTime
 from signalling.events.room_state import CALL_MEMBER_TYPES, MemberDevice, member_content
-from tests.e2e.browsers import FLAGS, served_page, tab_of
+from tests.e2e.browsers import FLAGS
+from tests.e2e.page_driver import CallPage
 from tests.e2e.watching import FRAMES, PATIENCE_S, until_told
 from tests.support.homeserver import join, room_path
 from tests.support.live_browser import CHROMIUM
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from playwright.async_api import Browser, ConsoleMessage, Page
 
     from loadtest.homeserver.users import User
-    from tests.e2e.browsers import Tab
     from tests.e2e.venue import Call
 
 HOUR_MS: Final = 3_600_000
@@ -102,12 +102,11 @@ class SdkPage:
 
 
 class SdkBrowser:
-    """A running Chromium and the servers of the pages: the SDK's by entry, and the reference client's."""
+    """A running Chromium and the server of the pages with the SDK, by name of entry."""
 
-    def __init__(self, browser: Browser, url: str, reference_url: str) -> None:
+    def __init__(self, browser: Browser, url: str) -> None:
         self._browser = browser
         self._url = url
-        self._reference_url = reference_url
 
     @contextlib.asynccontextmanager
     async def page(self, entry: str, call: Call, name: str) -> AsyncIterator[SdkPage]:
@@ -137,13 +136,14 @@ class SdkBrowser:
             assert thrown == []
 
     @contextlib.asynccontextmanager
-    async def reference_tab(self, call: Call, name: str) -> AsyncIterator[Tab]:
-        """A new user with the reference client, who is ready to join; at the end nothing has gone wrong."""
+    async def guest(self, call: Call) -> AsyncIterator[CallPage]:
+        """A guest in the call by the page of its focus; at the end its scripts have thrown nothing."""
         async with self._blank() as page:
-            await page.goto(self._reference_url)
-            tab = await tab_of(page, call, name)
-            yield tab
-            assert await tab.errors() == []
+            guest = CallPage(page, call.venue.focus.page_url)
+            await guest.open_demo(call.room_id, autojoin=True, name="Gwen", pattern=True)
+            await guest.is_in()
+            yield guest
+            assert guest.mistakes == []
 
     @contextlib.asynccontextmanager
     async def _blank(self) -> AsyncIterator[Page]:
@@ -171,8 +171,7 @@ async def sdk_browser(*entries: str) -> AsyncIterator[SdkBrowser]:
         stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        reference_url = await stack.enter_async_context(served_page())
         playwright = await stack.enter_async_context(async_playwright())
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS], headless=True)
         stack.push_async_callback(browser.close)
-        yield SdkBrowser(browser, url, reference_url)
+        yield SdkBrowser(browser, url)

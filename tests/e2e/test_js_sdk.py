@@ -18,7 +18,6 @@ import pytest_asyncio
 from loadtest.client.scene import AUDIO, SCREEN, VIDEO
 from sfu.units import Kind
 from tests.e2e.js_sdk import sdk_browser
-from tests.e2e.meeting import everybody_meets
 from tests.e2e.venue import open_venue
 from tests.e2e.watching import (
     FRAMES,
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from loadtest.client.scene import Party
     from loadtest.homeserver.server import Homeserver
     from tests.e2e.js_sdk import SdkBrowser, SdkPage
+    from tests.e2e.page_driver import CallPage
     from tests.e2e.venue import Venue
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
@@ -48,9 +48,6 @@ WATCHED_S = 15.0
 """As long as the SDK goes on dialling who declined: three times more, 5 s apart."""
 MAX_DIALS = 6
 """Of one member: the first, one more as each member joins or leaves, and the three."""
-DECLINED = (
-    "person.messages.filter(({ type, direction }) => type === 'm.call.reject' && direction === 'out').length"
-)
 RESTART_PATIENCE_S = 40.0
 """Until the SDK has noticed that nothing comes (5 to 8 s), has waited for 2 s more, and has restarted ICE."""
 
@@ -167,45 +164,59 @@ async def test_a_mesh_and_people_with_a_focus_share_a_call_side_by_side(
         venue.call() as call,
         browser.page(MESH, call, "adam") as adam,
         browser.page(MESH, call, "zoe") as zoe,
-        browser.reference_tab(call, "olaf") as olaf,
+        browser.guest(call) as page,
     ):
         # By their names: adam calls all, zoe is called by all.
         (mike,) = await call.join("mike")
-        await olaf.join()
-        await everybody_meets([olaf], [mike])
+        guest = await page.party()
+        await meet_by_focus(mike, page, guest)
         for tab in (adam, zoe):
             await tab.do("sdk.enter()")
         entered_at = time.monotonic()
         await sees_in_mesh(adam, zoe.party)
         await sees_in_mesh(zoe, adam.party)
-        await until(lambda: mike.observations.calls_declined, "mike declines adam's call")
-        await olaf.until(f"{DECLINED} > 0", "declines adam's call")
+        for party in (mike.party, guest):
+            await adam.is_so(f"{declined_by(party)} > 0")
         await asyncio.sleep(entered_at + WATCHED_S - time.monotonic())
-        await everybody_meets([olaf], [mike])
+        await meet_by_focus(mike, page, guest)
         await sees_in_mesh(adam, zoe.party)
         await sees_in_mesh(zoe, adam.party)
-        assert 1 <= mike.observations.calls_declined <= MAX_DIALS
-        assert 1 <= await olaf.do(DECLINED) <= MAX_DIALS
-        parties = {one.party.user_id for one in (adam, zoe, mike, olaf)}
-        for page, other in ((adam, zoe), (zoe, adam)):
-            assert set(await page.do("sdk.participants()")) == parties
-            assert [row["user"] for row in await page.do("sdk.calls()")] == [other.party.user_id]
-            dialled = [
-                row["call"] for row in await page.do("sdk.seen().sent") if row["type"] == "m.call.invite"
-            ]
-            assert len(dialled) <= 2 * MAX_DIALS + 1
-        reach = await olaf.do("client.members.map(({ userId, reach }) => [userId, reach])")
+        dials = await adam.do("sdk.seen().sent.filter(({ type }) => type === 'm.call.invite').length")
+        assert dials <= 2 * MAX_DIALS + 1
+        for party in (mike.party, guest):
+            assert await adam.do(declined_by(party)) <= MAX_DIALS
+        everybody = {party.user_id for party in (adam.party, zoe.party, mike.party, guest)}
+        for tab, other in ((adam, zoe), (zoe, adam)):
+            assert set(await tab.do("sdk.participants()")) == everybody
+            assert [row["user"] for row in await tab.do("sdk.calls()")] == [other.party.user_id]
+        reach = await page.do("matrixFocus.client.members.map(({ userId, reach }) => [userId, reach])")
         assert dict(reach) == {
             adam.party.user_id: "mesh",
             zoe.party.user_id: "mesh",
             mike.party.user_id: "here",
         }
-        assert (await call.members()).keys() == {mike.party.user_id, olaf.party.user_id}
-        assert mike.observations.announced.keys() == {olaf.party}
+        told = [text for text in await page.notices() if "calls everybody directly" in text]
+        assert len(told) == 2
+        assert (await call.members()).keys() == {mike.party.user_id, guest.user_id}
+        assert mike.observations.announced.keys() == {guest}
         await adam.do("sdk.leave()")
         await zoe.is_so("sdk.calls().length === 0")
-        await everybody_meets([olaf], [mike])
+        await meet_by_focus(mike, page, guest)
         is_clean(mike)
+
+
+async def meet_by_focus(one: Participant, page: CallPage, guest: Party) -> None:
+    """Wait until a participant and the page see and hear each other."""
+    await page.meets(one.party)
+    await until_decoded(one, guest, AUDIO, VIDEO)
+
+
+def declined_by(party: Party) -> str:
+    """The script that counts how often somebody has declined the SDK's calls."""
+    return (
+        "sdk.seen().received.filter(({ type, device }) => "
+        f"type === 'm.call.reject' && device === '{party.device_id}').length"
+    )
 
 
 async def sees_in_mesh(tab: SdkPage, other: Party) -> None:

@@ -28,8 +28,8 @@ calls that nobody is in makes us keep and read more for nothing."""
 FOLLOWED_MS: Final = 3_600_000
 """How long a room is followed after something happened to its calls. Lower: it is read more often. Higher:
 rooms without a call take the place of others."""
-SKEW_MS: Final = 600_000
-"""How long it is followed after its last member has expired: longer than any clocks differ."""
+SKEW_MS: Final = 2 * 3_600_000
+"""How long it is followed after its last member has expired: longer than `calls.clock_skew_s` may be."""
 
 
 def is_of_a_call(event: StateEvent) -> bool:

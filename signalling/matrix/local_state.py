@@ -74,13 +74,13 @@ class LocalState:
         if listed is None:
             return None
         wall = self._clock()
-        for room_id in listed:
-            if isinstance(room_id, str):
-                self._followed.begin(wall, room_id, [self._session.user_id])
+        own = [room_id for room_id in listed if isinstance(room_id, str)]
+        for room_id in own:
+            self._followed.begin(wall, room_id, [self._session.user_id])
         for room_id, readers in self._store.followed_rooms():
             self._kept[room_id] = readers
             self._followed.begin(wall, room_id, json.loads(readers))
-        return list(dict.fromkeys([*self._kept, *listed]))
+        return list(dict.fromkeys([*self._kept, *own]))
 
     async def whole(self, room_id: str) -> list[Any] | None:
         """As the first one sees it of whom that shows that they are there."""
@@ -107,7 +107,7 @@ class LocalState:
         return await self._session.request("GET", path, query=WHOLE_EVENT, as_user=trusted[0])
 
     def _keep(self, room_id: str) -> None:
-        readers = self._followed.trusted(room_id)[:MAX_KEPT]
+        readers = self._followed.candidates(room_id)[:MAX_KEPT]
         if not readers:
             self._kept.pop(room_id, None)
             self._store.forget_followed_room(room_id)

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
 
     from loadtest.homeserver.users import User
+
     from tests.e2e.venue import Call
+    from tests.support.live_browser import Page as AnyPage
 
 PERSON: Final = Path(__file__).with_name("encrypted_person.js").read_text(encoding="utf-8")
 WIDTH, HEIGHT, FRAME_RATE = 320, 180, 15
@@ -33,13 +35,13 @@ class EncryptedTab(Tab):
     """One tab that takes part in a call.
 
     Args:
-        page: any page of the focus's listener is loaded in it.
+        page: any document is loaded in it that comes from where the reference client does.
         user: as whom.
         call: which.
         role: what it can do.
     """
 
-    def __init__(self, page: Page, user: User, call: Call, role: Role) -> None:
+    def __init__(self, page: AnyPage, user: User, call: Call, role: Role) -> None:
         super().__init__(page, Party(user.user_id, user.device_id))
         self._options = {
             "session": {
@@ -56,16 +58,11 @@ class EncryptedTab(Tab):
             "frameRate": FRAME_RATE,
             "role": role,
         }
-        self._url = call.venue.focus.page_url
 
-    async def load(self) -> None:
-        """Load the page, or load it anew."""
-        # Any document will do; with it come the rules (CSP) that the focus sends with its page.
-        await self.page.goto(f"{self._url}config.json")
-        await self.page.evaluate(PERSON)
-        await self.page.evaluate(
-            f"() => {{ window.person = new EncryptedPerson({json.dumps(self._options)}); }}"
-        )
+    async def prepare(self) -> None:
+        """Make somebody of the page that is loaded."""
+        await self.page.evaluate(f"({PERSON})()")
+        await self.page.evaluate(f"void (window.person = new EncryptedPerson({json.dumps(self._options)}))")
 
     async def can_read(self, other: Party) -> None:
         """Wait until this tab says that it can read somebody, and be read."""
@@ -86,6 +83,21 @@ class EncryptedTab(Tab):
         return dict((await self.do("person.keys.counters()"))["dropped"])
 
 
+class ChromiumTab(EncryptedTab):
+    """Likewise, of Chromium."""
+
+    def __init__(self, page: Page, user: User, call: Call, role: Role) -> None:
+        super().__init__(page, user, call, role)
+        self._page = page
+        # Any document of the focus will do; with it come the rules (CSP) that it sends with its page.
+        self._url = f"{call.venue.focus.page_url}config.json"
+
+    async def load(self) -> None:
+        """Load the document, or load it anew."""
+        await self._page.goto(self._url)
+        await self.prepare()
+
+
 class EncryptedChromium:
     """A running browser."""
 
@@ -95,7 +107,7 @@ class EncryptedChromium:
     @contextlib.asynccontextmanager
     async def tabs(
         self, call: Call, *names: str, role: Role = "encrypts"
-    ) -> AsyncIterator[list[EncryptedTab]]:
+    ) -> AsyncIterator[list[ChromiumTab]]:
         """New users, each in a tab of its own, who are ready to join; at the end nothing has gone wrong."""
         async with contextlib.AsyncExitStack() as stack:
             tabs = []
@@ -105,12 +117,13 @@ class EncryptedChromium:
                 context = await self._browser.new_context(permissions=["camera", "microphone"])
                 stack.push_async_callback(context.close)
                 page = await context.new_page()
-                tab = EncryptedTab(page, user, call, role)
+                tab = ChromiumTab(page, user, call, role)
                 await tab.load()
                 tabs.append(tab)
             yield tabs
             for tab in tabs:
-                assert await tab.errors() == []
+                errors = await tab.errors()
+                assert errors == [], errors
 
 
 @contextlib.asynccontextmanager

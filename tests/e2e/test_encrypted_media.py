@@ -5,7 +5,6 @@ Some 60 s on a quiet machine.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ import pytest_asyncio
 
 from loadtest.client.scene import AUDIO, VIDEO
 from tests.e2e.encrypted_tabs import HEIGHT, encrypted_chromium
+from tests.e2e.meeting import everybody_meets
 from tests.e2e.venue import open_venue
 from tests.e2e.watching import FRAMES, MAX_STANDSTILL_S, OBSERVED_FRAMES, until_told
 
@@ -45,16 +45,6 @@ async def browser() -> AsyncIterator[EncryptedChromium]:
         yield browser
 
 
-async def meet(*tabs: EncryptedTab) -> None:
-    """Wait until all of them see and hear each other."""
-    async with asyncio.TaskGroup() as group:
-        for tab in tabs:
-            for other in tabs:
-                if other is not tab:
-                    group.create_task(tab.sees(other.party))
-                    group.create_task(tab.hears(other.party))
-
-
 async def nothing_was_wrong(*tabs: EncryptedTab) -> None:
     for tab in tabs:
         assert (await tab.dropped()).keys().isdisjoint(NOT_OURS), await tab.dropped()
@@ -67,7 +57,7 @@ async def test_layers_switch_and_speakers_are_told_encrypted_or_not(
     async with venue.call() as call, browser.tabs(call, "erin", "frank", role=role) as (erin, frank):
         await erin.join()
         await frank.join()
-        await meet(erin, frank)
+        await everybody_meets([erin, frank], [])
         before = await frank.received(erin.party, VIDEO)
         for height in (HEIGHT // 2, HEIGHT, HEIGHT // 2):
             await frank.do(f"person.subscribe({height})")
@@ -96,7 +86,7 @@ async def test_who_has_no_key_receives_everything_and_sees_nothing(
     ):
         for tab in (erin, frank, eve):
             await tab.join()
-        await meet(erin, frank)
+        await everybody_meets([erin, frank], [])
 
         async def eve_receives_a_lot() -> bool:
             rows = [await eve.received(tab.party, VIDEO) for tab in (erin, frank)]
@@ -110,7 +100,7 @@ async def test_who_has_no_key_receives_everything_and_sees_nothing(
             # Nor is anything shown of somebody who sends in the clear; and both are said.
             assert (await tab.received(eve.party, VIDEO)).get("frames", 0) == 0
             assert (await tab.do(f"person.party({json.dumps(eve.party.user_id)})"))["ok"] is False
-        await meet(erin, frank)
+        await everybody_meets([erin, frank], [])
 
 
 async def recorded_with(eve: EncryptedTab, owner: Party, keys: list[dict[str, Any]]) -> dict[str, int]:
@@ -137,7 +127,7 @@ async def test_keys_change_when_somebody_leaves_and_when_somebody_joins(
     ):
         for tab in (erin, frank, gina, eve):
             await tab.join()
-        await meet(erin, frank, gina)
+        await everybody_meets([erin, frank, gina], [])
         await record_anew(eve, erin.party)
         gina_was_given = await gina.given_keys()
         # The control: with these keys what eve records can be read.
@@ -164,7 +154,7 @@ async def test_keys_change_when_somebody_leaves_and_when_somebody_joins(
         await record_anew(eve, erin.party)
         await eve.do("person.past = person.recorded.slice()")
         await hugo.join()
-        await meet(erin, frank, hugo)
+        await everybody_meets([erin, frank, hugo], [])
         hugo_was_given = json.dumps(await hugo.given_keys())
         owner = json.dumps(erin.party.user_id)
         past = await eve.do(f"person.openRecorded({owner}, {hugo_was_given}, person.past)")
@@ -182,11 +172,11 @@ async def test_a_reloaded_tab_is_the_same_device_with_other_keys(
     async with venue.call() as call, browser.tabs(call, "erin", "frank") as (erin, frank):
         await erin.join()
         await frank.join()
-        await meet(erin, frank)
+        await everybody_meets([erin, frank], [])
         before = await frank.given_keys()
         await erin.load()
         await erin.join()
-        await meet(erin, frank)
+        await everybody_meets([erin, frank], [])
         sessions = {key["content"]["session_id"] for key in await frank.given_keys()}
         assert len(sessions) == 2
         materials = [key["content"]["key"] for key in await frank.given_keys()]

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
 
     from loadtest.homeserver.users import User
-
     from tests.e2e.venue import Call
     from tests.support.live_browser import Page as AnyPage
 

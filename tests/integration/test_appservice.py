@@ -704,6 +704,37 @@ async def test_synapse_tells_of_calls_in_rooms_without_the_focus_until_nobody_of
     assert shell.of(RoomGone) == [RoomGone(room_id)]
 
 
+async def test_state_that_many_write_at_once_never_goes_back(registered: Registered, store: Store) -> None:
+    people = [await asyncio.to_thread(new_user, registered.homeserver) for _ in range(4)]
+    room_id = await asyncio.to_thread(new_room, people[0])
+    for one in people[1:]:
+        await asyncio.to_thread(join, one, room_id)
+
+    def write(one: User) -> None:
+        for number in range(10):
+            path = room_path(room_id, f"state/{CALL_MEMBER_TYPES[0]}/{one.user_id}")
+            one.put(path, {"number": number})
+
+    def numbers(one: User) -> list[int]:
+        return [
+            event.content["number"]
+            for state in shell.of(RoomState)
+            for event in state.events
+            if event.type == CALL_MEMBER_TYPES[0]
+            and event.state_key == one.user_id
+            and isinstance(event.content, dict)
+        ]
+
+    async with at_synapse(registered, store) as shell, asyncio.TaskGroup() as group:
+        # The room becomes known, and is read, while they write.
+        for one in people:
+            group.create_task(asyncio.to_thread(write, one))
+        await asyncio.to_thread(put_call, people[0], room_id, "conf")
+        await shell.until(lambda: all(9 in numbers(one) for one in people))
+    for one in people:
+        assert numbers(one) == sorted(numbers(one))
+
+
 async def test_what_happens_while_the_focus_is_away_is_known_when_it_is_back(
     registered: Registered, store: Store
 ) -> None:

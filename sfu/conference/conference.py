@@ -248,7 +248,9 @@ class Conference:
 
     def channel_lost(self, now: Instant, leg: TransportId) -> Outputs:
         """The data channel is closed: nothing new is offered until there is one again."""
-        self._leg(leg).channel_is_ready = False
+        member = self._leg(leg)
+        member.channel_is_ready = False
+        member.subscriptions.explanations.begin_anew(())
         return []
 
     def ask_stats(self, now: Instant, leg: TransportId, every_ms: int) -> None:

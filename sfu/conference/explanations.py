@@ -66,6 +66,10 @@ class Explanations:
         """When there is something to look at; None: nothing has happened."""
         return self._look_at if self._touched else None
 
+    def told(self, ids: TrackIds) -> Explanation | None:
+        """What was told last of a wish."""
+        return self._told.get(ids)
+
     def take(self, now: Instant, limit: int) -> list[TrackIds]:
         """The wishes to look at now, at most `limit` and `MAX_TOLD`; those beyond are due later."""
         taken = list(islice(self._touched, min(limit, MAX_TOLD)))

@@ -70,8 +70,6 @@ def _waiting(facts: Facts) -> str:
 def _got(facts: Facts) -> str:
     if facts.sent is None:
         return "You get nothing"
-    if facts.kind is Kind.AUDIO:
-        return "You get the sound"
     return f"You get {_pixels((facts.sent.width, facts.sent.height))}"
 
 

@@ -12,6 +12,7 @@ from sfu.units import NS_PER_S, Instant
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from sfu.conference.explanations import Explanations
     from sfu.conference.leg import Leg
     from sfu.conference.publications import Publication
     from sfu.conference.subscriptions import Subscription
@@ -67,7 +68,9 @@ class SubscriptionSnapshot:
     chosen_encoding: int | None
     current_encoding: int | None
     cause: str
-    """`Cause.label`, or `not_published`, `negotiating`, `refused` where nothing was to be decided."""
+    """The `Reason` that its client was told last; before that, what is known without it."""
+    text: str
+    """The sentence that its client was told; empty where it was told none."""
     packets_sent: int
     packets_lost: int
 
@@ -152,7 +155,9 @@ def _leg_snapshot(leg: Leg, board: Board, counters: _Counters) -> LegSnapshot:
         is_admitted=leg.is_admitted,
         channel_is_ready=leg.channel_is_ready,
         tracks=tuple(_track_snapshot(one, leg.transport, board, counters) for one in leg.publications),
-        subscriptions=tuple(_subscription_snapshot(one, board, counters) for one in leg.subscriptions),
+        subscriptions=tuple(
+            _subscription_snapshot(one, leg.subscriptions.explanations, counters) for one in leg.subscriptions
+        ),
         # NaN, before the first receiver report, is no number that JSON knows.
         round_trip_time_ms=round_trip_time_ms if round_trip_time_ms == round_trip_time_ms else None,  # noqa: PLR0124  # only NaN differs from itself
         bytes_received=0 if row is None else int(row["bytes_received"]),
@@ -190,9 +195,11 @@ def _encoding_snapshot(one: Publication, number: int, counters: _Counters) -> En
     )
 
 
-def _subscription_snapshot(one: Subscription, board: Board, counters: _Counters) -> SubscriptionSnapshot:
-    wish, forwarding = one.wish, one.forwarding
-    route = None if forwarding is None or forwarding.route is None else forwarding.route.route
+def _subscription_snapshot(
+    one: Subscription, explanations: Explanations, counters: _Counters
+) -> SubscriptionSnapshot:
+    wish, forwarding, route = one.wish, one.forwarding, one.route
+    told = explanations.told((wish.stream_id, wish.track_id))
     decision = None if route is None else counters.decisions.get(route)
     sent = None if route is None else counters.routes.get(route)
     return SubscriptionSnapshot(
@@ -205,7 +212,8 @@ def _subscription_snapshot(one: Subscription, board: Board, counters: _Counters)
         wanted_encoding=None if decision is None else _encoding(decision["wanted_encoding"]),
         chosen_encoding=None if decision is None else _encoding(decision["chosen_encoding"]),
         current_encoding=None if sent is None else _encoding(sent["encoding"]),
-        cause=_cause(one, decision),
+        cause=_cause(one, decision) if told is None else told.reason,
+        text="" if told is None else told.text,
         packets_sent=0 if sent is None else int(sent["packets_sent"]),
         packets_lost=0 if sent is None else int(sent["packets_lost"]),
     )

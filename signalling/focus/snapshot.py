@@ -115,6 +115,7 @@ def _subscription(call: LiveCall, conference: ConferenceSnapshot, wish: Subscrip
         "wanted": _rid(rids, wish.wanted_encoding),
         "chosen": _rid(rids, wish.chosen_encoding),
         "cause": wish.cause,
+        "why": wish.text,
         "packets_sent": wish.packets_sent,
         "packets_lost": wish.packets_lost,
     }

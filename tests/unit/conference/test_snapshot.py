@@ -95,7 +95,11 @@ def test_a_call_shows_rates_counters_and_layers_of_the_newest_report() -> None:
     assert (leg.round_trip_time_ms, leg.bytes_received, leg.bytes_sent) == (12.5, 5, 7)
     shown = leg.subscriptions[0]
     assert (shown.wanted_encoding, shown.chosen_encoding, shown.current_encoding) == (2, 1, None)
-    assert (shown.cause, shown.route, shown.packets_sent) == ("layer_not_sent", demand.route, 4)
+    assert (shown.cause, shown.route, shown.packets_sent) == ("waiting", demand.route, 4)
+    assert shown.text == "You get nothing yet: 640x360 begins with its next key frame."
+    call.conference.channel_lost(call.now, bob)
+    untold = call.conference.snapshot().legs[1].subscriptions[0]
+    assert (untold.cause, untold.text) == ("layer_not_sent", "")
     for _ in range(100):
         call.pass_ms(50)
         report(26_000)

@@ -56,7 +56,8 @@ def test_a_call_is_shown_with_its_members_tracks_and_what_flows() -> None:
     (subscription,) = shown["@bob:example.org"]["subscriptions"]
     assert (subscription["kind"], subscription["from"]) == ("video", "@alice:example.org")
     assert [subscription[name] for name in ("current", "wanted", "chosen")] == ["q", "f", "h"]
-    assert (subscription["cause"], subscription["packets_sent"]) == ("budget", 7)
+    assert (subscription["cause"], subscription["packets_sent"]) == ("waiting", 7)
+    assert subscription["why"] == "You get 320x180 until 640x360 begins with its next key frame."
 
 
 def test_a_wish_for_nothing_is_shown_as_one() -> None:
@@ -110,7 +111,7 @@ def test_the_command_line_can_show_it() -> None:
     text = capture.get()
     assert "@bob:example.org BOB  connected" in text
     assert "receives video of @alice:example.org" in text
-    assert "budget" in text
+    assert "waiting" in text
     assert "not_published" in text
 
 

@@ -239,6 +239,9 @@ async def test_a_reload_takes_the_place_of_the_session_before(meeting: Meeting, 
         await before.until("client.phase === 'left'", "has made way")
         assert "replaced" in (await before.errors())[0]
         await after.sees(meeting.erin.party)
+        # The entry in the room is the newer session's, and stays.
+        assert user.user_id in await meeting.erin.do("client.members.map(({ userId }) => userId)")
+        assert await after.do("person.phases") == ["dialling", "connected"]
         await after.do("person.leave()")
     await meeting.goes_on()
 

@@ -203,7 +203,6 @@ export class FocusClient extends EventTarget {
     this.#dialler = new Dialler({
       room: this.#room,
       foci,
-      sessionId: this.#sessionId,
       openLeg: (focus) => this.#openLeg(focus),
       onAdvice: (text) => this.#dispatch("advice", { text }),
       signal,
@@ -227,7 +226,8 @@ export class FocusClient extends EventTarget {
     const hasChanged = JSON.stringify(members) !== JSON.stringify(this.#members);
     this.#members = members;
     if (hasChanged) this.#dispatch("members");
-    if (this.#room.hasEnded) this.#over("call_ended", "The call has been ended.");
+    if (this.#room.isReplaced) this.#over("replaced", "This device has joined the call elsewhere.");
+    else if (this.#room.hasEnded) this.#over("call_ended", "The call has been ended.");
     else if (!this.#room.isJoined) this.#over("not_joined", "We are not in the room any more.");
   }
 

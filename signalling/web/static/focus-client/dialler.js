@@ -2,14 +2,14 @@
 
 import { isSameFocus } from "./room.js";
 
-/** A focus needs a moment to see an invitation or a member event; until then a reject is no refusal. */
+/** A focus needs a moment to see an invitation or a member event; until then "no" is no refusal. */
 const SETTLE_MS = 12_000;
 const PASSING = new Set(["not_in_call", "not_announced", "too_many_invites"]);
 /** Pauses between dials double from the first to the last. Shorter: a focus that starts is met by a crowd. */
 const FIRST_PAUSE_MS = 300;
 const MAX_PAUSE_MS = 10_000;
-/** The focus ended a leg as ours to end: room state explains it, as soon as it is here. */
-const EXPLANATION_MS = 1_000;
+/** The focus ended a leg as ours to end: the room's state, when it is here, says whether we are still meant to dial. */
+const EXPLANATION_MS = 2_000;
 
 /** There is no call, or no way to it: `code` for programs, the message for people. */
 export class FocusError extends Error {
@@ -26,7 +26,6 @@ export class Dialler {
   #room;
   #foci;
   #openLeg;
-  #sessionId;
   #onAdvice;
   #signal;
   #advice = null;
@@ -35,15 +34,13 @@ export class Dialler {
    * @param {object} options
    * @param {import("./room.js").CallRoom} options.room
    * @param {object[]} options.foci                       best first
-   * @param {string} options.sessionId
    * @param {(focus: object) => import("./leg.js").FocusLeg} options.openLeg   makes one that has not dialled yet
    * @param {(text: string) => void} options.onAdvice     whom to ask for what
    * @param {AbortSignal} options.signal                  from then on nobody is dialled
    */
-  constructor({ room, foci, sessionId, openLeg, onAdvice, signal }) {
+  constructor({ room, foci, openLeg, onAdvice, signal }) {
     this.#room = room;
     this.#foci = [...foci];
-    this.#sessionId = sessionId;
     this.#openLeg = openLeg;
     this.#onAdvice = onAdvice;
     this.#signal = signal;
@@ -69,11 +66,12 @@ export class Dialler {
       const hasMoved = !isSameFocus(this.focus, focus);
       if (end.wasOpen || hasMoved) [failures, untried, since] = [0, this.#foci.length, Date.now()];
       if (end.wasOpen) {
-        await this.#explain(end);
+        if (end.by === "hangup" && end.reason === "user_hangup") await this.#pause(EXPLANATION_MS);
         continue;
       }
       failures += 1;
-      const isPassing = PASSING.has(end.reason) && this.#advice === null && Date.now() - since < SETTLE_MS;
+      const maySettle = this.#advice === null && Date.now() - since < SETTLE_MS;
+      const isPassing = maySettle && (PASSING.has(end.reason) || end.by === "hangup");
       if (!isPassing && !hasMoved) {
         if (end.reason === "not_in_call") this.#advise();
         this.#foci.push(this.#foci.shift());
@@ -124,16 +122,6 @@ export class Dialler {
     const { user_id: userId } = this.focus;
     const text = `${userId} does not know this call. Ask somebody of its own server to invite it to the room.`;
     this.#onAdvice(this.#advice ?? text);
-  }
-
-  /** Whether we are still meant to be here, when the focus ended a leg as we would have. */
-  async #explain({ by, reason }) {
-    if (by !== "hangup" || reason !== "user_hangup") return;
-    await this.#pause(EXPLANATION_MS);
-    const session = this.#room.ownSession;
-    if (session !== null && session !== this.#sessionId) {
-      throw new FocusError("replaced", "This device has joined the call elsewhere.");
-    }
   }
 
   #pause(ms) {

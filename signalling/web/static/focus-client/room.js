@@ -45,6 +45,7 @@ export class CallRoom extends EventTarget {
   #state = new Map(WATCHED.map((type) => [type, new Map()]));
   #stop = new AbortController();
   #entry = null;
+  #wasNamed = false;
   #putting = 0;
   #renewal = null;
   #expiry = null;
@@ -115,11 +116,19 @@ export class CallRoom extends EventTarget {
     return isJoined(this.#state.get(ROOM_MEMBER), this.#matrix.userId);
   }
 
-  /** The session that the room's state names for our device; null: none. */
-  get ownSession() {
+  /** Whether another session of this device has taken our place. */
+  get isReplaced() {
+    const session = this.#ownSession();
+    return this.#wasNamed && session !== undefined && session !== this.#describe().sessionId;
+  }
+
+  #ownSession() {
+    return this.#ownDevice()?.sessionId;
+  }
+
+  #ownDevice() {
     const { userId, deviceId } = this.#matrix;
-    const own = this.#liveDevices().find((device) => device.userId === userId && device.deviceId === deviceId);
-    return own?.sessionId ?? null;
+    return this.#liveDevices().find((device) => device.userId === userId && device.deviceId === deviceId);
   }
 
   #liveDevices() {
@@ -134,13 +143,18 @@ export class CallRoom extends EventTarget {
    */
   async announce({ user_id, device_id }) {
     const { sessionId, purposes } = this.#describe();
-    this.#entry = {
+    const entry = {
       device_id: this.#matrix.deviceId,
       session_id: sessionId,
       feeds: purposes.map((purpose) => ({ purpose })),
       [FOCI_ACTIVE[0]]: [{ user_id, device_id }],
       [FOCI_PREFERRED]: [],
     };
+    // What stands is not written anew: it might overwrite another session's that we do not know of yet.
+    const left = (this.#ownDevice()?.expiresTs ?? 0) - Date.now();
+    const stands = this.#ownSession() === sessionId && left > LIFETIME_MS - RENEW_MS;
+    if (stands && JSON.stringify(entry) === JSON.stringify(this.#entry)) return;
+    this.#entry = entry;
     clearInterval(this.#renewal);
     // A renewal that fails is made up for by the next dial: the focus lets an entry count a while longer.
     this.#renewal = setInterval(() => this.#putEntry().catch(() => {}), RENEW_MS);
@@ -152,6 +166,8 @@ export class CallRoom extends EventTarget {
     clearInterval(this.#renewal);
     if (this.#entry === null) return;
     this.#entry = null;
+    // Another session of this device goes on: the entry is its own.
+    if (this.isReplaced) return;
     const isOvertaking = this.#putting > 0;
     await this.#putEntry();
     // An announcement that was under way may have arrived after it.
@@ -231,6 +247,8 @@ export class CallRoom extends EventTarget {
   }
 
   #changed() {
+    // What a session before ours has left there comes first.
+    this.#wasNamed ||= this.#ownSession() === this.#describe().sessionId;
     this.#expectExpiry();
     this.dispatchEvent(new Event("change"));
   }

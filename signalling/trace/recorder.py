@@ -29,7 +29,16 @@ from sfu.plane import (
     StreamEnded,
 )
 from sfu.units import NS_PER_MS, NS_PER_S
-from signalling.focus.turn import Count, MessageReceived, RoomGone, RoomState, SendToDevice, ShuttingDown
+from signalling.focus.turn import (
+    Count,
+    DrainAsked,
+    DrainCancelled,
+    MessageReceived,
+    RoomGone,
+    RoomState,
+    SendToDevice,
+    ShuttingDown,
+)
 from signalling.trace.around import ADMITTED, Around
 from signalling.trace.lines import Began, Direction, Header, Line, Via
 from signalling.trace.pseudonyms import Pseudonyms
@@ -64,6 +73,11 @@ _ABOUT_A_LEG: Final = {
     DataChannelOpened: "channel_opened",
     DataChannelClosed: "channel_closed",
     DataRefused: "data_refused",
+}
+_ABOUT_ALL: Final = {
+    ShuttingDown: "shutting_down",
+    DrainAsked: "drain_asked",
+    DrainCancelled: "drain_cancelled",
 }
 _ASKED_OF_A_LEG: Final = {
     AddTransport: "leg_opened",
@@ -184,8 +198,9 @@ class Recorder:
                 kind = "stream_bound" if isinstance(given, StreamBound) else "stream_ended"
                 content = self._redactor.redact({"mid": mid, "encoding": given.encoding})
                 yield Direction.IN, Via.RUNTIME, kind, content, facts | {"leg": leg}
-            case ShuttingDown():
-                yield Direction.IN, Via.RUNTIME, "shutting_down", self._redactor.redact({}), facts
+            case ShuttingDown() | DrainAsked() | DrainCancelled():
+                content = self._redactor.redact(asdict(given) if isinstance(given, DrainAsked) else {})
+                yield Direction.IN, Via.RUNTIME, _ABOUT_ALL[type(given)], content, facts
             case _ if type(given) in _ABOUT_A_LEG and _leg_of(given) in legs:
                 kind = _ABOUT_A_LEG[type(given)]
                 yield Direction.IN, Via.RUNTIME, kind, self._told(given), facts | {"leg": _leg_of(given)}

@@ -102,16 +102,18 @@ class Redactor:
                 return value if key in _WORDS and _WORD.fullmatch(value) else REDACTED
             case dict() if depth > MAX_DEPTH:
                 return {}
-            case list() if depth > MAX_DEPTH:
+            case list() | tuple() if depth > MAX_DEPTH:
                 return []
             case dict() if key in _NAMED:
                 return {self._stream(name): self._stream_of(one, depth + 1) for name, one in value.items()}
             case dict():
                 return self._object(value, depth)
-            case list():
+            case list() | tuple():
                 return [self._value(key, one, depth + 1) for one in value]
-            case _:
+            case int() | float() | None:
                 return value
+            case _:
+                return REDACTED
 
     def _stream_of(self, stream: object, depth: int) -> Any:  # noqa: ANN401  # JSON
         told = self._value("", stream, depth)

@@ -29,11 +29,19 @@ from sfu.negotiation.parameters import Candidate, Fingerprint
 from sfu.plane import AddTransport, ConsentLost, PairSelected, SetTrack, StreamBound, StreamEnded
 from sfu.units import NS_PER_MS, Instant, Ssrc, TrackHandle, TransportId, WallTime, after_ms
 from signalling.events.data_channel import parse_message
-from signalling.events.room_state import CALL_TYPES
+from signalling.events.room_state import CALL_TYPES, FocusDevice
 from signalling.events.to_device import Invite, UnreadableInvite, parse_to_device
 from signalling.focus.focus import Focus
 from signalling.focus.settings import CallSettings
-from signalling.focus.turn import MessageReceived, RoomGone, RoomState, ShuttingDown, StateEvent
+from signalling.focus.turn import (
+    DrainAsked,
+    DrainCancelled,
+    MessageReceived,
+    RoomGone,
+    RoomState,
+    ShuttingDown,
+    StateEvent,
+)
 from signalling.trace.around import ADMITTED, OTHERS, ROOM_GONE
 from signalling.trace.compare import comparable
 from signalling.trace.lines import Began, Direction, Header, Line, Recording, Via
@@ -57,6 +65,13 @@ _LOCAL: Final = LocalMedia(
 )
 _NO_JSON: Final = "redacted"
 
+_ABOUT_ALL: Final[dict[str, Callable[[Mapping[str, Any]], Any]]] = {
+    "shutting_down": lambda _: ShuttingDown(),
+    "drain_cancelled": lambda _: DrainCancelled(),
+    "drain_asked": lambda content: DrainAsked(
+        content["deadline_s"], tuple(FocusDevice(**one) for one in content["foci"])
+    ),
+}
 _ABOUT_A_LEG: Final[dict[str, Callable[[TransportId, Mapping[str, Any]], Any]]] = {
     "pair_selected": lambda leg, _: PairSelected(leg),
     "connected": lambda leg, _: LegConnected(leg),
@@ -206,8 +221,9 @@ class Replay:
         return RoomState(facts["room_id"], (StateEvent(line.type, state_key, sender, line.content),))
 
     def _about_leg(self, line: Line) -> Any:  # noqa: ANN401  # an input of the runtime
-        if line.type == "shutting_down" and line.via is Via.RUNTIME:
-            return ShuttingDown()
+        of_all = _ABOUT_ALL.get(line.type) if line.via is Via.RUNTIME else None
+        if of_all is not None:
+            return of_all(line.content)
         leg, content = self._transport(line), line.content
         if leg is None:
             return None

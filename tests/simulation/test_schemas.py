@@ -1,4 +1,4 @@
-"""What is said in simulated calls is held to the schemas of the protocol, and what does not fit is a fault."""
+"""What is said in simulated calls is held to the schemas of the protocol; what does not fit is a fault."""
 
 from __future__ import annotations
 

@@ -10,8 +10,9 @@ from sfu.conference.turn import DataRefused, LegFailed
 from sfu.config import ConferenceConfig, LimitsConfig
 from sfu.units import NS_PER_S, Instant
 from signalling.events import data_channel, to_device
+from signalling.events.room_state import FocusDevice
 from signalling.focus.settings import CallSettings
-from signalling.focus.turn import MessageReceived, RoomGone
+from signalling.focus.turn import DrainAsked, DrainCancelled, MessageReceived, RoomGone, ShuttingDown
 from signalling.trace.around import ADMITTED, SNAPSHOT
 from signalling.trace.lines import Began, Direction, Header, Line, Recording, Via, written
 from signalling.trace.recorder import LINGER_S, Recorder
@@ -338,4 +339,22 @@ def test_an_invite_that_could_not_be_read_can_not_be_read_again_either() -> None
     assert stage.header is not None
     told = Recording(stage.header, tuple(stage.lines))
     assert types_of(told)["m.call.reject"] == 1
+    assert list(differences(told, Replay(told).run())) == []
+
+
+def test_a_drain_and_the_end_of_the_focus_happen_again() -> None:
+    stage = recorded()
+    stage.join("alice")
+    stage.give(DrainAsked(60.0, (FocusDevice("@focus2:example.org", "F2"),)))
+    stage.give(DrainCancelled())
+    stage.give(DrainAsked(5.0))
+    stage.give(ShuttingDown())
+    assert stage.header is not None
+    told = Recording(stage.header, tuple(stage.lines))
+    assert types_of(told).keys() >= {
+        "drain_asked",
+        "drain_cancelled",
+        "shutting_down",
+        "org.matrix_focus.drain",
+    }
     assert list(differences(told, Replay(told).run())) == []

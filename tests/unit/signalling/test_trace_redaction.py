@@ -207,6 +207,11 @@ def test_a_word_that_is_none_is_not_told(reason: str) -> None:
     assert redactor().redact({"reason": reason}) == {"reason": "redacted"}
 
 
+def test_nothing_gets_by_in_a_tuple_or_as_something_else_than_json() -> None:
+    told = redactor().redact({"foci": ({"user_id": "@bob:example.org"},), "what": b"secret", "is": True})
+    assert told == {"foci": [{"user_id": "@user1:server1"}], "what": "redacted", "is": True}
+
+
 def test_what_is_no_object_is_told_as_an_empty_one() -> None:
     assert redactor().redact(["a"]) == {}
     assert redactor().redact({"sdp_stream_metadata": {"s": "x"}}) == {

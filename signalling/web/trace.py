@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from signalling.trace.recordings import Recordings
 
 ALIVE_S: Final = 0.5
-"""An empty line is sent when nothing has happened for this long. Lower: more of them. Higher: a reader that has
-gone is noticed later, and its recording goes on for nothing."""
+"""An empty line is sent when nothing has happened for this long. Lower: more of them. Higher: a reader that
+has gone is noticed later, and its recording goes on for nothing."""
 MAX_SECONDS: Final = 24 * 3_600.0
 
 

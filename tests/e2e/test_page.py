@@ -142,29 +142,83 @@ async def test_what_the_page_is_made_of_is_loaded_at_once(browser: PageBrowser) 
         await page.open()
         await page.page.wait_for_selector("#lobby")
         modules, preloads = await page.do("""[
-            performance.getEntriesByType("resource").map((one) => new URL(one.name).pathname),
-            [...document.querySelectorAll("link[rel=modulepreload]")].map((one) => new URL(one.href).pathname),
-        ]""")
+            performance.getEntriesByType("resource").map((one) => one.name),
+            [...document.querySelectorAll("link[rel=modulepreload]")].map((one) => one.href),
+        ].map((urls) => urls.map((url) => new URL(url).pathname))""")
         later = {one for one in modules if "/media-keys/" in one or one.endswith("/pattern-clock.js")}
         scripts = {one for one in modules if one.endswith(".js")} - later
         assert scripts == {*preloads, "/page/app.js"}
 
 
-async def test_encrypted_pages_see_and_hear_each_other(browser: PageBrowser, call: Call) -> None:
-    async with browser.page() as page, browser.page() as other:
+async def test_encrypted_pages_see_and_hear_each_other(venue: Venue, browser: PageBrowser) -> None:
+    async with venue.call() as call, browser.page() as page, browser.page() as other:
         for one, name in ((page, "Emma"), (other, "Emil")):
             await one.open_demo(call.room_id, autojoin=True, name=name, encrypted=True)
         for one in (page, other):
             await one.is_in()
+            lock = "document.querySelector('#call-encryption use').getAttribute('href') === '#icon-lock'"
+            await one.until(lock, "a lock is shown")
         await page.meets(await other.party())
         await other.meets(await page.party())
-        for one in (page, other):
-            await one.until(
-                "document.querySelector('#call-encryption use[href=\"#icon-lock\"]')", "a lock is shown"
-            )
         await page.page.reload()
         await page.is_in()
         await page.meets(await other.party())
+        await other.meets(await page.party())
+
+
+async def test_why_a_call_could_not_be_joined_is_told(browser: PageBrowser, venue: Venue) -> None:
+    async with venue.call() as over, browser.page() as page:
+        await over.terminate()
+        await page.open_demo(over.room_id, confId=over.conf_id)
+        await page.page.click("#join")
+        await page.until(
+            "document.querySelector('[data-error-for=join]').textContent === 'The call has been ended.'",
+            "the lobby tells why",
+        )
+        await page.open_demo("!nowhere:localhost")
+        await page.page.click("#join")
+        await page.until(
+            "/no room|entered|!nowhere/.test(document.querySelector('[data-error-for=join]').textContent)",
+            "the lobby tells that there is no such room",
+        )
+        await page.open("#demo=%7Bbroken")
+        await page.until("document.querySelector('.notice-error')", "a broken address is told")
+
+
+async def test_tiles_fill_the_stage_and_never_overlap(browser: PageBrowser) -> None:
+    async with browser.page() as page:
+        await page.open()
+        wrong = await page.do("""{
+            const { arrangeGrid, arrangeLarge } = await import("/page/layout.js");
+            const wrong = [];
+            const stages = [[1384, 780], [374, 740], [880, 400]].map(([width, height]) => ({ width, height }));
+            for (const stage of stages)
+            for (let count = 1; count <= 24; count += 1)
+            for (const large of [[], ["1"], ["1", "2"]]) {
+                const ids = Array.from({ length: count }, (_, index) => String(index + 1));
+                const some = large.filter((id) => ids.includes(id));
+                const { places, height } = some.length
+                    ? arrangeLarge(stage, ids, some, false) : arrangeGrid(stage, ids);
+                const all = [...places.values()];
+                const outside = all.some(({ x, y, width: w, height: h }) =>
+                    x < 0 || y < 0 || x + w > stage.width + 1 || y + h > height + 1 || w < 40 || h < 30);
+                const overlap = all.some((one, index) => all.slice(index + 1).some((other) =>
+                    one.x < other.x + other.width && other.x < one.x + one.width &&
+                    one.y < other.y + other.height && other.y < one.y + one.height));
+                if (all.length !== count || outside || overlap) wrong.push([stage, count, some, all]);
+            }
+            return wrong;
+        }""")
+        assert wrong == []
+        rooms = await page.do("""{
+            const { readRoom } = await import("/page/address.js");
+            const read = (text) => { try { return readRoom(text); } catch { return null; } };
+            return [
+                "#a:b", " !id:b ", "!id", "https://matrix.to/#/%23a%3Ab.c?via=b", "matrix:r/a:b",
+                "matrix:roomid/i:b", "@user:b", "room", "#a", "",
+            ].map(read);
+        }""")
+        assert rooms == ["#a:b", "!id:b", "!id", "#a:b.c", "#a:b", "!i:b", None, None, None, None]
 
 
 async def test_a_new_room_is_a_call_that_others_can_join(venue: Venue, browser: PageBrowser) -> None:
@@ -234,6 +288,23 @@ async def test_tiles_and_layouts_decide_what_is_asked_for(
         return name[bob] not in await page.tiles()
 
     await until_told(is_gone, "bob's tile goes with him")
+
+
+async def test_another_camera_and_microphone_are_sent(page: CallPage, alice: Participant) -> None:
+    await page.press("devices")
+    for select, kind in (("#devices-camera", "video"), ("#devices-mic", "audio")):
+        label = f"matrixFocus.media.track({kind!r}).label"
+        assert "fake" not in (await page.do(label)).lower()
+        await page.page.select_option(select, index=0)
+        await page.until(f"/fake/i.test({label})", f"the device is taken: {kind}")
+    await is_met_by(alice, await page.party())
+    for select, kind in (("#devices-camera", "video"), ("#devices-mic", "audio")):
+        await page.page.select_option(select, label="Test pattern")
+        await page.until(
+            f"!/fake/i.test(matrixFocus.media.track({kind!r}).label)", f"the pattern is back: {kind}"
+        )
+    await page.page.click("#devices button")
+    await is_met_by(alice, await page.party())
 
 
 async def test_mutes_are_seen_both_ways(page: CallPage, alice: Participant) -> None:

@@ -27,21 +27,35 @@
 /**
  * Read the address of the page.
  *
- * `#demo=JSON` (or `#demo=ROOM_ID`) shows one button; `#room=…&homeserver=…` fills in the lobby; `?widgetId=…&parentUrl=…` is the
- * page in a Matrix client's frame.
+ * `#demo=JSON` (or `#demo=ROOM_ID`) shows one button; `#room=…&homeserver=…` fills in the lobby; `?widgetId=…&parentUrl=…`
+ * is the page in a Matrix client's frame.
  *
  * @param {URL} url
  * @returns {Request}
  */
 export function readAddress(url) {
-  const request = { kind: "plain", homeserver: null, room: null, focus: null, autojoin: false, options: {}, trouble: null };
+  const request = {
+    kind: "plain",
+    homeserver: null,
+    room: null,
+    focus: null,
+    autojoin: false,
+    options: {},
+    trouble: null,
+  };
   if (url.searchParams.has("widgetId") && url.searchParams.has("parentUrl")) return { ...request, kind: "widget" };
   const fragment = url.hash.slice(1);
   try {
-    if (fragment.startsWith("demo=")) return { ...request, ...readDemo(decodeURIComponent(fragment.slice("demo=".length))) };
+    if (fragment.startsWith("demo="))
+      return { ...request, ...readDemo(decodeURIComponent(fragment.slice("demo=".length))) };
     const fields = new URLSearchParams(fragment);
     if (!fields.has("room")) return request;
-    return { ...request, kind: "link", room: readRoom(fields.get("room")), homeserver: fields.get("homeserver") || null };
+    return {
+      ...request,
+      kind: "link",
+      room: readRoom(fields.get("room")),
+      homeserver: fields.get("homeserver") || null,
+    };
   } catch (error) {
     return { ...request, trouble: `The part of the address behind # can't be read: ${error.message}` };
   }
@@ -50,7 +64,14 @@ export function readAddress(url) {
 function readDemo(text) {
   if (!text.startsWith("{")) return { kind: "demo", room: readRoom(text) };
   const { homeserver = null, room = null, focus = null, autojoin = false, ...options } = JSON.parse(text);
-  return { kind: "demo", homeserver, room: room === null ? null : readRoom(room), focus, autojoin: autojoin === true, options };
+  return {
+    kind: "demo",
+    homeserver,
+    room: room === null ? null : readRoom(room),
+    focus,
+    autojoin: autojoin === true,
+    options,
+  };
 }
 
 /**

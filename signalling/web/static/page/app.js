@@ -3,7 +3,7 @@
 import { readAddress } from "./address.js";
 import { Call } from "./call.js";
 import { byId } from "./dom.js";
-import { encryptionSupport } from "./encryption.js";
+import { encryptionSupport, preloadEncryption } from "./encryption.js";
 import { followTheme } from "./host-theme.js";
 import { Lobby } from "./lobby.js";
 import { LocalMedia } from "./local-media.js";
@@ -47,6 +47,8 @@ let lobby = null;
 
 // A page that comes back from the browser's cache has said farewell before it went in.
 addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
+// Another link in the same tab: browsers do not load the page for what is behind #.
+addEventListener("hashchange", () => location.reload());
 
 const request = readAddress(new URL(location.href));
 const widget = openWidget();
@@ -65,7 +67,7 @@ function openWidget() {
 async function begin() {
   if (request.trouble) notices.show(request.trouble, { kind: "error" });
   const configured = readConfig();
-  if (store.call && (store.session || widget)) return comeBack(configured);
+  if (store.call?.address === location.href && (store.session || widget)) return comeBack(configured);
   config = await configured;
   if (request.autojoin) return joinAtOnce();
   return showLobby();
@@ -93,8 +95,11 @@ async function comeBack(configured) {
   const { place, choice, name } = store.call;
   media.name = name;
   const stream = media.open(choice);
+  if (place.encrypted) preloadEncryption(widget);
   try {
-    const matrix = await openMatrix(widget ? { kind: "widget", matrix: widget } : { kind: "session", session: store.session });
+    const matrix = await openMatrix(
+      widget ? { kind: "widget", matrix: widget } : { kind: "session", session: store.session },
+    );
     await matrix.start();
     parts.matrix = matrix;
     await enter(matrix, place, stream, []);
@@ -108,15 +113,32 @@ async function comeBack(configured) {
 
 /** Tests, benches and kiosks: no click. */
 async function joinAtOnce() {
-  const { name = "Guest", pattern = true, session, width, height, fps, tone, encrypted = false, muted } = request.options;
+  const {
+    name = "Guest",
+    pattern = true,
+    session,
+    width,
+    height,
+    fps,
+    tone,
+    encrypted = false,
+    muted,
+  } = request.options;
   const homeserver = request.homeserver ?? config.homeserver_url;
   const account = session ? { kind: "session", session } : { kind: "guest", homeserver, name };
   media.name = name;
-  const stream = media.open({ source: pattern ? "pattern" : "camera", width, height, fps, tone });
+  const source = pattern ? "pattern" : "camera";
+  const stream = media.open({ sources: { audio: source, video: source }, width, height, fps, tone });
   try {
     if (session) store.session = session;
     await joinWith(
-      { account, room: { kind: "existing", value: request.room }, name: session ? "" : name, muted: { audio: false, video: false, ...muted }, encrypted },
+      {
+        account,
+        room: { kind: "existing", value: request.room },
+        name: session ? "" : name,
+        muted: { audio: false, video: false, ...muted },
+        encrypted,
+      },
       stream,
     );
   } catch (error) {
@@ -126,7 +148,12 @@ async function joinAtOnce() {
 
 /** The lobby's button. */
 async function joinByPlan(plan) {
-  await joinWith(plan, Promise.resolve(media.stream));
+  try {
+    await joinWith(plan, Promise.resolve(media.stream));
+  } catch (error) {
+    if (lobby.isHidden) await lobby.show();
+    throw error;
+  }
 }
 
 /**
@@ -178,9 +205,10 @@ async function enterRoom(matrix, { room, name }) {
 /** Be shown under a name in this room only. Where that is refused, the profile's name stays. */
 async function showName(matrix, roomId, name) {
   try {
-    const path = `/_matrix/client/v3/rooms/${encodeURIComponent(roomId)}/state/m.room.member/${encodeURIComponent(matrix.userId)}`;
-    const content = await matrix.request("GET", path);
-    if (content.displayname !== name) await matrix.sendState(roomId, "m.room.member", matrix.userId, { ...content, displayname: name });
+    const path = `/_matrix/client/v3/rooms/${encodeURIComponent(roomId)}/state/m.room.member/`;
+    const content = await matrix.request("GET", path + encodeURIComponent(matrix.userId));
+    if (content.displayname !== name)
+      await matrix.sendState(roomId, "m.room.member", matrix.userId, { ...content, displayname: name });
   } catch {
     notices.show("The homeserver did not take the name; you are shown by your profile's.", { kind: "warning" });
   }
@@ -204,7 +232,8 @@ async function enter(matrix, place, stream, foci) {
 function remember(call) {
   store.preferences = { ...store.preferences, layout: call.place.layout };
   if (call.isOver) store.call = null;
-  else if (call.place.confId !== null) store.call = { place: call.place, choice: media.choice, name: media.name };
+  else if (call.place.confId !== null)
+    store.call = { address: location.href, place: call.place, choice: media.choice, name: media.name };
 }
 
 async function comeOut(matrix, { text, farewell }) {

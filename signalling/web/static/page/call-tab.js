@@ -6,6 +6,9 @@ import { bitrateText } from "./stats.js";
 
 const REACH = { here: "on this focus", "other-focus": "on another focus", mesh: "calls directly" };
 
+/** How often the focus tells what it measures, while somebody looks. */
+const MEASURE_MS = 2000;
+
 /** Shows a client's call, once a second while it is shown. */
 export class CallTab {
   #client;
@@ -15,6 +18,7 @@ export class CallTab {
   #roomId;
   #encryption;
   #isShown = false;
+  #measured = null;
   #facts = element("dl", { class: "facts facts-wide" });
   #members = element("ul", { class: "members" });
 
@@ -36,17 +40,20 @@ export class CallTab {
     this.#stats = stats;
     this.#roomId = roomId;
     this.#encryption = encryption;
+    client.addEventListener("stats", ({ detail }) => (this.#measured = detail));
     for (const type of ["phase", "members"]) client.addEventListener(type, () => this.#fill());
     stats.addEventListener("sample", () => this.#fill());
   }
 
   show() {
     this.#isShown = true;
+    this.#client.askStats(MEASURE_MS);
     this.#fill();
   }
 
   hide() {
     this.#isShown = false;
+    this.#client.askStats(0);
   }
 
   #fill() {
@@ -69,14 +76,25 @@ export class CallTab {
       facts.push(
         ["our address", connection.local],
         ["focus's address", connection.remote],
-        ["round trip", connection.roundTripMs === null ? "not measured yet" : `${connection.roundTripMs.toFixed(0)} ms`],
+        [
+          "round trip",
+          connection.roundTripMs === null ? "not measured yet" : `${connection.roundTripMs.toFixed(0)} ms`,
+        ],
         ["sent, received", `${bitrateText(connection.sentBps)}, ${bitrateText(connection.receivedBps)}`],
       );
       if (connection.availableBps !== null) facts.push(["may send", bitrateText(connection.availableBps)]);
     }
-    this.#facts.replaceChildren(...facts.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
+    if (this.#measured) facts.push(...measuredFacts(this.#measured));
+    this.#facts.replaceChildren(
+      ...facts.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]),
+    );
     this.#members.replaceChildren(
-      element("li", {}, element("strong", {}, `${this.#names.of(me.userId)} (you)`), element("span", { class: "member-id" }, `${me.userId} ${me.deviceId}`)),
+      element(
+        "li",
+        {},
+        element("strong", {}, `${this.#names.of(me.userId)} (you)`),
+        element("span", { class: "member-id" }, `${me.userId} ${me.deviceId}`),
+      ),
       ...this.#client.members.map((member) => this.#member(member)),
     );
   }
@@ -88,9 +106,23 @@ export class CallTab {
       "li",
       { "data-reach": member.reach },
       element("strong", {}, name),
-      element("span", { class: `pill${member.reach === "here" ? "" : " pill-off"}` }, REACH[member.reach] ?? member.reach),
+      element(
+        "span",
+        { class: `pill${member.reach === "here" ? "" : " pill-off"}` },
+        REACH[member.reach] ?? member.reach,
+      ),
       element("span", { class: "member-id" }, `${member.userId} ${member.deviceId}`),
       why ? element("p", { class: "card-why" }, why) : null,
     );
   }
+}
+
+/** What the focus measures of this leg (`org.matrix_focus.stats`). */
+function measuredFacts({ estimate, round_trip_time: roundTrip, packets_lost: lost, tracks }) {
+  const rate = tracks.reduce((sum, { bitrate }) => sum + bitrate, 0);
+  return [
+    ["focus sends", `${bitrateText(rate)} in ${tracks.length} tracks, ${lost} packets lost`],
+    ["focus estimates", estimate === null ? "nothing yet" : bitrateText(estimate)],
+    ["focus's round trip", roundTrip === null ? "not measured yet" : `${(1000 * roundTrip).toFixed(0)} ms`],
+  ];
 }

@@ -1,11 +1,11 @@
-/** A call in progress: what the client tells goes to tiles, bar, panel and notices; what the person does goes to the client. */
+/** A call in progress: what the client tells goes to what is shown; what the person does goes to the client. */
 
 import { FocusClient } from "../focus-client.js";
-import { linkTo } from "./address.js";
+import { CallHeader } from "./call-header.js";
 import { CallTab } from "./call-tab.js";
 import { Controls } from "./controls.js";
 import { DevicesDialog } from "./devices-dialog.js";
-import { byId, element, icon, setText } from "./dom.js";
+import { byId } from "./dom.js";
 import { Encryption } from "./encryption.js";
 import { Faults } from "./faults.js";
 import { FaultsTab } from "./faults-tab.js";
@@ -13,7 +13,7 @@ import { MessageLog } from "./message-log.js";
 import { MessagesTab } from "./messages-tab.js";
 import { Names } from "./names.js";
 import { Panel } from "./panel.js";
-import { PHASES, countText, errorText, reachText } from "./sentences.js";
+import { errorText, reachText } from "./sentences.js";
 import { Stats } from "./stats.js";
 import { Tiles } from "./tiles.js";
 import { TracksTab } from "./tracks-tab.js";
@@ -30,8 +30,8 @@ import { TracksTab } from "./tracks-tab.js";
  */
 
 /**
- * Events: "changed" (`place` or `isOver` has), "left" {text, farewell}: `text` says why where it was not the person's wish,
- * `farewell` resolves when the room knows.
+ * Events: "changed" (`place` or `isOver` has), "left" {text, farewell}: `text` says why where it was not the person's
+ * wish, `farewell` resolves when the room knows.
  */
 export class Call extends EventTarget {
   #matrix;
@@ -40,6 +40,7 @@ export class Call extends EventTarget {
   #place;
   #options;
   #names;
+  #header;
   #tiles;
   #controls;
   #panel;
@@ -118,6 +119,7 @@ export class Call extends EventTarget {
     this.#build();
     this.#listen();
     this.#show();
+    // The stream is on its way meanwhile.
     if (encrypted) await this.#encrypt(roomId);
     for (const kind of ["audio", "video"]) await this.client.setMuted(kind, muted[kind]);
     this.#names.read().catch(() => {}); // people are then called by their user ids
@@ -146,13 +148,19 @@ export class Call extends EventTarget {
   async #encrypt(roomId) {
     await this.#encryption.open(this.#matrix, roomId);
     this.#encryption.attach(this.client);
-    this.#encryption.addEventListener("state", () => this.#showEncryption());
-    this.#showEncryption();
+    this.#encryption.addEventListener("state", () => {
+      this.#header.showEncryption(this.#encryption);
+      this.#tiles.refresh();
+    });
+    this.#header.showEncryption(this.#encryption);
   }
 
   #build() {
     const me = this.#matrix;
-    this.#tiles = new Tiles(byId("stage"), this.client, this.#names, me);
+    this.#header = new CallHeader(me, this.#place.roomId, this.#notices, this.#stop.signal);
+    this.#tiles = new Tiles(byId("stage"), this.client, this.#names, me, (userId, deviceId) =>
+      this.#encryption.stateOf(userId, deviceId),
+    );
     this.#tiles.layout = this.#place.layout;
     this.faults = new Faults(this.client, () => this.#tiles.blink());
     this.#controls = new Controls((name) => this.#press(name));
@@ -176,7 +184,9 @@ export class Call extends EventTarget {
     on(client, "streams", () => this.#membersChanged());
     on(client, "error", (error) => this.#hearError(error));
     on(client, "advice", ({ text }) => this.#notices.show(text, { key: "advice", kind: "warning" }));
-    on(client, "drain", () => this.#notices.show("This focus is about to go away; the call moves to another.", { key: "drain" }));
+    on(client, "drain", () =>
+      this.#notices.show("This focus is about to go away; the call moves to another.", { key: "drain" }),
+    );
     on(this.#matrix, "trouble", ({ text }) => this.#hearTrouble(text));
     on(this.#names, "changed", () => this.#namesChanged());
     on(this.stats, "sample", () => this.#tiles.showStats(this.stats));
@@ -184,7 +194,6 @@ export class Call extends EventTarget {
     on(this.#media, "changed", () => this.#showOwn());
     on(this.#media, "trouble", ({ text }) => this.#notices.show(text, { key: "device", kind: "warning" }));
     on(this.#media, "screen-ended", () => this.#stopSharing());
-    on(byId("copy-link"), "click", () => this.#copyLink());
     // Before the client's own farewell, whose phase would look like the end of the call.
     addEventListener("pagehide", () => (this.#isGoing = true), { signal, capture: true });
     document.addEventListener("pointerdown", () => this.#media.resume(), { signal });
@@ -269,23 +278,12 @@ export class Call extends EventTarget {
     this.dispatchEvent(new CustomEvent("left", { detail: { text: null, farewell } }));
   }
 
-  async #copyLink() {
-    const link = linkTo(this.#matrix.session?.baseUrl ?? "", this.#place.roomId);
-    try {
-      await navigator.clipboard.writeText(link);
-      this.#notices.show("The link is in the clipboard.", { key: "link" });
-    } catch {
-      this.#notices.show(`The browser does not let the page copy. The link is ${link}`, { key: "link", lasting: true });
-    }
-  }
-
   // --- what is shown -----------------------------------------------------------------------------------------------
 
   #show() {
     byId("call").hidden = false;
-    byId("copy-link").hidden = !this.#matrix.session;
     this.#showButtons();
-    this.#showEncryption();
+    this.#header.showEncryption(this.#encryption);
     this.#showMembers();
     this.#phaseChanged(this.client.phase);
     this.#showOwn();
@@ -293,20 +291,23 @@ export class Call extends EventTarget {
 
   #showButtons() {
     const { muted, layout } = this.#place;
-    const hasMic = this.#media.track("audio") !== null;
-    const hasCamera = this.#media.track("video") !== null;
-    this.#controls.show("mic", { pressed: !muted.audio && hasMic, icon: muted.audio || !hasMic ? "mic-off" : "mic", title: muted.audio ? "Turn the microphone on (m)" : "Turn the microphone off (m)" });
-    this.#controls.show("camera", { pressed: !muted.video && hasCamera, icon: muted.video || !hasCamera ? "camera-off" : "camera", title: muted.video ? "Turn the camera on (v)" : "Turn the camera off (v)" });
-    this.#controls.show("layout", { icon: layout === "grid" ? "speaker" : "grid", label: layout === "grid" ? "Speaker view" : "Grid view" });
-    this.#controls.show("share", { pressed: this.#media.screen !== null, label: this.#media.screen ? "Stop sharing" : "Share screen" });
-    this.#controls.show("panel", { pressed: this.#panel.isOpen });
-    this.#controls.show("devices", {});
-    this.#controls.show("leave", {});
+    const has = (kind) => this.#media.track(kind) !== null;
+    this.#controls.showState({
+      mic: !muted.audio && has("audio"),
+      camera: !muted.video && has("video"),
+      isSharing: this.#media.screen !== null,
+      isPanelOpen: this.#panel.isOpen,
+      layout,
+    });
   }
 
   #showOwn() {
     const { muted } = this.#place;
-    this.#tiles.showOwn(this.#media.stream, { audioMuted: muted.audio, videoMuted: muted.video, isMirrored: this.#media.choice.source === "camera" });
+    this.#tiles.showOwn(this.#media.stream, {
+      audioMuted: muted.audio,
+      videoMuted: muted.video,
+      isMirrored: this.#media.choice.sources.video === "camera",
+    });
     this.#showButtons();
   }
 
@@ -326,9 +327,7 @@ export class Call extends EventTarget {
     const { members, streams } = this.client;
     // Of whoever sends nothing it can't be told whether they are still there: a member event outlives a crash.
     const senders = new Set([...streams.values()].map(({ userId, deviceId }) => `${userId} ${deviceId}`));
-    setText(byId("call-count"), countText(senders.size + 1));
-    setText(byId("call-title"), this.#names.room || "Call");
-    document.title = `${this.#names.room || "Call"} · matrix-focus`;
+    this.#header.showPeople(this.#names.room, senders.size + 1);
     for (const member of members) {
       const key = `reach ${member.userId} ${member.deviceId}`;
       const text = reachText(member, this.#names.of(member.userId));
@@ -345,32 +344,24 @@ export class Call extends EventTarget {
 
   // Whoever has left the call needs no notice any more.
   #forgetGone(members) {
-    const now = new Set(members.filter(({ reach }) => reach !== "here").map(({ userId, deviceId }) => `reach ${userId} ${deviceId}`));
+    const now = new Set(
+      members.filter(({ reach }) => reach !== "here").map(({ userId, deviceId }) => `reach ${userId} ${deviceId}`),
+    );
     for (const key of this.#unreached) if (!now.has(key)) this.#notices.dismiss(key);
     this.#unreached = now;
-  }
-
-  #showEncryption() {
-    const { isOn, state } = this.#encryption;
-    const place = byId("call-encryption");
-    place.replaceChildren(icon(isOn ? "lock" : "lock-open"), element("span", {}, isOn ? state.text : "Not end-to-end encrypted"));
-    place.classList.toggle("is-on", isOn && state.ok);
-    place.title = isOn ? state.text : "The focus can see and hear this call. It could be switched on before joining.";
   }
 
   // --- what the client tells ---------------------------------------------------------------------------------------
 
   #phaseChanged(phase) {
-    const place = byId("call-phase");
-    setText(place, PHASES[phase] ?? phase);
-    place.dataset.phase = phase;
-    byId("call").dataset.phase = phase;
+    this.#header.showPhase(phase);
     if (phase === "connected") {
       this.#hasJoined = true;
       this.#change({ confId: this.client.confId, focus: this.client.focus });
       this.#notices.dismiss("lost");
     }
-    if (phase === "reconnecting") this.#notices.show("The connection was lost. Reconnecting…", { key: "lost", kind: "warning" });
+    if (phase === "reconnecting")
+      this.#notices.show("The connection was lost. Reconnecting…", { key: "lost", kind: "warning" });
     if (phase === "left" && !this.#stop.signal.aborted) this.#leftByOthers();
   }
 
@@ -390,7 +381,11 @@ export class Call extends EventTarget {
 
   #hearTrouble(text) {
     if (text === null) this.#notices.dismiss("trouble");
-    else this.#notices.show(`The homeserver can't be reached; the call goes on meanwhile. (${text})`, { key: "trouble", kind: "warning" });
+    else
+      this.#notices.show(`The homeserver can't be reached; the call goes on meanwhile. (${text})`, {
+        key: "trouble",
+        kind: "warning",
+      });
   }
 
   #askForSound() {
@@ -398,12 +393,16 @@ export class Call extends EventTarget {
       this.#tiles.playAll();
       this.#media.resume();
     };
-    this.#notices.show("The browser plays sound after a click only.", { key: "sound", lasting: true, action: { label: "Play sound", run } });
+    this.#notices.show("The browser plays sound after a click only.", {
+      key: "sound",
+      lasting: true,
+      action: { label: "Play sound", run },
+    });
   }
 
   #change(changes) {
     this.#place = { ...this.#place, ...changes };
-    if (this.#controls) this.#controls.show("panel", { pressed: this.#place.hasPanel });
+    if (this.#panel) this.#showButtons();
     this.dispatchEvent(new Event("changed"));
   }
 }

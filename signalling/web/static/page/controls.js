@@ -24,18 +24,26 @@ export class Controls {
   }
 
   /**
-   * Show how something stands.
+   * Show how everything stands.
    *
-   * @param {ControlName} name
-   * @param {{pressed?: boolean, icon?: string, label?: string, disabled?: boolean, title?: string}} state
+   * @param {{mic: boolean, camera: boolean, isSharing: boolean, isPanelOpen: boolean, layout: "grid"|"speaker"}} state
    */
-  show(name, { pressed, icon, label, disabled, title }) {
-    const button = this.#buttons.get(name);
-    if (pressed !== undefined) button.setAttribute("aria-pressed", String(pressed));
-    if (icon) setIcon(button, icon);
-    if (label) setText(button.querySelector("span"), label);
-    if (disabled !== undefined) button.disabled = disabled;
-    button.title = title ?? `${button.querySelector("span").textContent}${this.#hint(button)}`;
+  showState({ mic, camera, isSharing, isPanelOpen, layout }) {
+    this.#show("mic", {
+      pressed: mic,
+      icon: mic ? "mic" : "mic-off",
+      title: `Turn the microphone ${mic ? "off" : "on"}`,
+    });
+    this.#show("camera", {
+      pressed: camera,
+      icon: camera ? "camera" : "camera-off",
+      title: `Turn the camera ${camera ? "off" : "on"}`,
+    });
+    this.#show("share", { pressed: isSharing, label: isSharing ? "Stop sharing" : "Share screen" });
+    const other = layout === "grid" ? "speaker" : "grid";
+    this.#show("layout", { icon: other, label: other === "grid" ? "Grid view" : "Speaker view" });
+    this.#show("panel", { pressed: isPanelOpen, title: "Panel for client developers" });
+    for (const name of ["devices", "leave"]) this.#show(name, {});
   }
 
   /** React no more. */
@@ -43,9 +51,14 @@ export class Controls {
     this.#stop.abort();
   }
 
-  #hint(button) {
+  #show(name, { pressed, icon, label, title }) {
+    const button = this.#buttons.get(name);
+    const text = button.querySelector("span");
     const key = button.getAttribute("aria-keyshortcuts");
-    return key ? ` (${key})` : "";
+    if (pressed !== undefined) button.setAttribute("aria-pressed", String(pressed));
+    if (icon) setIcon(button, icon);
+    if (label) setText(text, label);
+    button.title = `${title ?? text.textContent}${key ? ` (${key})` : ""}`;
   }
 
   #key(event) {

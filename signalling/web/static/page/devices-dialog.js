@@ -4,6 +4,9 @@ import { canChooseSpeaker, offerDevices } from "./devices.js";
 import { byId } from "./dom.js";
 import { store } from "./store.js";
 
+/** The value of the choice that is no device. */
+const PATTERN = "pattern";
+
 /** The dialog behind the "Devices" button. */
 export class DevicesDialog {
   #dialog = byId("devices");
@@ -22,8 +25,14 @@ export class DevicesDialog {
     this.#client = client;
     this.#tiles = tiles;
     const { signal } = this.#stop;
-    byId("devices-mic").addEventListener("change", ({ target }) => this.#switch("audio", { microphoneId: target.value }), { signal });
-    byId("devices-camera").addEventListener("change", ({ target }) => this.#switch("video", { cameraId: target.value }), { signal });
+    byId("devices-mic").addEventListener(
+      "change",
+      ({ target }) => this.#switch("audio", "microphoneId", target.value),
+      { signal },
+    );
+    byId("devices-camera").addEventListener("change", ({ target }) => this.#switch("video", "cameraId", target.value), {
+      signal,
+    });
     byId("devices-speaker").addEventListener("change", ({ target }) => tiles.setSpeaker(target.value), { signal });
     navigator.mediaDevices?.addEventListener("devicechange", () => this.#dialog.open && this.#fill(), { signal });
     byId("devices-speaker-field").hidden = !canChooseSpeaker;
@@ -42,23 +51,29 @@ export class DevicesDialog {
   }
 
   async #fill() {
-    const isPattern = this.#media.choice.source === "pattern";
-    byId("devices-hint").hidden = !isPattern;
-    const chosen = (kind) => (isPattern ? null : this.#media.track(kind)?.getSettings().deviceId ?? null);
-    await offerDevices(byId("devices-mic"), "audioinput", chosen("audio"));
-    await offerDevices(byId("devices-camera"), "videoinput", chosen("video"));
-    if (canChooseSpeaker) await offerDevices(byId("devices-speaker"), "audiooutput", null);
-    for (const id of ["devices-mic", "devices-camera"]) {
-      const select = byId(id);
-      select.disabled = select.options.length < 1 || (!isPattern && select.options.length < 2);
-      if (!isPattern) continue;
-      select.prepend(new Option("Test pattern", "", true, true));
-    }
+    await this.#offer(byId("devices-mic"), "audio", "audioinput");
+    await this.#offer(byId("devices-camera"), "video", "videoinput");
+    if (canChooseSpeaker) await offerDevices(byId("devices-speaker"), "audiooutput", this.#tiles.speaker);
   }
 
-  async #switch(kind, changes) {
-    const track = await this.#media.replace(kind, { source: "camera", ...changes });
+  async #offer(select, kind, deviceKind) {
+    const isPattern = this.#media.choice.sources[kind] === "pattern";
+    await offerDevices(
+      select,
+      deviceKind,
+      isPattern ? null : (this.#media.track(kind)?.getSettings().deviceId ?? null),
+    );
+    select.append(new Option("Test pattern", PATTERN, false, isPattern));
+    select.disabled = false;
+  }
+
+  async #switch(kind, name, value) {
+    const isPattern = value === PATTERN;
+    const track = await this.#media.replace(
+      kind,
+      isPattern ? { source: "pattern" } : { source: "camera", [name]: value },
+    );
     if (track) await this.#client.replaceTrack(kind, track);
-    store.preferences = { ...store.preferences, ...changes };
+    if (!isPattern) store.preferences = { ...store.preferences, [name]: value };
   }
 }

@@ -35,7 +35,10 @@ export const canChooseSpeaker = "setSinkId" in HTMLMediaElement.prototype;
 export async function listDevices(kind) {
   const all = (await navigator.mediaDevices?.enumerateDevices()) ?? [];
   const devices = all.filter((device) => device.kind === kind && device.deviceId !== "communications");
-  return devices.map((device, index) => ({ id: device.deviceId, label: device.label || `${NAMES[kind]} ${index + 1}` }));
+  return devices.map((device, index) => ({
+    id: device.deviceId,
+    label: device.label || `${NAMES[kind]} ${index + 1}`,
+  }));
 }
 
 /**

@@ -6,7 +6,7 @@ const SVG = "http://www.w3.org/2000/svg";
  * Build an element.
  *
  * @param {string} tag
- * @param {Object<string, *>} [properties] `class`, `on…` listeners, `data-…`, `aria-…`, `role` and `for` are attributes,
+ * @param {Object<string, *>} [properties] `class`, `data-…`, `aria-…`, `role` and `for` are attributes, `on…` listeners,
  *     the rest properties; what is null or undefined is left out
  * @param {...(Node|string|null|undefined)} children
  * @returns {HTMLElement}

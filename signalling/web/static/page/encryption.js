@@ -1,4 +1,4 @@
-/** End-to-end encryption of media: whether it can be had here, and its state in a call. The work is done in media-keys/. */
+/** End-to-end encryption of media: whether it can be had here, and its state in a call. media-keys/ does the work. */
 
 /**
  * Whether the switch can be offered.
@@ -14,6 +14,12 @@ export async function encryptionSupport(widget) {
   } catch (error) {
     return { ok: false, text: `It can't be loaded: ${error.message}` };
   }
+}
+
+/** Load what takes longest; somebody has moved the switch. What goes wrong is told when it is needed. */
+export function preloadEncryption(widget) {
+  const load = async () => (await import("../media-keys/media-keys.js")).MediaKeys.preload(widget ?? { crypto: null });
+  load().catch(() => {});
 }
 
 /** Keys of one call. Event: "state" {text, ok}. */

@@ -20,7 +20,11 @@ export class FaultsTab {
   constructor(faults) {
     this.#faults = faults;
     this.element.append(
-      element("p", { class: "hint" }, "Each does something to this leg that goes wrong in real networks and real clients. The call should survive them all."),
+      element(
+        "p",
+        { class: "hint" },
+        "Each does to this leg what real networks and real clients do. The call should survive them all.",
+      ),
       element("div", { class: "faults" }, ...FAULTS.map((fault) => this.#row(fault))),
       element("h3", {}, "What happened"),
       this.#log,
@@ -34,31 +38,48 @@ export class FaultsTab {
   hide() {}
 
   #row({ id, label, amount, expect }) {
-    const input = amount && element("input", {
-      type: "number",
-      class: "fault-amount",
-      value: String(amount.value),
-      min: String(amount.min),
-      max: String(amount.max),
-      step: String(amount.step),
-      "aria-label": `${label}: ${amount.unit}`,
-    });
+    const input =
+      amount &&
+      element("input", {
+        type: "number",
+        class: "fault-amount",
+        value: String(amount.value),
+        min: String(amount.min),
+        max: String(amount.max),
+        step: String(amount.step),
+        "aria-label": `${label}: ${amount.unit}`,
+      });
     const button = element(
       "button",
-      { type: "button", class: "small", "data-fault": id, "aria-pressed": "false", "aria-describedby": `fault-${id}`, onclick: () => this.#fire(id, input) },
+      {
+        type: "button",
+        class: "small",
+        "data-fault": id,
+        "aria-pressed": "false",
+        "aria-describedby": `fault-${id}`,
+        onclick: () => this.#fire(id, input),
+      },
       label,
     );
     this.#buttons.set(id, button);
     return element(
       "div",
       { class: "fault" },
-      element("div", { class: "fault-head" }, button, input, amount ? element("span", { class: "unit" }, amount.unit) : null),
+      element(
+        "div",
+        { class: "fault-head" },
+        button,
+        input,
+        amount ? element("span", { class: "unit" }, amount.unit) : null,
+      ),
       element("p", { id: `fault-${id}`, class: "fault-expect" }, expect),
     );
   }
 
   async #fire(id, input) {
-    const amount = input ? Math.min(Math.max(Number(input.value) || 0, Number(input.min)), Number(input.max)) : undefined;
+    const amount = input
+      ? Math.min(Math.max(Number(input.value) || 0, Number(input.min)), Number(input.max))
+      : undefined;
     try {
       await this.#faults.toggle(id, amount);
     } catch (error) {
@@ -72,7 +93,15 @@ export class FaultsTab {
 
   #tell({ fault, text, at }) {
     const { label } = FAULTS.find(({ id }) => id === fault);
-    this.#log.prepend(element("li", { "data-fault": fault }, element("time", { class: "log-time" }, timeOf(at)), element("strong", {}, label), ` ${text}`));
+    this.#log.prepend(
+      element(
+        "li",
+        { "data-fault": fault },
+        element("time", { class: "log-time" }, timeOf(at)),
+        element("strong", {}, label),
+        ` ${text}`,
+      ),
+    );
     while (this.#log.childElementCount > MAX_LINES) this.#log.lastChild.remove();
   }
 }

@@ -1,8 +1,8 @@
 /**
  * Faults on demand: the hard paths of a leg, so that a client developer sees them when they want to.
  *
- * They are built on `client.wire` (what may be held up or lost), on `client.pc` and `client.channel`, and on the client's
- * public methods. The client knows nothing of them.
+ * They are built on `client.wire` (what may be held up or lost), on `client.pc` and `client.channel`, and on the
+ * client's public methods. The client knows nothing of them.
  */
 
 const NEGOTIATE = "m.call.negotiate";
@@ -16,22 +16,30 @@ export const FAULTS = [
     id: "delay-answer",
     label: "Delay our answers",
     amount: { unit: "ms", value: 3000, min: 0, max: 60_000, step: 500 },
-    expect: "The focus offers, and waits. Beyond 5 s it sends the same offer again; after three tries it hangs up and we dial anew. Media that already flows goes on.",
+    expect:
+      "The focus offers, and waits. Beyond 5 s it sends the same offer again; after three tries it hangs up and we " +
+      "dial anew. Media that already flows goes on.",
   },
   {
     id: "drop-answer",
     label: "Drop our next answer",
-    expect: "The focus waits 5 s and sends its offer again, byte for byte; we answer that. What the offer brought comes 5 s late, nothing else changes.",
+    expect:
+      "The focus waits 5 s and sends its offer again, byte for byte; we answer that. What the offer brought comes " +
+      "5 s late, nothing else changes.",
   },
   {
     id: "glare",
     label: "Glare now",
-    expect: "Our offer and the focus's cross. We are the impolite side and ignore theirs; the focus abandons its offer, answers ours, and offers anew.",
+    expect:
+      "Our offer and the focus's cross. We are the impolite side and ignore theirs; the focus abandons its offer, " +
+      "answers ours, and offers anew.",
   },
   {
     id: "restart-ice",
     label: "Restart ICE",
-    expect: "We offer with new credentials, the focus answers with new ones. Media goes on over the old path until the new one has been checked.",
+    expect:
+      "We offer with new credentials, the focus answers with new ones. Media goes on over the old path until the new " +
+      "one has been checked.",
   },
   {
     id: "cut-channel",
@@ -41,12 +49,16 @@ export const FAULTS = [
   {
     id: "drop-to-device",
     label: "Drop our next to-device message",
-    expect: "It has a number (seq) that the focus misses: what follows is held back for 5 s, then taken without it. A lost invite is dialled again.",
+    expect:
+      "It has a number (seq) that the focus misses: what follows is held back for 5 s, then taken without it. A lost " +
+      "invite is dialled again.",
   },
   {
     id: "redial",
     label: "Redial",
-    expect: "A new leg under a new call_id takes the place of this one. Others see no leave; pictures are back within a second or so.",
+    expect:
+      "A new leg under a new call_id takes the place of this one. Others see no leave; pictures are back within a " +
+      "second or so.",
   },
 ];
 
@@ -58,8 +70,8 @@ export class Faults extends EventTarget {
 
   /**
    * @param {FocusClient} client
-   * @param {function(): void} blink looks away from one picture for a moment: the focus offers, to use its section no more,
-   *     and again to use it
+   * @param {function(): void} blink looks away from one picture for a moment: the focus offers, to use its section no
+   *     more, and again to use it
    */
   constructor(client, blink) {
     super();
@@ -115,7 +127,10 @@ export class Faults extends EventTarget {
 
   async #outgoing(message) {
     if (message.via === "to-device" && this.#armed.has("drop-to-device")) {
-      this.#disarm("drop-to-device", `dropped ${message.type}${message.content.seq === undefined ? "" : `, seq ${message.content.seq}`}`);
+      this.#disarm(
+        "drop-to-device",
+        `dropped ${message.type}${message.content.seq === undefined ? "" : `, seq ${message.content.seq}`}`,
+      );
       return null;
     }
     if (!isDescription(message, "answer")) return message;
@@ -164,7 +179,10 @@ export class Faults extends EventTarget {
     const startedAt = performance.now();
     channel.close();
     this.#log("cut-channel", "closed");
-    const isBack = await until(() => this.#client.channel !== channel && this.#client.channel?.readyState === "open", 60_000);
+    const isBack = await until(
+      () => this.#client.channel !== channel && this.#client.channel?.readyState === "open",
+      60_000,
+    );
     const took = Math.round(performance.now() - startedAt);
     this.#log("cut-channel", isBack ? `a new channel is open after ${took} ms` : "no new channel after 60 s");
   }
@@ -176,7 +194,10 @@ export class Faults extends EventTarget {
     await this.#client.redial();
     const isBack = await until(() => this.#client.callId !== before && this.#client.phase === "connected", 30_000);
     const took = Math.round(performance.now() - startedAt);
-    this.#log("redial", isBack ? `leg ${this.#client.callId} is connected after ${took} ms` : "not connected after 30 s");
+    this.#log(
+      "redial",
+      isBack ? `leg ${this.#client.callId} is connected after ${took} ms` : "not connected after 30 s",
+    );
   }
 
   #tellNext(id, type, text) {

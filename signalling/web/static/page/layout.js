@@ -122,7 +122,10 @@ function fill(box, ids, minAspect = MIN_ASPECT, maxAspect = MAX_ASPECT) {
     const row = Math.floor(index / columns);
     const inRow = Math.min(columns, ids.length - row * columns);
     const left = box.x + (box.width - inRow * (width + GAP) + GAP) / 2;
-    places.set(id, round({ x: left + (index % columns) * (width + GAP), y: top + row * (height + GAP), width, height }));
+    places.set(
+      id,
+      round({ x: left + (index % columns) * (width + GAP), y: top + row * (height + GAP), width, height }),
+    );
   }
   return { places, height: Math.max(total, box.height) };
 }

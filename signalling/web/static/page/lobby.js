@@ -3,6 +3,7 @@
 import { readRoom } from "./address.js";
 import { offerDevices } from "./devices.js";
 import { byId, setIcon, setText } from "./dom.js";
+import { preloadEncryption } from "./encryption.js";
 import { FieldError } from "./session.js";
 import { store } from "./store.js";
 
@@ -58,6 +59,10 @@ export class Lobby {
     await this.#preview();
   }
 
+  get isHidden() {
+    return byId("lobby").hidden;
+  }
+
   hide() {
     byId("lobby").hidden = true;
     byId("preview").srcObject = null;
@@ -88,12 +93,13 @@ export class Lobby {
     const { homeserver, room, kind, options } = this.#request;
     const isDemo = kind === "demo";
     const offered = this.#config.homeserver_url ?? "";
-    byId("homeserver").value = homeserver ?? (isDemo ? offered : preferences.homeserver ?? offered);
+    byId("homeserver").value = homeserver ?? (isDemo ? offered : (preferences.homeserver ?? offered));
     byId("user").value = preferences.user ?? "";
     byId("room").value = room ?? preferences.room ?? "";
-    byId("name").value = options.name ?? (isDemo ? `Guest ${100 + Math.floor(900 * Math.random())}` : preferences.name ?? "");
+    byId("name").value =
+      options.name ?? (isDemo ? `Guest ${100 + Math.floor(900 * Math.random())}` : (preferences.name ?? ""));
     check("account", preferences.account ?? "login");
-    check("source", isDemo && options.pattern !== false ? "pattern" : preferences.source ?? "camera");
+    check("source", isDemo && options.pattern !== false ? "pattern" : (preferences.source ?? "camera"));
     byId("account-section").hidden = byId("room-section").hidden = this.#isOneClick;
     if (isDemo) {
       setText(byId("lobby-title"), "Join the demo call");
@@ -102,7 +108,10 @@ export class Lobby {
       setText(byId("lobby-title"), "Join the call of this room");
       byId("name-section").hidden = true;
     } else {
-      setText(byId("lobby-lead"), room ? `You were invited to ${room}.` : "With people of any Matrix homeserver, through this focus.");
+      setText(
+        byId("lobby-lead"),
+        room ? `You were invited to ${room}.` : "With people of any Matrix homeserver, through this focus.",
+      );
     }
     setText(byId("lobby-foot"), this.#config.version ? `matrix-focus ${this.#config.version}` : "");
   }
@@ -112,11 +121,14 @@ export class Lobby {
       event.preventDefault();
       this.#submit();
     });
-    for (const name of ["account", "room-kind"]) each(name, (input) => input.addEventListener("change", () => this.#showAccount()));
+    for (const name of ["account", "room-kind"])
+      each(name, (input) => input.addEventListener("change", () => this.#showAccount()));
     each("source", (input) => input.addEventListener("change", () => this.#preview()));
     byId("lobby-mic").addEventListener("click", () => this.#toggle("audio"));
     byId("lobby-camera").addEventListener("click", () => this.#toggle("video"));
-    byId("lobby-mic-select").addEventListener("change", ({ target }) => this.#media.replace("audio", { microphoneId: target.value }));
+    byId("lobby-mic-select").addEventListener("change", ({ target }) =>
+      this.#media.replace("audio", { microphoneId: target.value }),
+    );
     byId("lobby-camera-select").addEventListener("change", async ({ target }) => {
       await this.#media.replace("video", { cameraId: target.value });
       this.#showPicture();
@@ -128,6 +140,7 @@ export class Lobby {
       await logOut(store.session);
       this.#showAccount();
     });
+    byId("encryption").addEventListener("change", ({ target }) => target.checked && preloadEncryption(this.#widget));
     this.#media.addEventListener("trouble", ({ detail }) => this.#showError("devices", detail.text));
   }
 
@@ -153,10 +166,26 @@ export class Lobby {
     this.#media.name = byId("name").value || "Test pattern";
     const { width, height, fps, tone } = this.#request.options;
     const { microphoneId, cameraId } = store.preferences;
-    await this.#media.open({ source, width, height, fps, tone, microphoneId, cameraId });
+    await this.#media.open({
+      sources: { audio: source, video: source },
+      width,
+      height,
+      fps,
+      tone,
+      microphoneId,
+      cameraId,
+    });
     if (source === "camera") {
-      await offerDevices(byId("lobby-mic-select"), "audioinput", this.#media.track("audio")?.getSettings().deviceId ?? null);
-      await offerDevices(byId("lobby-camera-select"), "videoinput", this.#media.track("video")?.getSettings().deviceId ?? null);
+      await offerDevices(
+        byId("lobby-mic-select"),
+        "audioinput",
+        this.#media.track("audio")?.getSettings().deviceId ?? null,
+      );
+      await offerDevices(
+        byId("lobby-camera-select"),
+        "videoinput",
+        this.#media.track("video")?.getSettings().deviceId ?? null,
+      );
     }
     this.#showPicture();
   }
@@ -167,10 +196,13 @@ export class Lobby {
     const isShown = track !== null && !this.#muted.video;
     preview.srcObject = isShown ? new MediaStream([track]) : null;
     preview.hidden = !isShown;
-    byId("preview-picture").classList.toggle("is-mirrored", this.#media.choice.source === "camera");
+    byId("preview-picture").classList.toggle("is-mirrored", this.#media.choice.sources.video === "camera");
     byId("preview-off").hidden = isShown;
     setText(byId("preview-off"), track ? "Camera off" : "No camera: you can join without");
-    for (const [kind, id, name] of [["audio", "lobby-mic", "mic"], ["video", "lobby-camera", "camera"]]) {
+    for (const [kind, id, name] of [
+      ["audio", "lobby-mic", "mic"],
+      ["video", "lobby-camera", "camera"],
+    ]) {
       const button = byId(id);
       const isOn = !this.#muted[kind] && this.#media.track(kind) !== null;
       button.setAttribute("aria-pressed", String(isOn));
@@ -241,7 +273,18 @@ export class Lobby {
     const { microphoneId, cameraId } = this.#media.choice;
     const kind = account.kind === "session" ? store.preferences.account : account.kind;
     const last = room.kind === "existing" ? room.value : "";
-    store.preferences = { ...store.preferences, homeserver, user, account: kind, room: last, name, encrypted, source: checked("source"), microphoneId, cameraId };
+    store.preferences = {
+      ...store.preferences,
+      homeserver,
+      user,
+      account: kind,
+      room: last,
+      name,
+      encrypted,
+      source: checked("source"),
+      microphoneId,
+      cameraId,
+    };
   }
 
   #busy(isBusy) {

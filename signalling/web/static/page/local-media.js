@@ -5,11 +5,14 @@ import { Pattern } from "./pattern.js";
 
 /** What a camera is asked for; it gives what it can (protocol: section 7.2). */
 const CAMERA = { width: 1280, height: 720, fps: 30 };
+const DEVICES = { audio: "The microphone", video: "The camera" };
 const SCREEN = { width: 1920, height: 1080, fps: 30 };
 
 /**
+ * @typedef {"camera"|"pattern"} Source a device (camera or microphone), or what is generated
+ *
  * @typedef {Object} Choice
- * @property {"camera"|"pattern"} source
+ * @property {{audio: Source, video: Source}} sources
  * @property {string|null} [microphoneId]
  * @property {string|null} [cameraId]
  * @property {number} [width]
@@ -22,7 +25,7 @@ const SCREEN = { width: 1920, height: 1080, fps: 30 };
 
 /** Owns every local track. Events: "changed" (what is sent has changed), "trouble" {text}. */
 export class LocalMedia extends EventTarget {
-  #choice = { source: "pattern" };
+  #choice = { sources: { audio: "pattern", video: "pattern" } };
   #pattern = null;
   #screen = null;
   #name = "";
@@ -72,12 +75,13 @@ export class LocalMedia extends EventTarget {
    * Another track of one kind, by another choice or after `release`.
    *
    * @param {"audio"|"video"} kind
-   * @param {Partial<Choice>} [changes]
+   * @param {{source?: Source, microphoneId?: string, cameraId?: string}} [changes]
    * @returns {Promise<MediaStreamTrack|null>} null: it could not be had; what was before goes on
    */
-  async replace(kind, changes = {}) {
+  async replace(kind, { source, ...changes } = {}) {
     const before = this.#choice;
-    this.#choice = { ...before, ...changes, [kind]: true };
+    const sources = source ? { ...before.sources, [kind]: source } : before.sources;
+    this.#choice = { ...before, ...changes, sources, [kind]: true };
     const track = await this.#take(kind);
     if (!track) {
       this.#choice = before;
@@ -91,7 +95,7 @@ export class LocalMedia extends EventTarget {
 
   /** Let go of the camera (its light goes out) while it is muted. A pattern has no light. */
   release(kind) {
-    if (this.#choice.source === "pattern") return;
+    if (this.#choice.sources[kind] === "pattern") return;
     for (const track of this.stream.getTracks()) if (track.kind === kind) track.stop();
   }
 
@@ -103,7 +107,8 @@ export class LocalMedia extends EventTarget {
   /**
    * Begin to share a screen.
    *
-   * @param {{pattern?: boolean, width?: number, height?: number, fps?: number}} [how] `pattern`: a generated screen, where there is none
+   * @param {{pattern?: boolean, width?: number, height?: number, fps?: number}} [how] `pattern`: a generated screen,
+   *     where there is none
    * @returns {Promise<MediaStream|null>} null: the person changed their mind, or it could not be had
    */
   async openScreen({ pattern = false, width = SCREEN.width, height = SCREEN.height, fps = SCREEN.fps } = {}) {
@@ -119,10 +124,12 @@ export class LocalMedia extends EventTarget {
         this.#screen = { stream, stop: () => stream.getTracks().forEach((track) => track.stop()) };
       }
     } catch (error) {
-      if (error.name !== "NotAllowedError") this.#trouble(error, "The screen");
+      if (error.name !== "NotAllowedError") this.#tell(deviceTrouble(error, "The screen"));
       return null;
     }
-    this.#screen.stream.getVideoTracks()[0].addEventListener("ended", () => this.dispatchEvent(new Event("screen-ended")));
+    this.#screen.stream
+      .getVideoTracks()[0]
+      .addEventListener("ended", () => this.dispatchEvent(new Event("screen-ended")));
     return this.#screen.stream;
   }
 
@@ -152,10 +159,10 @@ export class LocalMedia extends EventTarget {
 
   /** Both devices with one question to the person; null where they can't be had together. */
   async #takeTogether(kinds) {
-    if (this.#choice.source === "pattern" || kinds.length < 2) return null;
+    if (kinds.length < 2 || kinds.some((kind) => this.#choice.sources[kind] === "pattern")) return null;
     try {
       const wanted = { audio: this.#microphone(), video: this.#camera() };
-      return (await navigator.mediaDevices.getUserMedia(wanted)).getTracks();
+      return (await navigator.mediaDevices.getUserMedia(wanted)).getTracks().map((track) => this.#watched(track));
     } catch {
       return null; // which of the two it was, and in words, is found out one by one
     }
@@ -168,15 +175,23 @@ export class LocalMedia extends EventTarget {
   }
 
   async #take(kind) {
-    if (this.#choice.source === "pattern") return this.#takePattern(kind);
+    if (this.#choice.sources[kind] === "pattern") return this.#takePattern(kind);
     try {
       const constraints = kind === "audio" ? { audio: this.#microphone() } : { video: this.#camera() };
       const stream = await navigator.mediaDevices.getUserMedia(constraints);
-      return stream.getTracks()[0];
+      return this.#watched(stream.getTracks()[0]);
     } catch (error) {
-      this.#trouble(error, kind === "audio" ? "The microphone" : "The camera");
+      this.#tell(deviceTrouble(error, DEVICES[kind]));
       return null;
     }
+  }
+
+  // A device that is unplugged, or taken away in the browser's own settings.
+  #watched(track) {
+    track.addEventListener("ended", () =>
+      this.#tell(`${DEVICES[track.kind]} has stopped. Choose another under "Devices".`),
+    );
+    return track;
   }
 
   #takePattern(kind) {
@@ -205,7 +220,7 @@ export class LocalMedia extends EventTarget {
       track.stop();
       this.stream.removeTrack(track);
     }
-    if (this.#pattern && this.#choice.source !== "pattern") {
+    if (this.#pattern && !Object.values(this.#choice.sources).includes("pattern")) {
       this.#pattern.stop();
       this.#pattern = null;
     }
@@ -215,7 +230,7 @@ export class LocalMedia extends EventTarget {
     this.dispatchEvent(new Event("changed"));
   }
 
-  #trouble(error, what) {
-    this.dispatchEvent(new CustomEvent("trouble", { detail: { text: deviceTrouble(error, what) } }));
+  #tell(text) {
+    this.dispatchEvent(new CustomEvent("trouble", { detail: { text } }));
   }
 }

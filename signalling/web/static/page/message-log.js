@@ -46,7 +46,11 @@ export class MessageLog extends EventTarget {
 
   /** All of them as JSON, to be pasted into a report. */
   toText() {
-    return JSON.stringify(this.#entries.map((entry) => ({ ...entry, at: new Date(entry.at).toISOString() })), null, 2);
+    return JSON.stringify(
+      this.#entries.map((entry) => ({ ...entry, at: new Date(entry.at).toISOString() })),
+      null,
+      2,
+    );
   }
 }
 
@@ -63,7 +67,13 @@ export function summaryOf({ type, content }) {
   const metadata = content.sdp_stream_metadata ?? content["org.matrix.msc3077.sdp_stream_metadata"];
   if (metadata) parts.push(`${Object.keys(metadata).length} streams`);
   const calls = Array.isArray(content["m.calls"]) ? content["m.calls"] : null;
-  if (calls) parts.push(calls.flatMap((call) => call["m.devices"] ?? []).map((one) => one.device_id).join(", ") || "in no call");
+  if (calls)
+    parts.push(
+      calls
+        .flatMap((call) => call["m.devices"] ?? [])
+        .map((one) => one.device_id)
+        .join(", ") || "in no call",
+    );
   if (type === "m.call.candidates") parts.push(`${content.candidates?.length ?? 0} candidates`);
   if (type === "m.call.track_subscription") {
     parts.push(`+${content.subscribe?.length ?? 0} −${content.unsubscribe?.length ?? 0}`);

@@ -14,7 +14,11 @@ export class MessagesTab {
   #log;
   #rows = new Map();
   #list = element("ol", { class: "log-list", "aria-label": "Messages, oldest first" });
-  #filter = element("input", { type: "search", placeholder: "Filter: type, direction, text…", "aria-label": "Filter messages" });
+  #filter = element("input", {
+    type: "search",
+    placeholder: "Filter: type, direction, text…",
+    "aria-label": "Filter messages",
+  });
   #count = element("span", { class: "log-count", role: "status" });
   #copy = element("button", { type: "button", class: "small", onclick: () => this.#copyAll() }, "Copy all");
   #isShown = false;
@@ -84,7 +88,11 @@ export class MessagesTab {
         "summary",
         {},
         element("time", { class: "log-time" }, timeOf(entry.at)),
-        element("span", { class: `log-direction log-${entry.direction}`, title: DIRECTIONS[entry.direction] }, SIGNS[entry.direction]),
+        element(
+          "span",
+          { class: `log-direction log-${entry.direction}`, title: DIRECTIONS[entry.direction] },
+          SIGNS[entry.direction],
+        ),
         element("span", { class: `log-via log-via-${entry.via}` }, entry.via),
         element("span", { class: "log-type" }, entry.type),
         element("span", { class: "log-summary" }, summaryOf(entry)),
@@ -104,7 +112,8 @@ export class MessagesTab {
   #fits(entry) {
     const words = this.#filter.value.toLowerCase().split(/\s+/).filter(Boolean);
     if (!words.length) return true;
-    const text = `${entry.direction} ${entry.via} ${entry.type} ${summaryOf(entry)} ${entry.note ?? ""} ${JSON.stringify(entry.content)}`;
+    const { direction, via, type, note = "", content } = entry;
+    const text = [direction, via, type, summaryOf(entry), note, JSON.stringify(content)].join(" ");
     const lower = text.toLowerCase();
     return words.every((word) => lower.includes(word));
   }
@@ -146,6 +155,7 @@ function textOf(entry) {
 /** "14:03:22.104" */
 export function timeOf(at) {
   const date = new Date(at);
-  const two = (number) => String(number).padStart(2, "0");
-  return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${String(date.getMilliseconds()).padStart(3, "0")}`;
+  const padded = (number, length) => String(number).padStart(length, "0");
+  const time = [date.getHours(), date.getMinutes(), date.getSeconds()].map((number) => padded(number, 2)).join(":");
+  return `${time}.${padded(date.getMilliseconds(), 3)}`;
 }

@@ -66,7 +66,8 @@ export class Names extends EventTarget {
       if (type === ROOM_NAME) this.room = typeof content.name === "string" ? content.name : "";
       if (type !== ROOM_MEMBER) continue;
       const name = content.displayname;
-      if (content.membership === "join" && typeof name === "string" && name.trim()) this.#names.set(key, name.trim().slice(0, 80));
+      if (content.membership === "join" && typeof name === "string" && name.trim())
+        this.#names.set(key, name.trim().slice(0, 80));
       else this.#names.delete(key);
     }
     this.dispatchEvent(new Event("changed"));
@@ -81,5 +82,10 @@ export function localPart(userId) {
 /** One or two letters that stand for a person without a picture. */
 export function initials(name) {
   const words = name.split(/[\s._-]+/).filter(Boolean);
-  return words.slice(0, 2).map((word) => [...word][0].toUpperCase()).join("") || "?";
+  return (
+    words
+      .slice(0, 2)
+      .map((word) => [...word][0].toUpperCase())
+      .join("") || "?"
+  );
 }

@@ -22,7 +22,11 @@ export class Notices {
    * Show a message. One under the same key takes the place of the last, and an equal one is not repeated.
    *
    * @param {string} text
-   * @param {{key?: string, kind?: "info"|"warning"|"error", lasting?: boolean, action?: {label: string, run: function(): void}}} [how]
+   * @param {Object} [how]
+   * @param {string} [how.key]
+   * @param {"info"|"warning"|"error"} [how.kind]
+   * @param {boolean} [how.lasting] until it is put away
+   * @param {{label: string, run: function(): void}|null} [how.action] a button
    */
   show(text, { key = text, kind = "info", lasting = kind !== "info", action = null } = {}) {
     const last = this.#shown.get(key);
@@ -33,19 +37,27 @@ export class Notices {
       { type: "button", class: "notice-close", "aria-label": "Dismiss", onclick: () => this.dismiss(key) },
       icon("close"),
     );
-    const act = action && element(
-      "button",
-      {
-        type: "button",
-        class: "notice-action",
-        onclick: () => {
-          this.dismiss(key);
-          action.run();
+    const act =
+      action &&
+      element(
+        "button",
+        {
+          type: "button",
+          class: "notice-action",
+          onclick: () => {
+            this.dismiss(key);
+            action.run();
+          },
         },
-      },
-      action.label,
+        action.label,
+      );
+    const item = element(
+      "div",
+      { class: `notice notice-${kind}`, "data-key": key },
+      element("p", {}, text),
+      act,
+      close,
     );
-    const item = element("div", { class: `notice notice-${kind}`, "data-key": key }, element("p", {}, text), act, close);
     const timer = lasting ? null : setTimeout(() => this.dismiss(key), PASSING_MS);
     this.#shown.set(key, { text, item, timer });
     this.#list.append(item);

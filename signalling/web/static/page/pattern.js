@@ -5,15 +5,15 @@
  */
 
 /**
- * What is generated where nothing else is asked for. Larger: encoding it takes a core away from the rest of a demo on one
- * machine. Smaller: browsers drop encodings (below 960x540 the third).
+ * What is generated where nothing else is asked for. Larger: encoding it takes a core away from the rest of a demo on
+ * one machine. Smaller: browsers drop encodings (below 960x540 the third).
  */
 const [WIDTH, HEIGHT, FPS] = [960, 540, 15];
 
 /** Length of flash and beep. Shorter: a picture at 15 a second may miss it. Longer: the tone is a nuisance. */
 const FLASH_MS = 120;
 
-/** Loudness of the beep, 1 is full scale; and of the hum between beeps, which keeps the microphone from counting as silent. */
+/** Loudness, 1 is full scale: of the beep, and of the hum between beeps, which says that the microphone is there. */
 const BEEP_GAIN = 0.2;
 const HUM_GAIN = 0.003;
 
@@ -34,7 +34,13 @@ export class Pattern {
   #startedAt = performance.now();
 
   /**
-   * @param {{name?: string, width?: number, height?: number, fps?: number, tone?: boolean, kind?: "camera"|"screen"}} [options]
+   * @param {Object} [options]
+   * @param {string} [options.name] in the picture; colour and pitch follow from it
+   * @param {number} [options.width]
+   * @param {number} [options.height]
+   * @param {number} [options.fps]
+   * @param {boolean} [options.tone] false: no microphone
+   * @param {"camera"|"screen"} [options.kind]
    */
   constructor({ name = "", width = WIDTH, height = HEIGHT, fps = FPS, tone = true, kind = "camera" } = {}) {
     this.name = name;
@@ -76,7 +82,10 @@ export class Pattern {
     this.#context = new AudioContext();
     const gain = this.#context.createGain();
     gain.gain.value = HUM_GAIN;
-    const oscillator = new OscillatorNode(this.#context, { type: "triangle", frequency: PITCHES[hash(this.name) % PITCHES.length] });
+    const oscillator = new OscillatorNode(this.#context, {
+      type: "triangle",
+      frequency: PITCHES[hash(this.name) % PITCHES.length],
+    });
     const destination = this.#context.createMediaStreamDestination();
     oscillator.connect(gain).connect(destination);
     oscillator.start();
@@ -154,9 +163,22 @@ export class Pattern {
     const first = Math.floor(elapsed / 400);
     for (let line = 0; line < 18; line += 1) {
       const number = first + line;
-      const word = ["offer", "answer", "candidates", "select_answer", "negotiate", "track_subscription", "ping", "pong"][number % 8];
+      const word = [
+        "offer",
+        "answer",
+        "candidates",
+        "select_answer",
+        "negotiate",
+        "track_subscription",
+        "ping",
+        "pong",
+      ][number % 8];
       paint.fillStyle = line === 17 ? "#3457d5" : "#1d2433";
-      paint.fillText(`${String(number).padStart(5, "0")}  m.call.${word}`, width * 0.03, height * 0.16 + line * size * 1.22);
+      paint.fillText(
+        `${String(number).padStart(5, "0")}  m.call.${word}`,
+        width * 0.03,
+        height * 0.16 + line * size * 1.22,
+      );
     }
     paint.fillStyle = "#3457d5";
     const bar = (elapsed / 5000) % 1;

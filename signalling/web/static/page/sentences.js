@@ -32,7 +32,8 @@ export function loginText(error, homeserver) {
 
 /** Why there is no guest account. */
 export function guestText(error, homeserver) {
-  if (error.status === 401 || error.status === 403) return `${homeserver} does not let strangers register. Log in with an account instead.`;
+  if (error.status === 401 || error.status === 403)
+    return `${homeserver} does not let strangers register. Log in with an account instead.`;
   return loginText(error, homeserver);
 }
 
@@ -64,10 +65,14 @@ export function reachText(member, name) {
     case "mesh":
       return `${name} can't be seen or heard: their client calls everybody directly and does not know media servers.`;
     case "other-focus":
-      return `${name} can't be seen or heard: they are on another media server, ${member.foci[0]?.user_id ?? "unknown"}, and this one is not connected to it.`;
+      return `${name} can't be seen or heard: they are on ${focusOf(member)}, and this one is not connected to it.`;
     default:
       return null;
   }
+}
+
+function focusOf({ foci }) {
+  return foci[0] ? `another media server, ${foci[0].user_id}` : "another media server";
 }
 
 /** Causes of `org.matrix_focus.why` (protocol: section 6.7), where the focus sent no sentence of its own. */

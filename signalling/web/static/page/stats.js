@@ -121,7 +121,8 @@ export function qualityOf(audio, video) {
   const loss = Math.max(audio?.lossRatio ?? 0, video?.lossRatio ?? 0);
   const frozen = video?.recentFreezeMs ?? 0;
   if (!audio?.packets && !video?.packets) return { bars: 0, text: "Nothing arrives yet" };
-  if (loss > 0.1 || frozen > 400) return { bars: 1, text: `Poor: ${percent(loss)} lost${frozen ? ", the picture freezes" : ""}` };
+  if (loss > 0.1 || frozen > 400)
+    return { bars: 1, text: `Poor: ${percent(loss)} lost${frozen ? ", the picture freezes" : ""}` };
   if (loss > 0.02 || frozen > 0 || (audio?.jitterMs ?? 0) > 60) return { bars: 2, text: `Fair: ${percent(loss)} lost` };
   return { bars: 3, text: "Good" };
 }
@@ -197,7 +198,7 @@ function readConnection(report, stat, last) {
 
 function candidateText(candidate) {
   if (!candidate) return "none";
-  const address = candidate.address?.includes(":") ? `[${candidate.address}]` : candidate.address ?? "hidden";
+  const address = candidate.address?.includes(":") ? `[${candidate.address}]` : (candidate.address ?? "hidden");
   return `${address}:${candidate.port} ${candidate.protocol} ${candidate.candidateType}`;
 }
 

@@ -69,8 +69,16 @@ export class Tile {
         element(
           "div",
           { class: "tile-label" },
-          element("span", { class: "tile-muted tile-muted-audio", role: "img", "aria-label": "Microphone off", hidden: true }, icon("mic-off")),
-          element("span", { class: "tile-muted tile-muted-video", role: "img", "aria-label": "Camera off", hidden: true }, icon("camera-off")),
+          element(
+            "span",
+            { class: "tile-muted tile-muted-audio", role: "img", "aria-label": "Microphone off", hidden: true },
+            icon("mic-off"),
+          ),
+          element(
+            "span",
+            { class: "tile-muted tile-muted-video", role: "img", "aria-label": "Camera off", hidden: true },
+            icon("camera-off"),
+          ),
           this.#name,
           this.#quality,
         ),

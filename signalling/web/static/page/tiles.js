@@ -24,6 +24,7 @@ export class Tiles extends EventTarget {
   #client;
   #names;
   #me;
+  #keyOf;
   #tiles = new Map();
   #byElement = new Map();
   #layout = "grid";
@@ -40,10 +41,13 @@ export class Tiles extends EventTarget {
    * @param {FocusClient} client
    * @param {Names} names
    * @param {{userId: string, deviceId: string}} me
+   * @param {function(string, string): ({ok: boolean, text: string}|null)} keyOf whether the media of a user's device
+   *     can be decrypted; null: nothing to say
    */
-  constructor(stage, client, names, me) {
+  constructor(stage, client, names, me, keyOf) {
     super();
     this.#me = me;
+    this.#keyOf = keyOf;
     this.#stage = stage;
     this.#client = client;
     this.#names = names;
@@ -152,9 +156,16 @@ export class Tiles extends EventTarget {
   #showSent(tile, stats, tracks) {
     const isFlowing = (row) => row.kind === "video" && row.active && row.fps > 0;
     const own = new Set(tile.video.srcObject?.getTracks());
-    const rids = stats.sent.filter((row) => isFlowing(row) && own.has(tracks.get(row.mid))).map((row) => row.rid || "one layer");
+    const rids = stats.sent
+      .filter((row) => isFlowing(row) && own.has(tracks.get(row.mid)))
+      .map((row) => row.rid || "one layer");
     tile.setBadge(rids.length ? `sending ${rids.join(" ")}` : "");
     tile.setQuality(ownQuality(stats));
+  }
+
+  /** The loudspeaker that was chosen; null: the browser's own choice. */
+  get speaker() {
+    return this.#speakerDevice;
   }
 
   /** Play everybody to another loudspeaker. */
@@ -278,7 +289,7 @@ export class Tiles extends EventTarget {
   }
 
   #isOf(tile, speaker) {
-    const { userId, deviceId } = tile.isOwn ? this.#me : this.#client.streams.get(tile.id) ?? {};
+    const { userId, deviceId } = tile.isOwn ? this.#me : (this.#client.streams.get(tile.id) ?? {});
     return speaker.user_id === userId && speaker.device_id === deviceId;
   }
 
@@ -287,8 +298,10 @@ export class Tiles extends EventTarget {
     for (const [id, stream] of this.#client.streams) {
       const video = [...stream.tracks.values()].find((track) => track.kind === "video");
       const why = video?.why;
+      const key = this.#keyOf(stream.userId, stream.deviceId);
       const isLess = why && why.cause !== "size" && (why.sent?.height ?? 0) < (why.wanted?.height ?? 0);
-      this.#tiles.get(id)?.setWhy(isLess && !stream.videoMuted ? whyText(why) : "");
+      const text = isLess && !stream.videoMuted ? whyText(why) : "";
+      this.#tiles.get(id)?.setWhy(key && !key.ok ? key.text : text);
     }
   }
 
@@ -329,6 +342,7 @@ function ownQuality({ sent, connection }) {
   const roundTrip = connection?.roundTripMs ?? 0;
   const isLimited = sent.some((row) => row.active && row.limitation === "bandwidth");
   if (loss > 0.1 || roundTrip > 600) return { bars: 1, text: "Poor: much of what you send is lost or late" };
-  if (loss > 0.02 || roundTrip > 250 || isLimited) return { bars: 2, text: "Fair: your connection limits what you send" };
+  if (loss > 0.02 || roundTrip > 250 || isLimited)
+    return { bars: 2, text: "Fair: your connection limits what you send" };
   return { bars: connection ? 3 : 0, text: connection ? "Good" : "Not connected" };
 }

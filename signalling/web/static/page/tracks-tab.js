@@ -70,17 +70,26 @@ export class TracksTab {
       ["arrives", arrivesText(arrives, isVideo, why)],
     ];
     if (arrives) {
-      facts.push(["lost", `${arrives.lost} (${percent(arrives.lossRatio)} now)`], ["jitter", `${arrives.jitterMs.toFixed(0)} ms`]);
-      if (isVideo) facts.push(["freezes", `${arrives.freezes}, ${(arrives.freezeMs / 1000).toFixed(1)} s`], ["key frames", `${arrives.keyFrames}, asked for ${arrives.plis}`]);
+      facts.push(
+        ["lost", `${arrives.lost} (${percent(arrives.lossRatio)} now)`],
+        ["jitter", `${arrives.jitterMs.toFixed(0)} ms`],
+      );
+      if (isVideo)
+        facts.push(
+          ["freezes", `${arrives.freezes}, ${(arrives.freezeMs / 1000).toFixed(1)} s`],
+          ["key frames", `${arrives.keyFrames}, asked for ${arrives.plis}`],
+        );
       facts.push(["codec, mid", `${arrives.codec}, ${track.mid}`]);
     }
     const key = `${streamId} ${track.trackId}`;
-    const raw = why && element(
-      "details",
-      { "data-key": key, open: open.has(key) },
-      element("summary", {}, "the focus's own record"),
-      element("pre", {}, JSON.stringify(why, null, 2)),
-    );
+    const raw =
+      why &&
+      element(
+        "details",
+        { "data-key": key, open: open.has(key) },
+        element("summary", {}, "the focus's own record"),
+        element("pre", {}, JSON.stringify(why, null, 2)),
+      );
     return element(
       "section",
       { class: "card", "data-track": track.trackId },
@@ -114,14 +123,28 @@ export class TracksTab {
     return element(
       "section",
       { class: "card", "data-mid": mid },
-      element("h4", {}, element("span", { class: "card-name" }, kind === "video" ? "Picture" : "Sound"), element("span", { class: "pill" }, `${codec || kind}, mid ${mid}`)),
-      element("table", { class: "encodings" }, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...lines)),
+      element(
+        "h4",
+        {},
+        element("span", { class: "card-name" }, kind === "video" ? "Picture" : "Sound"),
+        element("span", { class: "pill" }, `${codec || kind}, mid ${mid}`),
+      ),
+      element(
+        "table",
+        { class: "encodings" },
+        element("thead", {}, element("tr", {}, ...head)),
+        element("tbody", {}, ...lines),
+      ),
     );
   }
 }
 
 function factsList(facts) {
-  return element("dl", { class: "facts" }, ...facts.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
+  return element(
+    "dl",
+    { class: "facts" },
+    ...facts.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]),
+  );
 }
 
 function wantedText(track, isVideo) {

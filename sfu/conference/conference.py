@@ -207,7 +207,7 @@ class Conference:
             RemoteError: it answers another offer, or (`ParseError`) is no SDP; nothing has changed.
         """
         member = self._leg(leg)
-        if member.negotiation.next_timeout() is None:
+        if not member.negotiation.expects_answer:
             outputs: Outputs = [Refused(leg, "no_offer_pending")]
             return [*outputs, *self._described(now, member, [], streams)]
         given = member.negotiation.answer_received(now, sdp)

@@ -103,6 +103,18 @@ class _Answered:
     answer: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Repeatable:
+    """The answer taken last, and how often it may come again: as often as we repeated its offer."""
+
+    answer: str
+    times: int
+
+    def is_repeated_by(self, sdp: str) -> bool:
+        """Whether an answer is this one: clients count their descriptions, and nothing else differs."""
+        return self.times > 0 and _unversioned(sdp) == self.answer
+
+
 def new_credentials(rng: random.Random) -> Credentials:
     """A fresh ufrag and password."""
     return Credentials(
@@ -126,6 +138,7 @@ class Negotiation:
         self._identifiers = Identifiers.drawn_from(rng)
         self._answered: _Answered | None = None
         self._pending: _Pending | None = None
+        self._repeatable = _Repeatable("", 0)
         self._abandoned: Slots = ()
         """Offered last and not answered: a client that took it all the same holds on to its sections."""
         self._wanted: tuple[SendTrack, ...] = ()
@@ -169,14 +182,25 @@ class Negotiation:
         outputs += [*self._agreed(offer), AnswerMade(answer)]
         return [*outputs, *self._offer(now)]
 
+    @property
+    def expects_answer(self) -> bool:
+        """Whether an offer of ours is unanswered, or its client may answer one a second time."""
+        return self._pending is not None or self._repeatable.times > 0
+
     def answer_received(self, now: Instant, sdp: str) -> list[NegotiationOutput]:
-        """Take a client's answer to our newest offer; one that comes in stable state is ignored.
+        """Take a client's answer to our newest offer.
+
+        One that comes in stable state is ignored, and so is one that comes again: where we sent an offer
+        several times, a slow client answers each.
 
         Raises:
             ParseError: no description.
             RemoteError: `answer_mismatch`: it answers another offer; ours stays pending.
         """
         pending = self._pending
+        if self._repeatable.is_repeated_by(sdp):
+            self._repeatable = replace(self._repeatable, times=self._repeatable.times - 1)
+            return []
         if pending is None:
             return []
         answer = read_description(parse_sdp(sdp))
@@ -184,6 +208,7 @@ class Negotiation:
         slots = slots_after_answer(pending.slots, answer)
         self._identifiers.avoid(answer)
         self._answered = self._pending = None
+        self._repeatable = _Repeatable(_unversioned(sdp), pending.tries - 1)
         self._abandoned = ()
         self._slots = slots
         outputs = self._refuse(sorted(sent_keys(pending.slots) - sent_keys(slots)), "refused")
@@ -289,6 +314,10 @@ class Negotiation:
             receivable=self._tables.receivable(),
         )
         return [] if self._parameters == before else [ParametersChanged(self._parameters)]
+
+
+def _unversioned(sdp: str) -> str:
+    return "\n".join(line for line in sdp.splitlines() if not line.startswith("o="))
 
 
 def _send_sections(slots: Slots) -> tuple[SendSection, ...]:

@@ -425,6 +425,19 @@ def test_an_offer_that_nobody_answers_is_repeated_and_then_makes_the_leg_unusabl
     assert outputs[-1] == LegUnusable(bob, "no_answer")
 
 
+def test_a_slow_client_may_answer_an_offer_as_often_as_it_was_made() -> None:
+    call, _, bob = alice_and_bob()
+    call.answers_offers = False
+    call.subscribe(bob, wish(ALICE_VIDEO))
+    call.pass_ms(6_000)
+    first, second = call.offers
+    assert first == second
+    answer = call.callers[bob].answer(first.sdp)
+    outcomes = [call.conference.answer_received(call.now, bob, answer, None) for _ in range(3)]
+    assert of_type(outcomes[0], SetRoute)
+    assert outcomes[1:] == [[], [Refused(bob, "no_offer_pending")]]
+
+
 def test_an_answer_that_nobody_asked_for_is_refused_but_its_description_counts() -> None:
     call, alice, bob = alice_and_bob()
     outputs = call.conference.answer_received(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 
@@ -609,6 +611,39 @@ def test_an_unanswered_offer_is_said_again_byte_for_byte_and_then_the_leg_is_giv
     assert leg.pass_s(PERIOD_S) == [NegotiationFailed("no_answer")]
     assert leg.focus.next_timeout() is None
     assert leg.pass_s(PERIOD_S) == []
+
+
+def again(answer: str) -> str:
+    """The same answer as a client makes it a second time."""
+    return re.sub(r"(?m)^o=(\S+ \S+) (\d+)", lambda found: f"o={found[1]} {int(found[2]) + 1}", answer)
+
+
+def test_a_second_answer_to_an_offer_that_we_repeated_is_taken_for_no_other() -> None:
+    leg = Leg()
+    leg.agreed(CAMERA)
+    emptied = offer_in(leg.send())
+    assert leg.pass_s(PERIOD_S) == [OfferMade(emptied)]
+    leg.send(SCREEN)
+    answer = answer_to(emptied)
+    recycled = offer_in(leg.focus.answer_received(leg.now, answer))
+    assert answer != again(answer)
+    # It says that the section carries nothing: as an answer to the next offer it would refuse the screen.
+    assert leg.focus.answer_received(leg.now, again(answer)) == []
+    assert leg.focus.next_timeout() is not None
+    outputs = leg.focus.answer_received(leg.now, answer_to(recycled))
+    assert [type(one) for one in outputs] == [ParametersChanged]
+    assert set(leg.sent) == {SCREEN.key}
+    assert not leg.focus.expects_answer
+
+
+def test_a_second_answer_to_an_offer_that_we_made_once_is_an_answer_to_the_next() -> None:
+    leg = Leg()
+    answer = answer_to(offer_in(leg.send(CAMERA)))
+    leg.send(CAMERA, SCREEN)
+    leg.focus.answer_received(leg.now, answer)
+    with pytest.raises(RemoteError) as raised:
+        leg.focus.answer_received(leg.now, again(answer))
+    assert raised.value.reason == "answer_mismatch"
 
 
 def test_an_offer_of_the_client_gives_ours_all_its_tries_again() -> None:

@@ -252,7 +252,7 @@ async def test_a_tab_that_is_closed_says_goodbye(meeting: Meeting, browser: Chro
         user_id = closer.party.user_id
         is_there = f"client.members.some(({{ userId }}) => userId === {json.dumps(user_id)})"
         await meeting.erin.until(is_there, "is told of somebody")
-        await closer.page.goto("about:blank")
+        await closer.do("void setTimeout(() => location.replace('about:blank'))")
         await meeting.erin.until(f"!({is_there})", "is told that they have gone")
 
         async def has_left() -> bool:

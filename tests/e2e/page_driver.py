@@ -244,7 +244,7 @@ class PageBrowser:
         try:
             page = CallPage(await profile.new_page(), self._url)
             yield page
-            assert page.mistakes == []
+            assert page.mistakes == [], page.mistakes
         finally:
             await profile.close()
 

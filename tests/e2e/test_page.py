@@ -191,17 +191,17 @@ async def test_tiles_fill_the_stage_and_never_overlap(browser: PageBrowser) -> N
         wrong = await page.do("""{
             const { arrangeGrid, arrangeLarge } = await import("/page/layout.js");
             const wrong = [];
-            const stages = [[1384, 780], [374, 740], [880, 400]].map(([width, height]) => ({ width, height }));
-            for (const stage of stages)
+            for (const [width, height] of [[1384, 780], [374, 740], [880, 400]])
             for (let count = 1; count <= 24; count += 1)
             for (const large of [[], ["1"], ["1", "2"]]) {
                 const ids = Array.from({ length: count }, (_, index) => String(index + 1));
                 const some = large.filter((id) => ids.includes(id));
-                const { places, height } = some.length
+                const stage = { width, height };
+                const { places, height: used } = some.length
                     ? arrangeLarge(stage, ids, some, false) : arrangeGrid(stage, ids);
                 const all = [...places.values()];
                 const outside = all.some(({ x, y, width: w, height: h }) =>
-                    x < 0 || y < 0 || x + w > stage.width + 1 || y + h > height + 1 || w < 40 || h < 30);
+                    x < 0 || y < 0 || x + w > width + 1 || y + h > used + 1 || w < 40 || h < 30);
                 const overlap = all.some((one, index) => all.slice(index + 1).some((other) =>
                     one.x < other.x + other.width && other.x < one.x + one.width &&
                     one.y < other.y + other.height && other.y < one.y + one.height));
@@ -411,6 +411,29 @@ async def test_a_call_survives_each_fault(page: CallPage, alice: Participant, fa
     await page.meets(alice.party)
     await is_met_by(alice, await page.party())
     assert alice.observations.wrong_frames() == 0
+
+
+async def test_an_offer_that_comes_late_undoes_nothing(page: CallPage, alice: Participant) -> None:
+    await page.do("matrixFocus.call.tiles.blink()")
+    offers = """matrixFocus.log.entries.filter((one) => one.leg === matrixFocus.client.callId
+        && one.direction === "in" && one.content.description?.type === "offer")"""
+    before = len(await page.do(offers))
+    await page.until(f"{offers}.length >= {before + 2}", "one section is given up and used again")
+    await page.meets(alice.party)
+    # As if the focus had repeated its offer by to-device message, and the homeserver had been slow.
+    await page.do(f"""{{
+        const late = {offers}.at(-2).content;
+        const [answer] = matrixFocus.log.entries.filter((one) => one.leg === matrixFocus.client.callId
+            && one.direction === "in" && one.type === "m.call.answer");
+        const {{ seq, answer: _, ...envelope }} = answer.content;
+        const content = {{ ...envelope, ...late }};
+        const detail = {{ type: "m.call.negotiate", sender: matrixFocus.client.focus.user_id, content }};
+        matrixFocus.matrix.dispatchEvent(new CustomEvent("to-device", {{ detail }}));
+    }}""")
+    await page.until(
+        "matrixFocus.log.entries.some((one) => one.note?.startsWith('older'))", "it is told that it was late"
+    )
+    await page.meets(alice.party)
 
 
 async def test_who_cannot_be_reached_is_named(venue: Venue, page: CallPage, call: Call) -> None:

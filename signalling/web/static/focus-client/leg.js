@@ -3,7 +3,7 @@
 import { IceWatch } from "./ice.js";
 import { Post } from "./post.js";
 import { Senders } from "./senders.js";
-import { withOpusDtx } from "./sdp.js";
+import { isOlder, withOpusDtx } from "./sdp.js";
 
 const METADATA_KEYS = ["sdp_stream_metadata", "org.matrix.msc3077.sdp_stream_metadata"];
 
@@ -371,7 +371,9 @@ export class FocusLeg {
       if (description.sdp === this.#lastAnswer) return "it was there before";
       return state === "have-local-offer" ? "" : "no offer of ours waits for it";
     }
-    return state === "stable" ? "" : "an offer of ours is out: the focus gives way";
+    if (state !== "stable") return "an offer of ours is out: the focus gives way";
+    // An offer is repeated the other way, and may arrive when a newer one has been agreed on.
+    return isOlder(description?.sdp, this.#pc.remoteDescription?.sdp) ? "older than what was agreed since" : "";
   }
 
   // --- turns ----------------------------------------------------------------------------------------------------

@@ -4,6 +4,9 @@
  * Everything else in a description is the browser's business.
  */
 
+/** Who made a description: session id and version. */
+const ORIGIN = /^o=\S+ (\d+) (\d+) /m;
+
 /**
  * @typedef {object} Section
  * @property {string} kind        "audio", "video" or "application"
@@ -32,6 +35,19 @@ export function sectionsOf(sdp = "") {
     });
   }
   return sections;
+}
+
+/**
+ * Whether a description was made before another of the same author: each has a higher version (RFC 8829 section 5.2).
+ *
+ * @param {string} [sdp]
+ * @param {string} [other]
+ * @returns {boolean}
+ */
+export function isOlder(sdp = "", other = "") {
+  const [, session, version] = sdp.match(ORIGIN) ?? [];
+  const [, otherSession, otherVersion] = other.match(ORIGIN) ?? [];
+  return session !== undefined && session === otherSession && BigInt(version) < BigInt(otherVersion);
 }
 
 /**

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
 
-from loadtest.client.scene import AUDIO, SCREEN, VIDEO
+from loadtest.client.scene import AUDIO, SCREEN, VIDEO, Party
 from sfu.units import Kind
 from tests.e2e.browsers import HEIGHT, chromium, served_page, tab_of
 from tests.e2e.meeting import everybody_meets, is_told_of_mute, shows_no_share, tab_is_told
+from tests.e2e.page_driver import JOIN_PATIENCE_S, PATTERN
 from tests.e2e.venue import open_venue
 from tests.e2e.watching import (
     MAX_STANDSTILL_S,
@@ -32,7 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from loadtest.client.participant import Participant
-    from loadtest.client.scene import Party
     from loadtest.homeserver.server import Homeserver
     from tests.e2e.browsers import Chromium, Tab
     from tests.e2e.venue import Call, Venue
@@ -209,4 +211,25 @@ async def test_firefox_restarts_ice_and_a_closed_tab_has_left(
             assert await erin.do("client.callId") == call_id
         await until(lambda: not told_kinds(alice, erin.party), "alice sees that erin's tab is closed")
         assert (await call.members()).keys() == {alice.party.user_id}
+        is_clean(alice)
+
+
+async def test_the_page_holds_a_call_in_firefox(venue: Venue, browser: Firefox) -> None:
+    async with venue.call() as call:
+        (alice,) = await join(call, "alice")
+        link = json.dumps({"room": call.room_id, "autojoin": True, "name": "Gwen", **PATTERN})
+        async with opened(browser, f"{venue.focus.page_url}#demo={quote(link, safe='')}") as page:
+            await until_told(
+                lambda: page.evaluate("window.matrixFocus?.client?.phase === 'connected'"),
+                "the page is in the call",
+                JOIN_PATIENCE_S,
+            )
+            guest = Party(*await page.evaluate("[matrixFocus.matrix.userId, matrixFocus.matrix.deviceId]"))
+            await until_decoded(alice, guest, AUDIO, VIDEO)
+            pictures = "[...matrixFocus.call.tiles.all.values()].every(({ video }) => video.videoWidth > 0)"
+            await until_told(lambda: page.evaluate(pictures), "every tile has a picture")
+            await page.evaluate("document.querySelector('[data-control=camera]').click()")
+            await is_told_of_mute(alice, guest, VIDEO, muted=True)
+            await page.evaluate("document.querySelector('[data-control=leave]').click()")
+            await until(lambda: not told_kinds(alice, guest), "alice sees the guest leave")
         is_clean(alice)

@@ -5,6 +5,7 @@ import { Post } from "./post.js";
 import { Senders } from "./senders.js";
 import { isOlder, withOpusDtx } from "./sdp.js";
 
+const LATE = "older than what was agreed since";
 const METADATA_KEYS = ["sdp_stream_metadata", "org.matrix.msc3077.sdp_stream_metadata"];
 
 const INVITE_LIFETIME_MS = 60_000;
@@ -328,9 +329,9 @@ export class FocusLeg {
     const { type, content } = message;
     const why = this.#whyUseless(type, content);
     this.#post.note("in", via, message, why);
-    // Before the description, which may need it; and it counts where the description does not.
+    // Before the description, which may need it; and it counts where the description does not, but for an old one.
     const metadata = METADATA_KEYS.map((key) => content[key]).find((one) => one instanceof Object);
-    if (metadata !== undefined) this.#owner.onMetadata(metadata);
+    if (metadata !== undefined && why !== LATE) this.#owner.onMetadata(metadata);
     if (why !== "") return;
     switch (type) {
       case "m.call.answer":
@@ -373,7 +374,7 @@ export class FocusLeg {
     }
     if (state !== "stable") return "an offer of ours is out: the focus gives way";
     // An offer is repeated the other way, and may arrive when a newer one has been agreed on.
-    return isOlder(description?.sdp, this.#pc.remoteDescription?.sdp) ? "older than what was agreed since" : "";
+    return isOlder(description?.sdp, this.#pc.remoteDescription?.sdp) ? LATE : "";
   }
 
   // --- turns ----------------------------------------------------------------------------------------------------

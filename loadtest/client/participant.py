@@ -140,14 +140,20 @@ class Participant:
             self._focus = config.focus or await self._room.find_focus(self._conf_id)
         if self._focus is None:
             raise JoinFailedError("no focus is named (--focus), used by others in the call, or announced")
+        absence = None
         if config.invites_focus:
             with _explained(f"{self._focus.user_id} is not in the room and does not come"):
-                await self._room.invite_focus(self._focus.user_id)
+                absence = await self._room.invite_focus(self._focus.user_id)
         # The invite may overtake the member event, as browsers' does (protocol: section 2.2).
         leg = self._dial()
         with _explained("the member event cannot be written"):
             await self._tell_member()
-        await self._connected(leg)
+        try:
+            await self._connected(leg)
+        except JoinFailedError as error:
+            if absence is None:
+                raise
+            raise JoinFailedError(f"{error}; {absence}") from error
 
     async def redial(self) -> None:
         """Dial again with a new call id; the focus replaces the leg.

@@ -93,25 +93,32 @@ class Room:
                     return device.foci_active[0]
         return await self._client.announced_focus(WELL_KNOWN_FOCI)
 
-    async def invite_focus(self, user_id: str) -> None:
+    async def invite_focus(self, user_id: str) -> str | None:
         """Invite the focus where the room lets us, and wait until it is there.
 
+        Returns:
+            Why it may know nothing of the room: our invitation was refused. None where it is there. Whoever
+            is told so dials all the same: an application service sees rooms without being in them.
+
         Raises:
-            TimeoutError: it did not join; with what became of the invitation.
+            TimeoutError: it was invited, and did not join.
         """
         if await self._is_joined(user_id):
-            return
-        refusal = ""
+            return None
         try:
             await self._client.invite(self.room_id, user_id)
-        except MatrixRefusedError as error:  # we may not, or somebody else was faster
-            refusal = f", and our invitation was refused ({error})"
+        except MatrixRefusedError as error:
+            # Somebody else may have been faster.
+            if await self._is_joined(user_id):
+                return None
+            return f"{user_id} is not in the room, and our invitation was refused ({error})"
         try:
             async with asyncio.timeout(FOCUS_PATIENCE_S):
                 while not await self._is_joined(user_id):  # noqa: ASYNC110  # the homeserver is asked, not an event
                     await asyncio.sleep(_POLL_S)
         except TimeoutError as error:
-            raise TimeoutError(f"not within {FOCUS_PATIENCE_S:g} s{refusal}") from error
+            raise TimeoutError(f"not within {FOCUS_PATIENCE_S:g} s") from error
+        return None
 
     async def put_member(
         self,

@@ -117,7 +117,17 @@ async def test_a_focus_is_invited_and_waited_for(homeserver: Homeserver) -> None
         assert not waiting.done()
         await asyncio.to_thread(join, focus, room_id)
     async with at(alice, room_id) as room:
-        await room.invite_focus(focus.user_id)  # harmless once it is there
+        assert await room.invite_focus(focus.user_id) is None  # harmless once it is there
+
+
+async def test_a_focus_that_may_not_be_invited_is_dialled_all_the_same(homeserver: Homeserver) -> None:
+    host, alice, focus = (new_user(homeserver) for _ in range(3))
+    room_id = new_room(host, power_level_content_override={"invite": 50})
+    await asyncio.to_thread(join, alice, room_id)
+    async with at(alice, room_id) as room:
+        why = await room.invite_focus(focus.user_id)
+    assert why is not None
+    assert why.startswith(f"{focus.user_id} is not in the room, and our invitation was refused (403")
 
 
 async def test_messages_come_in_order_and_over_a_restart_of_the_homeserver(

@@ -20,8 +20,8 @@ import { partyName } from "./rotation.js";
 /** The video codec that is sent, with its resends: of others the browser needs to read what would be encrypted. */
 const SENT_VIDEO = /^video\/(vp8|rtx)$/i;
 const SWITCH_TEXT =
-  "Picture and sound are encrypted between the devices in the call; the focus forwards what it cannot read. Keys go to " +
-  "every device that is in the call: devices are not verified.";
+  "Picture and sound are encrypted between the devices in the call; the focus forwards what it cannot read. " +
+  "Keys go to every device that is in the call: devices are not verified.";
 
 export class MediaKeys extends EventTarget {
   #matrix;

@@ -90,8 +90,9 @@ export class OlmDevices {
    * @param {{changed?: string[], left?: string[]}} [deviceLists] - device_lists
    * @param {Record<string, number>} [keyCounts] - device_one_time_keys_count
    * @param {string[]} [fallbackTypes] - device_unused_fallback_key_types
-   * @returns {Promise<{type: string, sender: string, content: object, encrypted: boolean, senderDevice: string | null}[]>}
-   *   The events in their order; those that can't be read are left out. `senderDevice`: proven by Olm.
+   * @returns {Promise<
+   *   {type: string, sender: string, content: object, encrypted: boolean, senderDevice: string | null}[]
+   * >} The events in their order; those that can't be read are left out. `senderDevice`: proven by Olm.
    */
   async receiveSync(events = [], deviceLists = {}, keyCounts = {}, fallbackTypes = undefined) {
     const lib = this.#lib;
@@ -265,6 +266,8 @@ async function exclusively(name) {
   return new Promise((resolve, reject) => {
     navigator.locks
       .request(name, { signal: patience }, () => new Promise((release) => resolve(release)))
-      .catch(() => reject(new Error("Another tab of this browser is using the same session. Close it, or log in anew.")));
+      .catch(() =>
+        reject(new Error("Another tab of this browser is using the same session. Close it, or log in anew.")),
+      );
   });
 }

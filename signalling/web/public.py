@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import mimetypes
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiohttp import web
+from aiohttp.web_fileresponse import CONTENT_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -82,9 +82,9 @@ class PublicListener:
         Raises:
             OSError: the address is taken or not ours.
         """
-        # What a machine's own tables say of these differs, and browsers are strict about both.
-        mimetypes.add_type("text/javascript", ".js")
-        mimetypes.add_type("application/wasm", ".wasm")
+        # What a machine's own tables say of these differs, and browsers are strict about both. aiohttp has a copy.
+        CONTENT_TYPES.add_type("text/javascript", ".js")
+        CONTENT_TYPES.add_type("application/wasm", ".wasm")
         app = web.Application(middlewares=[_with_headers])
         app.router.add_get("/", _index)
         app.router.add_get(PAGE_CONFIG, self._page_config)

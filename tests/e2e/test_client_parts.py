@@ -224,6 +224,25 @@ async def test_dtx_is_asked_for_opus_alone_and_once(page: Page) -> None:
     assert await run(page, "sdp", f"return part.withOpusDtx({json.dumps(once)});") == once
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "older"),
+    [
+        ("o=- 7 2 IN IP4 127.0.0.1", "o=- 7 3 IN IP4 127.0.0.1", True),
+        ("o=- 7 3 IN IP4 127.0.0.1", "o=- 7 3 IN IP4 127.0.0.1", False),
+        ("o=- 7 10 IN IP4 127.0.0.1", "o=- 7 9 IN IP4 127.0.0.1", False),
+        ("o=- 7 9223372036854775806 IN IP4 0.0.0.0", "o=- 7 9223372036854775807 IN IP4 0.0.0.0", True),
+        ("o=- 7 2 IN IP4 127.0.0.1", "o=- 8 3 IN IP4 127.0.0.1", False),
+        ("o=- 7 2 IN IP4 127.0.0.1", "", False),
+        ("o=nonsense", "o=- 7 3 IN IP4 127.0.0.1", False),
+    ],
+)
+async def test_descriptions_of_one_session_have_an_order(
+    page: Page, one: str, other: str, *, older: bool
+) -> None:
+    first, second = (json.dumps(f"v=0\r\n{line}\r\ns=-\r\n") for line in (one, other))
+    assert await run(page, "sdp", f"return part.isOlder({first}, {second});") is older
+
+
 async def test_a_stream_stays_the_same_object_while_what_is_said_of_it_changes(page: Page) -> None:
     script = """
         const streams = new part.RemoteStreams();

@@ -82,7 +82,7 @@ class PublicListener:
         Raises:
             OSError: the address is taken or not ours.
         """
-        # What a machine's own tables say of these differs, and browsers are strict about both. aiohttp has a copy.
+        # What a machine's own tables say of these differs (aiohttp has a copy), and browsers are strict.
         CONTENT_TYPES.add_type("text/javascript", ".js")
         CONTENT_TYPES.add_type("application/wasm", ".wasm")
         app = web.Application(middlewares=[_with_headers])

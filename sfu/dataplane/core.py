@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from sfu.dataplane.agenda import Agenda
+from sfu.dataplane.allowance import Allowance
 from sfu.dataplane.ice import LiteAgent
 from sfu.dataplane.program import Program
 from sfu.dataplane.srtp import LibSrtp
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from sfu.plane import Batch, PlaneOperation, PlaneStats, StructArray
     from sfu.units import Instant
 
+MAX_STRAYS_PER_S: Final = 200
+"""Packets from unknown addresses that are looked at, over all of them. Lower: under a flood, who has changed
+its port waits for its next check. Higher: a flood costs more."""
+
 
 class PlaneCore:
     """All transports, tracks and routes of one port.
@@ -47,6 +52,7 @@ class PlaneCore:
         self._consent_timeout_s = config.consent_timeout_s
         self._ice = LiteAgent(config.consent_timeout_s)
         self._ice_due_at: Instant | None = None
+        self._strays = Allowance(MAX_STRAYS_PER_S)
         self._agenda = Agenda()
         self._upward = Upward()
         self._drops: Counter[DropReason] = Counter()
@@ -116,8 +122,7 @@ class PlaneCore:
             return self._handle_stun(now, address, data)
         transport = self._ice.transport_of(address)
         if transport is None:
-            self._drops[DropReason.UNKNOWN_PEER] += 1
-            return []
+            return self._handle_stray(now, address, data, protocol)
         peer = self._program.peers[transport]
         peer.transport.received(now, len(data))
         match protocol:
@@ -158,6 +163,25 @@ class PlaneCore:
         if self._targets_at is None or self._is_stale or not self._program.routes:
             return None
         return after_ms(self._targets_at, TARGETS_STALE_MS)
+
+    def _handle_stray(
+        self, now: Instant, address: Address, data: bytes, protocol: WireProtocol
+    ) -> list[Transmit]:
+        """Take a packet from an address that nobody has checked.
+
+        A peer whose NAT gave it another port goes on sending, and checks seconds later. A packet that only it
+        can have made moves it at once (packet rule 9).
+        """
+        if protocol in {WireProtocol.RTP, WireProtocol.RTCP} and self._strays.admit(now):
+            for transport, peer in self._program.peers.items():
+                transmits = peer.receive_stray(now, data) if peer.transport.can_send else None
+                if transmits is not None:
+                    peer.transport.received(now, len(data))
+                    self._ice.move(transport, address)
+                    self._upward.tell(PairSelected(transport))
+                    return transmits
+        self._drops[DropReason.UNKNOWN_PEER] += 1
+        return []
 
     def _handle_stun(self, now: Instant, address: Address, data: bytes) -> list[Transmit]:
         result = self._ice.handle(now, address, data)

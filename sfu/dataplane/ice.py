@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from sfu.dataplane.allowance import Allowance
 from sfu.dataplane.stun import BINDING, Attribute, ErrorCode, MessageClass, StunMessage, error, success
 from sfu.errors import LocalError, ParseError
 from sfu.plane import DropReason
-from sfu.units import NS_PER_S, after_s, earliest
+from sfu.units import after_s, earliest
 
 if TYPE_CHECKING:
     from sfu.dataplane.wire import Address
@@ -60,7 +61,7 @@ class LiteAgent:
         self._peers: dict[TransportId, _Peer] = {}
         self._by_ufrag: dict[str, _Peer] = {}
         self._by_address: dict[Address, _Peer] = {}
-        self._refusals = _Refusals()
+        self._refusals = Allowance(MAX_REFUSALS_PER_S)
 
     def add(self, transport: TransportId, credentials: Credentials) -> None:
         """Answer checks that name these credentials.
@@ -100,6 +101,21 @@ class LiteAgent:
     def selected(self, transport: TransportId) -> Address | None:
         """Where to send to the peer; None: it has nominated nothing, or is gone."""
         return self._peers[transport].selected
+
+    def reachable(self, transport: TransportId) -> Address | None:
+        """Where a handshake may go: before a nomination, to the newest address that was checked.
+
+        Browsers begin DTLS after their first check that was answered, and nominate later. Both sides may use
+        any valid pair meanwhile (RFC 8445 section 12.1).
+        """
+        peer = self._peers[transport]
+        return peer.selected if peer.selected is not None else next(reversed(peer.addresses), None)
+
+    def move(self, transport: TransportId, address: Address) -> None:
+        """The peer, which has a selected address, has proved in another way that it sends from this one."""
+        peer = self._peers[transport]
+        self._bind(peer, address)
+        peer.selected = address
 
     def handle(self, now: Instant, address: Address, data: bytes) -> CheckResult:
         """Take a STUN datagram."""
@@ -191,21 +207,3 @@ class LiteAgent:
 
     def _lost_at(self, peer: _Peer) -> Instant | None:
         return None if peer.checked_at is None else after_s(peer.checked_at, self._consent_timeout_s)
-
-
-class _Refusals:
-    """A token bucket that holds a second's worth."""
-
-    def __init__(self) -> None:
-        self._tokens = float(MAX_REFUSALS_PER_S)
-        self._at: Instant | None = None
-
-    def admit(self, now: Instant) -> bool:
-        if self._at is not None:
-            earned = (now - self._at) * MAX_REFUSALS_PER_S / NS_PER_S
-            self._tokens = min(MAX_REFUSALS_PER_S, self._tokens + max(0.0, earned))
-        self._at = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True

@@ -67,19 +67,30 @@ class Peer:
             if not self.transport.hold(now, data):
                 self._drops[DropReason.EARLY_QUEUE_FULL] += 1
             return []
-        if protocol_of(data) is WireProtocol.RTCP:
-            compound = self.transport.open_rtcp(data)
-            if isinstance(compound, DropReason):
-                self._drops[compound] += 1
-                return []
-            return feedback.take(now, self, compound)
-        packet = self.transport.open_rtp(data)
-        if isinstance(packet, DropReason):
-            self._drops[packet] += 1
+        opened = self._open(data)
+        if isinstance(opened, DropReason):
+            self._drops[opened] += 1
             return []
+        return self._take(now, opened, len(data))
+
+    def receive_stray(self, now: Instant, data: bytes) -> list[Transmit] | None:
+        """Take a packet from an address that is nobody's; None where it is not this peer's."""
+        if not self.transport.may_have_sent(now, data):
+            return None
+        opened = self._open(data)
+        return None if isinstance(opened, DropReason) else self._take(now, opened, len(data))
+
+    def _open(self, data: bytes) -> RtpPacket | list[RtcpPacket] | DropReason:
+        if protocol_of(data) is WireProtocol.RTCP:
+            return self.transport.open_rtcp(data)
+        return self.transport.open_rtp(data)
+
+    def _take(self, now: Instant, opened: RtpPacket | list[RtcpPacket], size_bytes: int) -> list[Transmit]:
+        if isinstance(opened, list):
+            return feedback.take(now, self, opened)
         self.transport.reports.active(now)
-        self._note_arrival(now, packet)
-        return self.demux.receive(now, packet, len(data))
+        self._note_arrival(now, opened)
+        return self.demux.receive(now, opened, size_bytes)
 
     def set_track(self, track: Track, gone: Sequence[Encoding]) -> list[Transmit]:
         """A track that it publishes is new, or its SDP is; what to send of packets that waited for it."""

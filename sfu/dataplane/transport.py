@@ -6,13 +6,14 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from sfu.dataplane.srtp import TAG_BYTES
-from sfu.dataplane.wire import MAX_PACKET_BYTES, Transmit
+from sfu.dataplane.wire import MAX_PACKET_BYTES, Transmit, WireProtocol, protocol_of
 from sfu.errors import ParseError
 from sfu.plane import DropReason
 from sfu.rtp.packet import HEADER_BYTES, RtpPacket
 from sfu.rtp.rtcp import parse_compound, serialise_compound
 from sfu.streams.resend import ResendBudget
 from sfu.streams.twcc_receiver import TwccSender
+from sfu.units import after_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,6 +32,10 @@ is lost. Higher: more memory (192 kB a peer) for who never finishes its handshak
 MAX_SSRCS: Final = 1_024
 """SSRCs that one peer may use under one set of keys, each with a context in the SRTP library. Lower: a call
 of many screen shares runs out of them. Higher: a hostile peer costs more."""
+
+QUIET_MS: Final = 100
+"""A peer may move when its address has been silent for this long. Lower: a packet that was copied on its way
+takes the peer along in any pause. Higher: after a NAT has changed a port, the picture stands for longer."""
 
 _RTCP_HEADER_BYTES: Final = 8
 
@@ -77,6 +82,17 @@ class Transport:
         self.packets_received += 1
         self.bytes_received += size_bytes
         self.last_received_at = now
+
+    def may_have_sent(self, now: Instant, data: bytes) -> bool:
+        """Whether an SRTP or SRTCP packet from an unknown address may be this peer's, gone to another port.
+
+        It names an SSRC of the peer, and from where the peer was, nothing comes any more: who can copy its
+        packets, but not stop them, moves nobody.
+        """
+        if self.last_received_at is None or now < after_ms(self.last_received_at, QUIET_MS):
+            return False
+        where = slice(4, 8) if protocol_of(data) is WireProtocol.RTCP else slice(8, 12)
+        return int.from_bytes(data[where], "big") in self._ssrcs
 
     def hold(self, now: Instant, data: bytes) -> bool:
         """Keep a packet until there are keys; False where too many are kept."""
@@ -140,7 +156,7 @@ class Transport:
 
     def send_datagram(self, data: bytes) -> Transmit | DropReason:
         """Address bytes that are encrypted already."""
-        address = self._ice.selected(self.id)
+        address = self._ice.reachable(self.id)
         return DropReason.NO_SELECTED_PAIR if address is None else self._sent(Transmit(address, data))
 
     def _open(self, data: bytes, ssrc: bytes, malformed: DropReason, *, is_rtcp: bool) -> bytes | DropReason:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
+from sfu.dataplane.core import MAX_STRAYS_PER_S
+from sfu.dataplane.srtp import LibSrtp
 from sfu.dataplane.stun import Attribute, StunMessage, xor_address
+from sfu.dataplane.transport import QUIET_MS
 from sfu.dataplane.upward import MAX_QUEUED
 from sfu.dataplane.wire import MAX_DATAGRAM_BYTES
 from sfu.plane import (
@@ -18,12 +23,21 @@ from sfu.plane import (
     SendDatagram,
     SetCredentials,
 )
-from sfu.units import RouteId
-from tests.support.plane_driver import PlaneDriver, VirtualPeer, binding_request
+from sfu.rtp.rtcp import ReceiverReport
+from sfu.units import RouteId, Ssrc
+from tests.support.plane_driver import CORES, PlaneDriver, VirtualPeer, binding_request
 from tests.support.plane_media import SIMULCAST, VIDEO, Call, camera
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sfu.config import MediaConfig
+    from sfu.dataplane.srtp import SrtpFactory
+    from tests.support.plane_driver import Core
 
 DTLS = b"\x16\xfe\xfd" + b"client hello"
 STRANGER = ("203.0.113.5", 9)
+ELSEWHERE = ("198.51.100.8", 1_234)
 
 
 def test_a_check_is_answered_with_the_address_it_came_from(driver: PlaneDriver) -> None:
@@ -52,12 +66,25 @@ def test_dtls_goes_up_and_down_by_a_pair_that_was_checked(driver: PlaneDriver) -
     assert driver.core.has_output
     assert driver.core.drain().datagrams == ((peer.transport, DTLS),)
     assert not driver.core.has_output
-    driver.apply(SendDatagram(peer.transport, DTLS))
-    assert peer.datagrams == []
-    assert driver.drops(DropReason.NO_SELECTED_PAIR) == 1
-    peer.check()
+    # Browsers begin the handshake before they nominate.
     driver.apply(SendDatagram(peer.transport, DTLS))
     assert peer.datagrams == [DTLS]
+    peer.check()
+    driver.apply(SendDatagram(peer.transport, DTLS))
+    assert peer.datagrams == [DTLS, DTLS]
+    assert driver.drops(DropReason.NO_SELECTED_PAIR) == 0
+
+
+def test_a_handshake_goes_to_the_newest_address_that_was_checked_and_to_no_other(driver: PlaneDriver) -> None:
+    peer = VirtualPeer.known(driver, 1)
+    driver.apply(SendDatagram(peer.transport, DTLS))
+    assert driver.drops(DropReason.NO_SELECTED_PAIR) == 1
+    peer.check(nominate=False)
+    peer.move(ELSEWHERE)
+    peer.check(nominate=False)
+    driver.apply(SendDatagram(peer.transport, DTLS))
+    assert peer.datagrams == [DTLS]
+    assert driver.lost == []
 
 
 def test_datagrams_that_wait_are_bounded_per_transport(driver: PlaneDriver) -> None:
@@ -165,6 +192,84 @@ def test_nobody_is_sent_to_without_consent(call: Call) -> None:
     call.subscriber.check()
     call.low.send_frame()
     assert len(call.video()) == 1
+
+
+def test_a_peer_whose_port_has_changed_moves_with_its_next_packet(call: Call) -> None:
+    call.driver.aim(VIDEO, 0)
+    call.low.send_frame(key=True)
+    call.video()
+    call.driver.events()
+    for peer, goes_on in (
+        (call.publisher, call.low.send_frame),
+        (call.subscriber, lambda: call.subscriber.say(ReceiverReport(Ssrc(1)))),
+    ):
+        goes_on()
+        call.driver.advance(QUIET_MS)
+        peer.move((ELSEWHERE[0], ELSEWHERE[1] + peer.transport))
+        goes_on()
+        assert PairSelected(peer.transport) in call.driver.events()
+    call.video()
+    call.driver.lost.clear()
+    call.low.send_frame()
+    assert len(call.video()) == 1
+    assert call.driver.drops(DropReason.UNKNOWN_PEER) == 0
+    assert call.driver.lost == []
+
+
+def test_a_packet_that_was_copied_on_its_way_moves_nobody(call: Call) -> None:
+    call.low.send_frame(key=True)
+    call.driver.events()
+    # The peer is still heard where it was.
+    call.publisher.move(ELSEWHERE)
+    call.low.send_frame()
+    assert call.driver.drops(DropReason.UNKNOWN_PEER) == 1
+    assert call.driver.events() == ()
+
+
+@pytest.mark.parametrize("core", CORES.values(), ids=CORES)
+def test_a_packet_that_was_there_before_or_is_forged_moves_nobody(
+    core: Callable[[MediaConfig, SrtpFactory], Core],
+) -> None:
+    call = Call.of(PlaneDriver(core, LibSrtp))
+    call.low.send_frame(key=True)
+    assert call.publisher.session is not None
+    packet = call.publisher.session.protect(call.low.packet(b"payload").serialise())
+    assert isinstance(packet, bytes)
+    call.driver.feed(call.publisher.address, packet)
+    call.driver.events()
+    call.driver.advance(QUIET_MS)
+    call.driver.feed(ELSEWHERE, packet)
+    fresh = call.publisher.session.protect(call.low.packet(b"payload").serialise())
+    assert isinstance(fresh, bytes)
+    call.driver.feed(ELSEWHERE, fresh[:-1] + bytes((fresh[-1] ^ 1,)))
+    assert call.driver.drops(DropReason.UNKNOWN_PEER) == 2
+    assert call.driver.events() == ()
+    call.driver.feed(ELSEWHERE, fresh)
+    assert call.driver.events() == (PairSelected(call.publisher.transport),)
+
+
+def test_packets_of_nobody_are_looked_at_only_so_often(call: Call) -> None:
+    call.low.send_frame(key=True)
+    call.driver.advance(QUIET_MS)
+    for _ in range(MAX_STRAYS_PER_S):
+        call.driver.feed(STRANGER, bytes((0x80, 96)) + bytes(40))
+    call.publisher.move(ELSEWHERE)
+    call.low.send_frame()
+    assert call.driver.drops(DropReason.UNKNOWN_PEER) == MAX_STRAYS_PER_S + 1
+    call.driver.advance(1_000)
+    call.low.send_frame()
+    assert call.driver.drops(DropReason.UNKNOWN_PEER) == MAX_STRAYS_PER_S + 1
+
+
+def test_who_has_no_consent_any_more_moves_by_a_check_only(call: Call) -> None:
+    call.driver.aim(VIDEO, 0)
+    call.low.send_frame(key=True)
+    for _ in range(4):
+        call.driver.advance(10_000)
+    assert ConsentLost(call.publisher.transport) in call.driver.events()
+    call.publisher.move(ELSEWHERE)
+    call.low.send_frame()
+    assert call.driver.drops(DropReason.UNKNOWN_PEER) == 1
 
 
 def test_a_transport_that_is_gone_is_a_stranger(call: Call) -> None:

@@ -178,7 +178,10 @@ async def _lip_sync(call: BenchCall, stage: Stage) -> Raw:
         through = offsets(found["flashes"], [beep for beep in found["beeps"] if beep > since - PAIRING_MS])
     stage.say("lip sync: the same without a focus")
     async with call.viewer() as alone:
-        found = await alone.do(f"return await bench.direct({json.dumps(asdict(PUBLISHED))}, {SYNC_S})")
+        # Both have played for as long when they are compared: playout settles in the first seconds.
+        found = await alone.do(
+            f"return await bench.direct({json.dumps(asdict(PUBLISHED))}, {SWITCHES}, {SYNC_S})"
+        )
     directly = offsets(found["flashes"], found["beeps"])
     if len(through) < 5 or len(directly) < 5:
         raise NothingSeenError(f"too few flashes with beeps: {len(through)} and {len(directly)}")

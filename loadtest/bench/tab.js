@@ -211,7 +211,7 @@ window.bench = (() => {
   }
 
   // The same source and the same watching without a focus: what is left is the pipeline's own offset.
-  async function direct(size, seconds) {
+  async function direct(size, settleSeconds, seconds) {
     const [from, to] = [new RTCPeerConnection(), new RTCPeerConnection()];
     from.onicecandidate = ({ candidate }) => to.addIceCandidate(candidate);
     to.onicecandidate = ({ candidate }) => from.addIceCandidate(candidate);
@@ -224,6 +224,7 @@ window.bench = (() => {
     await to.setLocalDescription();
     await from.setRemoteDescription(to.localDescription);
     const [watch, ear] = [new Watch(media), new Ear(media)];
+    await sleep(settleSeconds * 1000);
     watch.looksForFlashes = true;
     await sleep(seconds * 1000);
     const found = { flashes: watch.flashes, beeps: ear.beeps };

@@ -164,6 +164,12 @@ window.bench = (() => {
     }
 
     follow() {
+      for (const [streamId, { watch, ear }] of this.watched) {
+        if (this.client.streams.has(streamId)) continue;
+        watch?.close();
+        ear?.close();
+        this.watched.delete(streamId);
+      }
       for (const [streamId, stream] of this.client.streams) {
         const media = stream.media;
         if (!media || stream.purpose !== "m.usermedia") continue;

@@ -26,6 +26,8 @@ const STATE_TYPES = [
 ];
 const NOTHING = { types: [], limit: 0 };
 const POLL_MS = 30_000;
+/** A first sync asks for any patience below this, so that no two are the same. */
+const FIRST_POLL_MS = 10_000;
 /** Beyond its poll a request may take this long; then the network is given up and tried anew. */
 const PATIENCE_MS = 20_000;
 const FIRST_PAUSE_MS = 500;
@@ -307,6 +309,9 @@ export class MatrixHttp extends EventTarget {
     const signal = AbortSignal.any([this.#poll.signal, AbortSignal.timeout(pollMs + PATIENCE_MS)]);
     const query = { timeout: pollMs, filter: this.#filter(), set_presence: "offline" };
     if (this.#since !== null) query.since = this.#since;
+    // Synapse answers the same first question out of its memory for two minutes: a page that is loaded anew would be told
+    // all that has happened since the time before. It never waits with a first answer, whatever the patience asked for.
+    else query.timeout = 1 + Math.floor(Math.random() * FIRST_POLL_MS);
     const answer = await this.#attempt("GET", "/_matrix/client/v3/sync", undefined, query, signal);
     for (const [roomId, room] of Object.entries(answer.rooms?.join ?? {})) {
       this.#remember(roomId, [...(room.state?.events ?? []), ...(room.timeline?.events ?? [])]);

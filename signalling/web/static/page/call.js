@@ -370,6 +370,7 @@ export class Call extends EventTarget {
     if (!this.#hasJoined || this.#isGoing) return;
     this.#close();
     this.#encryption.close();
+    this.#matrix.stayOnScreen?.(false);
     const text = this.#reason ?? "The call is over.";
     this.dispatchEvent(new CustomEvent("left", { detail: { text, farewell: Promise.resolve() } }));
   }

@@ -18,6 +18,7 @@ const ERRORS = {
 export function errorText(error) {
   if (error.text) return error.text;
   if (error.errcode === "M_UNKNOWN_TOKEN") return ERRORS.M_UNKNOWN_TOKEN;
+  if (error instanceof TypeError && /imported module/i.test(error.message)) return "A part of this page can't be loaded.";
   if (error instanceof TypeError && /fetch/i.test(error.message)) return "The homeserver can't be reached.";
   return error.message || String(error);
 }

@@ -29,6 +29,7 @@ from sfu.plane import (
     StreamEnded,
 )
 from sfu.units import NS_PER_MS, NS_PER_S
+from signalling.events.to_device import UnreadableInvite
 from signalling.focus.turn import (
     Count,
     DrainAsked,
@@ -57,6 +58,9 @@ if TYPE_CHECKING:
 LINGER_S: Final = 15.0
 """After its leg has ended a recording goes on for this long. Lower: a client that dials again after 5 s is
 missed. Higher: whoever waits for the end waits longer."""
+
+_MALFORMED: Final = "malformed"
+"""What can't be read; the shell counts it, so the engine's counts don't tell."""
 
 _REFUSALS: Final = {
     "messages_refused": "reason",
@@ -212,6 +216,8 @@ class Recorder:
         content = given.message.content() if given.content is None else dict(given.content)
         facts |= {"sender": given.sender, "encrypted": given.proven_device_id is not None}
         facts |= {"age_ms": given.age_ms} if given.age_ms else {}
+        if isinstance(given.message, UnreadableInvite):
+            facts["refused"] = sorted({*facts.get("refused", ()), _MALFORMED})
         yield Direction.IN, Via.TO_DEVICE, given.message.type, self._redactor.redact(content), facts
 
     def _frame(self, text: str) -> tuple[str, Redacted]:

@@ -339,6 +339,8 @@ def test_an_invite_that_could_not_be_read_can_not_be_read_again_either() -> None
     assert stage.header is not None
     told = Recording(stage.header, tuple(stage.lines))
     assert types_of(told)["m.call.reject"] == 1
+    (invite,) = [one for one in told.lines if one.type == to_device.INVITE]
+    assert invite.facts["refused"] == ["malformed"]
     assert list(differences(told, Replay(told).run())) == []
 
 

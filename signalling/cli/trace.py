@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import signal
 import sys
 import urllib.error
 import urllib.parse
@@ -50,7 +51,7 @@ def record(
     seconds: Annotated[float | None, typer.Option("--seconds", help="End after this long.", min=0)] = None,
     url: _UrlOption = "http://127.0.0.1:9190",
 ) -> None:
-    """Record what is said to a leg and by it, until it is gone, or Ctrl-C.
+    """Record what is said to a leg and by it, until it is gone, Ctrl-C or SIGTERM.
 
     It may begin before there is a leg. No media is recorded; users, rooms, keys and addresses have other
     names in the file.
@@ -134,6 +135,8 @@ def _copy(url: str, file: IO[str]) -> str:
         TransportError: nothing answers there, or the focus refuses.
     """
     end = "the focus is gone"
+    # Who records in the background, where a shell has Ctrl-C ignored, ends it politely too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         # Never through a proxy: the listener is private.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -50,7 +50,7 @@ async def recorded(venue: Venue, user: User, file: Path, *more: str) -> AsyncIte
         yield
     finally:
         if process.returncode is None:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(_PATIENCE_S):
             await process.communicate()
 

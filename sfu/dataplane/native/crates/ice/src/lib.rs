@@ -1,0 +1,2 @@
+//! STUN, and the lite side of ICE.
+#![forbid(unsafe_code)]

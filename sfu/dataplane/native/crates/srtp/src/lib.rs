@@ -1,0 +1,2 @@
+//! SRTP and SRTCP of one transport.
+#![forbid(unsafe_code)]

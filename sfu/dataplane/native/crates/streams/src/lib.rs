@@ -1,0 +1,2 @@
+//! One RTP stream: choosing, rewriting, counting, remembering.
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! The native data plane as a Python module.

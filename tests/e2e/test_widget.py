@@ -191,6 +191,7 @@ async def test_the_host_of_a_widget_gives_out_the_keys_of_its_media(venue: Venue
         page = await context.new_page()
         await page.goto(f"{venue.focus.page_url}#demo={quote(json.dumps(auto_join(call, user)))}")
         await until_told(lambda: page.evaluate(CONNECTED), "Judy is connected", JOIN_PATIENCE_S)
+        await host.knows(user)
         await host.frame.get_by_label("End-to-end encryption of media").check(force=True)
         party = await press_join(host)
         await asyncio.gather(perceives(host.frame, judy), perceives(page.main_frame, party))

@@ -198,14 +198,18 @@ async def test_messages_in_the_clear_go_out_and_come_in(host: WidgetHost, room: 
     assert message["content"].items() >= MESSAGE.items()
 
 
-async def test_the_hosts_encrypt_what_they_are_asked_to(hosts: WidgetHosts, homeserver: Homeserver) -> None:
+@pytest.mark.parametrize("keys_late_ms", [0, 1_500], ids=["at once", "late"])
+async def test_the_hosts_encrypt_what_they_are_asked_to(
+    hosts: WidgetHosts, homeserver: Homeserver, keys_late_ms: int
+) -> None:
     room = await asyncio.to_thread(new_people, homeserver, initial_state=[ENCRYPTED])
     async with (
         hosts.open(room.alice, room.room_id, template(hosts)) as alice,
-        hosts.open(room.bob, room.room_id, template(hosts)) as bob,
+        hosts.open(room.bob, room.room_id, template(hosts), keysLateMs=keys_late_ms) as bob,
     ):
         for host in (alice, bob):
             assert await host.widget("start") == "started"
+        await alice.knows(room.bob)
         script = f"matrix.sendToDevice('{MEDIA_KEYS}', {messages_to(room.bob, MESSAGE)}, {{encrypted: true}})"
         assert await alice.outcome(script) == {"value": None}
         await bob.is_so("seen.messages.length > 0")

@@ -164,6 +164,15 @@ class Host {
     });
   }
 
+  /**
+   * Whether the client can encrypt for a device. Its owner's client publishes its keys after it has started, and what
+   * is encrypted for a device without any is sent to nobody, without a word.
+   */
+  async knows(userId, deviceId) {
+    const devices = await this.client.getCrypto().getUserDeviceInfo([userId]);
+    return devices.get(userId)?.has(deviceId) ?? false;
+  }
+
   /** The person closes the widget. */
   close() {
     this.frame.remove();
@@ -176,9 +185,23 @@ class Host {
   }
 }
 
+/** A `fetch` that takes its time with the keys of the device. */
+const slowWithKeys = (delayMs) => async (resource, request) => {
+  if (String(resource).includes("/keys/upload")) await new Promise((resolve) => setTimeout(resolve, delayMs));
+  return fetch(resource, request);
+};
+
 window.openHost = async (options) => {
-  const { baseUrl, accessToken, userId, deviceId } = options;
-  const client = createClient({ baseUrl, accessToken, userId, deviceId, store: new MemoryStore(), disableVoip: true });
+  const { baseUrl, accessToken, userId, deviceId, keysLateMs = 0 } = options;
+  const client = createClient({
+    baseUrl,
+    accessToken,
+    userId,
+    deviceId,
+    store: new MemoryStore(),
+    disableVoip: true,
+    fetchFn: slowWithKeys(keysLateMs),
+  });
   window.host = new Host(client, options);
   await window.host.start();
   window.host.show();

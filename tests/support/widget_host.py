@@ -82,6 +82,17 @@ class WidgetHost:
         outcome: dict[str, Any] = await self.widget(f"outcome({script})")
         return outcome
 
+    async def knows(self, user: User, patience_s: float = PATIENCE_S) -> None:
+        """Wait until the client can encrypt for somebody's device; they share an encrypted room.
+
+        Raises:
+            AssertionError: it never could.
+        """
+        deadline = time.monotonic() + patience_s
+        while not await self.do(f"host.knows({json.dumps(user.user_id)}, {json.dumps(user.device_id)})"):
+            assert time.monotonic() < deadline, f"{user.user_id} has no keys as the client sees it"
+            await asyncio.sleep(_POLL_S)
+
     async def reload(self) -> None:
         """Load the page of the widget anew, in its frame."""
         async with self.page.expect_event("framenavigated"):

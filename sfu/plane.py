@@ -233,6 +233,18 @@ PlaneOperation = (
 TARGET_DTYPE: Final = np.dtype([("route", "<u4"), ("encoding", "<i1"), ("temporal", "<i1")])
 """One layer choice: encoding index (`PAUSED`: nothing) and highest temporal layer (`ALL_TEMPORAL`)."""
 
+PACING_DTYPE: Final = np.dtype(
+    [("transport", "<u4"), ("rate_bps", "<f8"), ("padding_bps", "<f8"), ("queue_limit_ms", "<f4")]
+)
+"""How a transport is sent to. At most `rate_bps` leaves, counting datagrams without UDP headers (infinite:
+all at once), and at least `padding_bps`, filled up where media is less; video that has waited for
+`queue_limit_ms` is dropped. Before a transport's first row: infinite, 0, 250."""
+
+PROBE_DTYPE: Final = np.dtype(
+    [("transport", "<u4"), ("cluster", "<u4"), ("rate_bps", "<f8"), ("size_bytes", "<u4")]
+)
+"""One probe: `size_bytes` sent at `rate_bps`. `cluster` is its number in `FEEDBACK_DTYPE`, and is not 0."""
+
 
 # --- what comes up ----------------------------------------------------------------------------------------
 
@@ -266,6 +278,7 @@ class DropReason(enum.Enum):
     TOO_LARGE = "too_large"
     SEND_BLOCKED = "send_blocked"
     PADDING_ONLY = "padding_only"
+    SLOW_RECEIVER = "slow_receiver"
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,6 +382,24 @@ ROUTE_DTYPE: Final = np.dtype(
 )
 """Per route. `encoding` is what flows now (`PAUSED`: nothing yet), `target_encoding` what is wanted;
 `packets_lost`, `fraction_lost` and `jitter_ms` are the subscriber's receiver reports."""
+
+FEEDBACK_DTYPE: Final = np.dtype(
+    [
+        ("transport", "<u4"),
+        ("seq", "<i8"),
+        ("cluster", "<u4"),
+        ("size_bytes", "<u4"),
+        ("sent_at", "<i8"),
+        ("arrived_at", "<i8"),
+        ("reported_at", "<i8"),
+    ]
+)
+"""What a subscriber says of one packet. `seq` is its transport-wide number, unwrapped; `cluster` the probe it
+was part of, or 0; `size_bytes` its datagram's. `arrived_at` is in nanoseconds of the subscriber's own clock
+(only differences mean anything), or `LOST`; what was lost and came after all has a second row."""
+
+LOST: Final = -1
+"""In feedback: the packet had not come when the subscriber reported."""
 
 StructArray = NDArray[np.void]
 

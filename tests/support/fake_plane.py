@@ -9,6 +9,7 @@ import numpy as np
 
 from sfu.plane import (
     ENCODING_DTYPE,
+    FEEDBACK_DTYPE,
     ROUTE_DTYPE,
     TRANSPORT_DTYPE,
     Batch,
@@ -37,6 +38,8 @@ class FakePlane:
         self.operations: list[PlaneOperation] = []
         self.batches: list[tuple[PlaneOperation, ...]] = []
         self.targets: list[StructArray] = []
+        self.pacing: list[StructArray] = []
+        self.probes: list[StructArray] = []
         self.encodings = np.zeros(0, ENCODING_DTYPE)
         self.refuses: Callable[[PlaneOperation], None] = lambda operation: None
         self.send: Callable[[TransportId, bytes], None] = lambda transport, data: None
@@ -78,6 +81,15 @@ class FakePlane:
 
     def set_targets(self, targets: StructArray) -> None:
         self.targets.append(targets)
+
+    def set_pacing(self, pacing: StructArray) -> None:
+        self.pacing.append(pacing)
+
+    def probe(self, probes: StructArray) -> None:
+        self.probes.append(probes)
+
+    def feedback(self) -> StructArray:
+        return np.zeros(0, FEEDBACK_DTYPE)
 
     def drain(self) -> Batch:
         self.before_drain()

@@ -1,2 +1,10 @@
 //! Bytes to values and back: RTP, RTCP, extensions and codec descriptors.
+//!
+//! Mirrors `sfu/rtp`, module by module: the same bytes give the same values, or a [`focus_units::ParseError`]
+//! with the same name. Nothing allocates where packets of media pass; RTCP is read into values of its own.
 #![forbid(unsafe_code)]
+
+pub mod ntp;
+pub mod packet;
+pub mod unwrap;
+pub mod vp8;

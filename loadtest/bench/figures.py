@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.table import Table
+from rich.text import Text
 
 from loadtest.report import commit, machine
 
@@ -33,11 +34,19 @@ class Figures:
     plane: str | None
     about: dict[str, object] = field(default_factory=dict)
     """What else matters for reading the figures: versions, sizes."""
+    digits: int = 1
+    """After the point of each value."""
+    faults: tuple[str, ...] = ()
+    """Why the measurement is not valid; none where it is."""
 
     def content(self) -> dict[str, object]:
         """As it stands in the JSON file."""
         return {
-            **{key: None if value is None else round(value, 1) for key, value in self.values.items()},
+            **{
+                key: None if value is None else round(value, self.digits)
+                for key, value in self.values.items()
+            },
+            "faults": list(self.faults),
             "plane": self.plane,
             "machine": machine(),
             "commit": commit(),
@@ -56,11 +65,13 @@ class Figures:
         path.write_text(json.dumps(self.content(), indent=1) + "\n", encoding="utf-8")
 
     def show(self, console: Console) -> None:
-        """Print the keys."""
+        """Print the keys, and what makes them void."""
         table = Table(show_header=False, box=None, pad_edge=False)
         for key, value in self.values.items():
-            table.add_row(key, "-" if value is None else f"{value:,.1f}")
+            table.add_row(key, "-" if value is None else f"{value:,.{self.digits}f}")
         console.print(table)
+        for fault in self.faults:
+            console.print(Text(f"not valid: {fault}", style="red"))
 
 
 def percentile(values: Sequence[float], rank: float) -> float | None:

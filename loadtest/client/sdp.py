@@ -142,6 +142,7 @@ def serialise(description: Description, *, session_id: int, version: int) -> str
     lines = ["v=0", f"o=- {session_id} {version} IN IP4 127.0.0.1", "s=-", "t=0 0"]
     if bundle:
         lines.append(f"a=group:BUNDLE {bundle}")
+    lines += ["a=ice-lite"] if description.transport.is_lite else []
     lines += ["a=extmap-allow-mixed", "a=msid-semantic: WMS *"]
     for section in description.sections:
         lines += _section_lines(section, description.transport)

@@ -12,8 +12,10 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"sync/atomic"
 
 	"github.com/pion/interceptor"
+	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -23,6 +25,8 @@ const maxOfferBytes = 1 << 20
 type forwarder struct {
 	api   *webrtc.API
 	track *webrtc.TrackLocalStaticRTP
+	// Asks the publisher for a key frame; nil while nobody publishes.
+	wantKeyFrame atomic.Pointer[func()]
 }
 
 func main() {
@@ -66,6 +70,13 @@ func newForwarder() (*forwarder, error) {
 // publish takes what the other side sends as the video that subscribers get.
 func (f *forwarder) publish(connection *webrtc.PeerConnection) error {
 	connection.OnTrack(func(remote *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
+		want := func() {
+			request := &rtcp.PictureLossIndication{MediaSSRC: uint32(remote.SSRC())}
+			if err := connection.WriteRTCP([]rtcp.Packet{request}); err != nil {
+				log.Print(err)
+			}
+		}
+		f.wantKeyFrame.Store(&want)
 		for {
 			packet, _, err := remote.ReadRTP()
 			if err != nil {
@@ -88,10 +99,17 @@ func (f *forwarder) subscribe(connection *webrtc.PeerConnection) error {
 	}
 	// Interceptors see only the RTCP that somebody reads.
 	go func() {
-		buffer := make([]byte, 1500)
 		for {
-			if _, _, err := sender.Read(buffer); err != nil {
+			packets, _, err := sender.ReadRTCP()
+			if err != nil {
 				return
+			}
+			for _, packet := range packets {
+				if _, wanted := packet.(*rtcp.PictureLossIndication); wanted {
+					if want := f.wantKeyFrame.Load(); want != nil {
+						(*want)()
+					}
+				}
 			}
 		}
 	}()

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 from typing import TYPE_CHECKING
+
+from rich.console import Console
 
 from loadtest.bench.figures import Figures, highest, percentile
 
@@ -30,3 +33,14 @@ def test_the_file_holds_the_keys_what_they_come_from_and_what_they_were_measured
     assert (content["rounds"], content["plane"], content["browser"]) == (7, "reference", "Chromium")
     assert content["machine"].keys() == {"cores", "cpu", "kernel"}
     assert {"commit", "date"} <= content.keys()
+
+
+def test_faults_stand_in_the_file_and_below_the_keys(tmp_path: Path) -> None:
+    figures = Figures({"ratio": 0.41234}, {}, 4, None, digits=3, faults=("2.000% of the packets were lost",))
+    path = tmp_path / "out.json"
+    figures.write(path)
+    content = json.loads(path.read_text())
+    assert (content["ratio"], content["faults"]) == (0.412, ["2.000% of the packets were lost"])
+    console = Console(record=True, width=100, file=StringIO())
+    figures.show(console)
+    assert "not valid: 2.000% of the packets were lost" in console.export_text()

@@ -151,3 +151,8 @@ def test_a_description_that_cannot_be_used_is_refused(text: str, said: str) -> N
 
 def test_a_password_is_not_shown() -> None:
     assert "password" not in repr(TRANSPORT).replace("password=", "")
+
+
+def test_a_lite_agent_says_so() -> None:
+    assert sdp.parse(written(VIDEO, transport=replace(TRANSPORT, is_lite=True))).transport.is_lite
+    assert not sdp.parse(written(VIDEO)).transport.is_lite

@@ -250,7 +250,7 @@ PROBE_DTYPE: Final = np.dtype(
 
 
 class DropReason(enum.Enum):
-    """Why a packet ended here. A closed list: each is a metric label."""
+    """Why a packet ended here, or a part of it. A closed list: each is a metric label."""
 
     UNKNOWN_PEER = "unknown_peer"
     UNKNOWN_PROTOCOL = "unknown_protocol"
@@ -279,6 +279,8 @@ class DropReason(enum.Enum):
     SEND_BLOCKED = "send_blocked"
     PADDING_ONLY = "padding_only"
     SLOW_RECEIVER = "slow_receiver"
+    DESCRIPTOR_MALFORMED = "descriptor_malformed"
+    """A dependency descriptor that can't be read; its packet goes on without."""
 
 
 @dataclass(frozen=True, slots=True)

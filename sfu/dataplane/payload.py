@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, assert_never
 
-from sfu.errors import ParseError
 from sfu.plane import Codec
 from sfu.rtp.av1 import starts_av1_key_frame
-from sfu.rtp.dependency_descriptor import MANDATORY_BYTES, parse_dependency_descriptor
 from sfu.rtp.h264 import starts_h264_key_frame
 from sfu.rtp.vp8 import parse_vp8
 from sfu.rtp.vp9 import parse_vp9
 
 if TYPE_CHECKING:
     from sfu.rtp.vp8 import Vp8Descriptor
+    from sfu.streams.descriptor_reader import PacketDescriptor
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +31,18 @@ _NOTHING: Final = PayloadFacts()
 _KEY_FRAME: Final = PayloadFacts(starts_key_frame=True)
 
 
-def inspect(codec: Codec, payload: bytes, dependency_descriptor: bytes | None) -> PayloadFacts:
+def inspect(codec: Codec, payload: bytes, descriptor: PacketDescriptor | None) -> PayloadFacts:
     """Read what a payload that is not empty tells.
 
-    Where a dependency descriptor came along, it says where key frames start: the payload may be end-to-end
-    encrypted. One that is malformed says nothing.
+    Where a dependency descriptor came along, it says where key frames start and what layer it is: the payload
+    may be end-to-end encrypted.
 
     Raises:
         ParseError: the payload descriptor ends early.
     """
-    starts = _told_by(dependency_descriptor)
+    starts = None if descriptor is None else descriptor.fields.starts_key_frame
+    frame = None if descriptor is None else descriptor.fields.dependencies
+    temporal = None if frame is None else frame.temporal_id
     match codec:
         case Codec.OPUS:
             return _NOTHING
@@ -49,7 +50,7 @@ def inspect(codec: Codec, payload: bytes, dependency_descriptor: bytes | None) -
             vp8 = parse_vp8(payload)
             return PayloadFacts(
                 vp8.starts_key_frame if starts is None else starts,
-                vp8.temporal_id,
+                vp8.temporal_id if temporal is None else temporal,
                 vp8.layer_sync,
                 vp8,
             )
@@ -62,16 +63,6 @@ def inspect(codec: Codec, payload: bytes, dependency_descriptor: bytes | None) -
             starts = starts_av1_key_frame(payload) if starts is None else starts
         case _:
             assert_never(codec)
-    return _KEY_FRAME if starts else _NOTHING
-
-
-def _told_by(dependency_descriptor: bytes | None) -> bool | None:
-    """Whether a key frame starts; None: nothing is told."""
-    if dependency_descriptor is None:
-        return None
-    if len(dependency_descriptor) == MANDATORY_BYTES:  # no structure, so no key frame: most packets
-        return False
-    try:
-        return parse_dependency_descriptor(dependency_descriptor).starts_key_frame
-    except ParseError:
-        return None
+    if temporal is None:
+        return _KEY_FRAME if starts else _NOTHING
+    return PayloadFacts(starts, temporal)

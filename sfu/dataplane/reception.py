@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sfu.dataplane.payload import PayloadFacts, inspect
@@ -11,6 +11,7 @@ from sfu.plane import DropReason
 from sfu.rtp.unwrap import Unwrapper
 from sfu.streams.cache import PacketCache
 from sfu.streams.clock import StreamClock
+from sfu.streams.descriptor_reader import DescriptorReader
 from sfu.streams.nack import NackGenerator
 from sfu.streams.selector import PacketFacts
 from sfu.streams.statistics import ReceiveStatistics
@@ -40,6 +41,8 @@ class Received:
     reception: Reception
     facts: PacketFacts
     vp8: Vp8Descriptor | None
+    is_descriptor_unread: bool = False
+    """A dependency descriptor came with it that nobody can make sense of."""
 
     @property
     def is_padding(self) -> bool:
@@ -91,6 +94,7 @@ class Reception:
         self._keyframes = keyframes
         self._seqs = Unwrapper(SEQUENCE_BITS)
         self._timestamps = Unwrapper(TIMESTAMP_BITS)
+        self._descriptors = DescriptorReader()
         first_ts = self._timestamps.unwrap(first.packet.timestamp)
         self.clock: Final = StreamClock(first.form.clock_rate, now, first_ts)
 
@@ -110,11 +114,14 @@ class Reception:
         return self._accept(now, seq, ts, arrival) if drop is None else drop
 
     def after(self, now: Instant, seq: int) -> Iterator[Received]:
-        """The packets behind this number that have come already, in order."""
+        """The packets behind this number that have come already, in order, and read anew.
+
+        With the packet of this number, the structure may have come that their descriptors mean.
+        """
         for number in range(seq + 1, (self.statistics.highest_seq or 0) + 1):
             cached = self.cache.lookup(now, number)
             if cached is not None:
-                yield cached.packet
+                yield self._read_again(cached.packet)
 
     def close(self) -> None:
         """The stream is gone."""
@@ -124,21 +131,33 @@ class Reception:
     def _accept(self, now: Instant, seq: int, ts: int, arrival: Arrival) -> Received | DropReason:
         if self._is_video and self.nacks.received(now, seq):
             self._keyframes.request(now, self.ssrc)
-        packet = arrival.packet
-        read = _NO_FACTS
+        packet, value = arrival.packet, arrival.dependency_descriptor
+        read, descriptor = _NO_FACTS, None
         if packet.payload:
+            if self._is_video and value is not None:
+                descriptor = self._descriptors.read(seq, value)
             try:
-                read = inspect(arrival.form.codec, packet.payload, arrival.dependency_descriptor)
+                read = inspect(arrival.form.codec, packet.payload, descriptor)
             except ParseError:
                 return DropReason.RTP_MALFORMED
         self.clock.received(ts)
-        facts = PacketFacts(arrival.encoding, seq, ts, read.starts_key_frame, read.temporal, read.layer_sync)
-        received = Received(packet, self, facts, read.vp8)
+        facts = PacketFacts(
+            arrival.encoding, seq, ts, read.starts_key_frame, read.temporal, read.layer_sync, descriptor
+        )
+        is_unread = self._is_video and value is not None and descriptor is None and bool(packet.payload)
+        received = Received(packet, self, facts, read.vp8, is_unread)
         if self._is_video and packet.payload:
             self.cache.store(now, seq, received, len(packet.payload))
             if read.starts_key_frame:
                 self._keyframes.started(self.ssrc)
         return received
+
+    def _read_again(self, received: Received) -> Received:
+        before = received.facts.descriptor
+        if before is None:
+            return received
+        descriptor = self._descriptors.read(received.facts.seq, before.value)
+        return replace(received, facts=replace(received.facts, descriptor=descriptor))
 
 
 class RepairReception:

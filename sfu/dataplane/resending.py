@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sfu.dataplane.transport import Transport
     from sfu.plane import DropReason
     from sfu.streams.cache import CacheBudget
+    from sfu.streams.descriptor_rewriter import DescriptorRewriting
     from sfu.units import Instant, PayloadType, Ssrc
 
 MAX_SENT: Final = 1_024
@@ -31,7 +32,15 @@ FIRST_SEQUENCE_NUMBERS: Final = 1 << 15
 class Resender(Protocol):
     """What one route can send again."""
 
-    def sent(self, now: Instant, seq: int, packet: RtpPacket, received: Received, transmit: Transmit) -> None:
+    def sent(
+        self,
+        now: Instant,
+        seq: int,
+        packet: RtpPacket,
+        received: Received,
+        rewriting: DescriptorRewriting | None,
+        transmit: Transmit,
+    ) -> None:
         """A packet was sent under this number, made of what was received."""
         ...
 
@@ -56,6 +65,14 @@ class _Sent(NamedTuple):
     timestamp: int
     head: bytes
     """What stood in place of the payload's descriptor."""
+    rewriting: DescriptorRewriting | None
+    """What was made of its dependency descriptor."""
+
+
+def described(received: Received, rewriting: DescriptorRewriting | None) -> bytes:
+    """The dependency descriptor to send of a packet; empty where it has none that can be read."""
+    descriptor = received.facts.descriptor
+    return b"" if rewriting is None or descriptor is None else rewriting.apply(descriptor)
 
 
 class RtxResender:
@@ -68,7 +85,15 @@ class RtxResender:
         self._next_seq = rng.randrange(FIRST_SEQUENCE_NUMBERS)
         self._history: list[_Sent | None] = [None] * MAX_SENT
 
-    def sent(self, now: Instant, seq: int, packet: RtpPacket, received: Received, transmit: Transmit) -> None:
+    def sent(
+        self,
+        now: Instant,
+        seq: int,
+        packet: RtpPacket,
+        received: Received,
+        rewriting: DescriptorRewriting | None,
+        transmit: Transmit,
+    ) -> None:
         """Remember how it was made."""
         rest_bytes = 0 if received.vp8 is None else len(received.packet.payload) - received.vp8.size_bytes
         head = b"" if received.vp8 is None else packet.payload[: len(packet.payload) - rest_bytes]
@@ -79,6 +104,7 @@ class RtxResender:
             received.packet.payload_type,
             packet.timestamp,
             head,
+            rewriting,
         )
 
     def resend(
@@ -121,7 +147,7 @@ class RtxResender:
             self._ssrc,
             encapsulate(sent.seq & 0xFFFF, payload),
             received.packet.marker,
-            translation.elements(received.packet.extensions),
+            translation.elements(received.packet.extensions, described(received, sent.rewriting)),
         )
 
 
@@ -133,7 +159,15 @@ class RepeatResender:
         self._policy = ResendPolicy()
         self._cache: PacketCache[bytes] = PacketCache(budget)
 
-    def sent(self, now: Instant, seq: int, packet: RtpPacket, received: Received, transmit: Transmit) -> None:
+    def sent(
+        self,
+        now: Instant,
+        seq: int,
+        packet: RtpPacket,
+        received: Received,
+        rewriting: DescriptorRewriting | None,
+        transmit: Transmit,
+    ) -> None:
         """Keep it."""
         self._cache.store(now, seq, transmit.data, len(transmit.data))
 

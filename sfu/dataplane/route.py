@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from sfu.dataplane.resending import FIRST_SEQUENCE_NUMBERS, RepeatResender, RtxResender
+from sfu.dataplane.resending import FIRST_SEQUENCE_NUMBERS, RepeatResender, RtxResender, described
 from sfu.dataplane.translation import Translation
 from sfu.dataplane.wire import Transmit
 from sfu.plane import ALL_TEMPORAL, PAUSED, DropReason
 from sfu.rtp.ntp import compact_to_ns, middle_bits
 from sfu.rtp.packet import RtpPacket
 from sfu.rtp.rtcp import Sdes, SenderReport
+from sfu.streams.descriptor_rewriter import DescriptorRewriter
 from sfu.streams.rewriter import SequenceRewriter, TimestampMapper, Vp8Rewriter
 from sfu.streams.selector import EncodingSelector, Switching
 from sfu.units import NS_PER_MS, Kind
@@ -78,6 +79,7 @@ class Route:
         self._sequence = SequenceRewriter(rng.randrange(FIRST_SEQUENCE_NUMBERS))
         self._timestamps = TimestampMapper(rng.randrange(_TIMESTAMPS))
         self._vp8 = Vp8Rewriter()
+        self._descriptors = DescriptorRewriter()
         self._translation = Translation(track.spec, spec)
         self._clock: StreamClock | None = None
         self._payload_bytes_sent = 0
@@ -229,6 +231,7 @@ class Route:
         if encoding == PAUSED:
             self._sequence.pause()
             self._vp8.pause()
+            self._descriptors.pause()
         self._selector.set_target(encoding, temporal)
         if self.waits_for(encoding):
             self.track.request_keyframe(now, encoding)
@@ -248,6 +251,8 @@ class Route:
         if drop is not None:
             self._leave_out_for(drop, now, received)
             return drop
+        descriptor = facts.descriptor
+        active = None if descriptor is None else self._selector.active_targets(descriptor)
         payload: bytes | None = received.packet.payload
         if received.vp8 is not None:
             payload = self._vp8.rewrite(source, facts.seq, received.packet.payload, received.vp8)
@@ -258,6 +263,7 @@ class Route:
         if seq is None:
             return DropReason.TOO_OLD
         self.source, self._clock = source, clock
+        rewriting = None if descriptor is None else self._descriptors.forward(source, descriptor, active)
         packet = RtpPacket(
             form.payload_type,
             seq & 0xFFFF,
@@ -265,12 +271,12 @@ class Route:
             self.spec.ssrc,
             payload,
             received.packet.marker,
-            self._translation.elements(received.packet.extensions),
+            self._translation.elements(received.packet.extensions, described(received, rewriting)),
         )
         outcome = self.transport.send_rtp(now, packet, self._translation.stamping)
         if isinstance(outcome, Transmit):
             self._count(now, outcome, len(payload))
-            self._resender.sent(now, seq, packet, received, outcome)
+            self._resender.sent(now, seq, packet, received, rewriting, outcome)
         return outcome
 
     def _leave_out_for(self, drop: DropReason, now: Instant, received: Received) -> None:

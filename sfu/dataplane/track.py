@@ -177,6 +177,8 @@ class Track:
         if isinstance(outcome, DropReason):
             self._drops[outcome] += 1
             return []
+        if outcome.is_descriptor_unread:
+            self._drops[DropReason.DESCRIPTOR_MALFORMED] += 1
         if outcome.is_padding:
             self._drops[DropReason.PADDING_ONLY] += 1
             for route in self.routes.values():

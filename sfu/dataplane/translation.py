@@ -51,6 +51,7 @@ class Translation:
         by_key = {form.key: form for form in reversed(route.formats)}
         self._formats = {form.payload_type: by_key[form.key] for form in track.formats if form.key in by_key}
         shared = (track.extensions.keys() & route.extensions.keys()) - GENERATED_EXTENSIONS
+        self._described = track.extensions.get(Extension.DEPENDENCY_DESCRIPTOR)
         self._copied = {track.extensions[uri]: route.extensions[uri] for uri in shared}
         mid = route.extensions.get(Extension.MID)
         self._first: ExtensionElements = () if mid is None else ((mid, route.mid.encode()),)
@@ -70,10 +71,17 @@ class Translation:
         """The subscriber's format for a payload type of the publisher; None: it can't decode that."""
         return self._formats.get(payload_type)
 
-    def elements(self, received: ExtensionElements) -> ExtensionElements:
-        """The elements to send, but for the stamps."""
+    def elements(self, received: ExtensionElements, descriptor: bytes = b"") -> ExtensionElements:
+        """The elements to send, but for the stamps.
+
+        Args:
+            received: as received.
+            descriptor: what stands in place of the dependency descriptor, which is never copied; empty where
+                there is none, or none that can be read.
+        """
         return self._first + tuple(
             (copied, value)
-            for number, value in received
-            if (copied := self._copied.get(number)) is not None and 0 < len(value) <= self._longest
+            for number, original in received
+            if (copied := self._copied.get(number)) is not None
+            and 0 < len(value := descriptor if number == self._described else original) <= self._longest
         )

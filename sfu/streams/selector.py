@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from sfu.plane import ALL_TEMPORAL, PAUSED, DropReason
+from sfu.streams.temporal import TemporalFilter
 from sfu.units import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MAX_FRAMES: Final = 64
-"""Frames whose temporal decision is remembered for their late packets: two seconds at 30 frames a second."""
+    from sfu.streams.descriptor_reader import PacketDescriptor
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +53,8 @@ class PacketFacts:
     """Temporal layer (VP8 TID); None where the payload does not tell."""
     layer_sync: bool = False
     """The frame depends on the base layer only (VP8 Y bit, RFC 7741 section 4.2)."""
+    descriptor: PacketDescriptor | None = None
+    """Its dependency descriptor, which decides on temporal layers whatever the payload tells."""
 
 
 class EncodingSelector:
@@ -70,7 +71,7 @@ class EncodingSelector:
         self._kind = kind
         self._state: SelectorState = Paused()
         self._target_temporal = ALL_TEMPORAL
-        self._temporal = _TemporalFilter()
+        self._temporal = TemporalFilter()
         self._since: int | None = None
         self._last: int | None = None
         self._switches = 0
@@ -113,6 +114,14 @@ class EncodingSelector:
     def switches(self) -> int:
         """How often one encoding followed another."""
         return self._switches
+
+    def active_targets(self, descriptor: PacketDescriptor) -> int | None:
+        """The decode targets to tell in the descriptor of a packet that is forwarded (a bit mask).
+
+        Returns:
+            None where nothing was left out since the last key frame: what the publisher says holds.
+        """
+        return self._temporal.active_targets(descriptor)
 
     def set_target(self, encoding: int, temporal: int = ALL_TEMPORAL) -> None:
         """Want another encoding (`PAUSED`: nothing, at once) up to a temporal layer."""
@@ -184,47 +193,3 @@ class EncodingSelector:
             self._switches += self._last is not None
             self._last = facts.encoding
         return None
-
-
-class _TemporalFilter:
-    """Drops frames above a temporal layer; goes down at the next frame, up where a decoder can follow.
-
-    A frame passes or is dropped as a whole, its late packets included.
-    """
-
-    def __init__(self) -> None:
-        self._limit = ALL_TEMPORAL
-        self._limits: OrderedDict[int, int] = OrderedDict()
-        self._newest: int | None = None
-
-    @property
-    def limit(self) -> int:
-        return self._limit
-
-    def reset(self, limit: int) -> None:
-        """A key frame starts: every layer up to `limit` can be decoded from here."""
-        self._limit = limit
-        self._limits.clear()
-        self._newest = None
-
-    def passes(self, facts: PacketFacts, target: int) -> bool:
-        if facts.temporal is None:
-            return True
-        limit = self._limits.get(facts.ts)
-        if limit is None:
-            limit = self._of_new_frame(facts, facts.temporal, target)
-            self._limits[facts.ts] = limit
-            if len(self._limits) > MAX_FRAMES:
-                self._limits.popitem(last=False)
-        return facts.temporal <= limit
-
-    def _of_new_frame(self, facts: PacketFacts, temporal: int, target: int) -> int:
-        if self._newest is not None and facts.ts < self._newest:
-            return self._limit
-        self._newest = facts.ts
-        if facts.starts_key_frame or target < self._limit:
-            self._limit = target
-        elif temporal == self._limit + 1 and temporal <= target and facts.layer_sync:
-            # One layer at a time: a frame of layer 2 may also need those of layer 1 that were left out.
-            self._limit = temporal
-        return self._limit

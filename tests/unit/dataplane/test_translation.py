@@ -31,9 +31,11 @@ def test_what_is_made_for_each_leg_is_never_copied() -> None:
     translation = Translation(
         replace(TRACK, extensions=every), replace(ROUTE, extensions=every, mixed_extensions=True)
     )
-    elements = translation.elements(tuple((number, b"value") for number in every.values()))
+    elements = translation.elements(tuple((number, b"value") for number in every.values()), b"rewritten")
     told = {number: value for number, value in elements if number != every[Extension.MID]}
     assert dict(elements)[every[Extension.MID]] == b"7"
+    assert told.pop(every[Extension.DEPENDENCY_DESCRIPTOR]) == b"rewritten"
+    assert set(told.values()) == {b"value"}
     assert set(told) == {
         every[uri]
         for uri in Extension
@@ -44,8 +46,18 @@ def test_what_is_made_for_each_leg_is_never_copied() -> None:
             Extension.REPAIRED_RID,
             Extension.TRANSPORT_CC,
             Extension.ABS_SEND_TIME,
+            Extension.DEPENDENCY_DESCRIPTOR,
         )
     }
+
+
+def test_a_dependency_descriptor_is_sent_rewritten_or_not_at_all() -> None:
+    up, down = {Extension.DEPENDENCY_DESCRIPTOR: 12}, {Extension.DEPENDENCY_DESCRIPTOR: 5}
+    translation = Translation(replace(TRACK, extensions=up), replace(ROUTE, extensions=down))
+    assert translation.elements(((12, b"abc"),), b"def") == ((5, b"def"),)
+    assert translation.elements(((12, b"abc"),)) == ()
+    assert translation.elements((), b"def") == ()
+    assert Translation(TRACK, replace(ROUTE, extensions=down)).elements(((12, b"abc"),), b"def") == ()
 
 
 def test_an_extension_that_only_one_end_has_is_left_out() -> None:

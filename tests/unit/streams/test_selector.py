@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfu.plane import ALL_TEMPORAL, PAUSED, DropReason
-from sfu.streams.selector import MAX_FRAMES, EncodingSelector, Forwarding, PacketFacts, Paused, Switching
+from sfu.streams.selector import EncodingSelector, Forwarding, PacketFacts, Paused, Switching
+from sfu.streams.temporal import MAX_FRAMES
 from sfu.units import Kind
 
 if TYPE_CHECKING:
@@ -274,7 +275,7 @@ def test_frames_remembered_are_bounded() -> None:
     selector = forwarding(0, temporal=0)
     for frame in range(3 * MAX_FRAMES):
         selector.decide(delta(0, 101 + frame, temporal=frame % 3))
-    assert len(selector._temporal._limits) == MAX_FRAMES
+    assert len(selector._temporal._by_id._limits) == MAX_FRAMES
     assert selector.decide(delta(0, 101, temporal=0)) is None
 
 

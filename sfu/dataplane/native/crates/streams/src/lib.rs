@@ -11,4 +11,7 @@ pub mod keyframe;
 pub mod nack;
 pub mod offsets;
 pub mod resend;
+pub mod rewriter;
 pub mod selector;
+pub mod statistics;
+pub mod twcc_receiver;

@@ -203,24 +203,22 @@ impl TemporalFilter {
     fn passes(&mut self, facts: &PacketFacts, target: i8) -> bool {
         let Some(temporal) = facts.temporal else { return true };
         // Most packets are of the frame that came last.
-        let known = self.limits.iter().rev().find(|(ts, _)| *ts == facts.ts);
-        let limit = match known {
-            Some((_, limit)) => *limit,
-            None => {
-                let limit = self.of_new_frame(facts, temporal, target);
-                if self.limits.len() == MAX_FRAMES {
-                    self.limits.pop_front();
-                }
-                self.limits.push_back((facts.ts, limit));
-                limit
-            }
-        };
-        temporal <= limit
+        let known = self.limits.iter().rev().find(|(ts, _)| *ts == facts.ts).map(|(_, limit)| *limit);
+        temporal <= known.unwrap_or_else(|| self.of_new_frame(facts, temporal, target))
     }
 
     fn of_new_frame(&mut self, facts: &PacketFacts, temporal: i8, target: i8) -> i8 {
+        self.adapt(facts, temporal, target);
+        if self.limits.len() == MAX_FRAMES {
+            self.limits.pop_front();
+        }
+        self.limits.push_back((facts.ts, self.limit));
+        self.limit
+    }
+
+    fn adapt(&mut self, facts: &PacketFacts, temporal: i8, target: i8) {
         if self.newest.is_some_and(|newest| facts.ts < newest) {
-            return self.limit;
+            return;
         }
         self.newest = Some(facts.ts);
         if facts.starts_key_frame || target < self.limit {
@@ -229,7 +227,6 @@ impl TemporalFilter {
             // One layer at a time: a frame of layer 2 may also need those of layer 1 that were left out.
             self.limit = temporal;
         }
-        self.limit
     }
 }
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 
+from loadtest.lifeline import bound
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -42,6 +44,8 @@ class FocusSettings:
 
 class FocusProcess:
     """One `focus serve` on loopback, with its configuration, data and log in a folder of its own.
+
+    It does not outlive the thread that starts it.
 
     Args:
         folder: exists; is left behind for `start` to go on with what the focus remembers.
@@ -81,25 +85,21 @@ class FocusProcess:
         Raises:
             FocusProcessError: there is no such program.
         """
+        if not os.access(self._program, os.X_OK):
+            raise FocusProcessError(f"{self._program} cannot be started: there is no such program")
         config = self.folder / "focus.toml"
         config.write_text(_toml(self._tables()), encoding="utf-8")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("FOCUS_")}
         with self.log.open("ab") as output:
-            try:
-                self._process = await asyncio.create_subprocess_exec(
-                    self._program,
-                    "serve",
-                    "-c",
-                    config,
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    env=inherited | {"FOCUS_PASSWORD": self.settings.password},
-                    # A Ctrl-C on the terminal is ours: the participants leave before the focus ends.
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise FocusProcessError(f"{self._program} cannot be started: {error}") from error
+            self._process = await asyncio.create_subprocess_exec(
+                *bound((self._program, "serve", "-c", config)),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=inherited | {"FOCUS_PASSWORD": self.settings.password},
+                # A Ctrl-C on the terminal is ours: the participants leave before the focus ends.
+                start_new_session=True,
+            )
 
     async def wait_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
         """Wait until the focus says that it is ready.

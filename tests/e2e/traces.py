@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadtest.client.scene import SCREEN
 from loadtest.homeserver.server import homeservers
+from loadtest.lifeline import bound
 from signalling.trace.lines import End, Header, Line, read_recording, written
 from signalling.trace.replay import Replay
 from signalling.trace.show import as_markdown
@@ -39,8 +40,8 @@ _PATIENCE_S: Final = 30.0
 async def recorded(venue: Venue, user: User, file: Path, *more: str) -> AsyncIterator[None]:
     """While inside, somebody's leg is recorded, as an operator would; Ctrl-C ends it."""
     process = await asyncio.create_subprocess_exec(
-        PROGRAM,
-        *("trace", "record", "--url", venue.focus.admin_url, "--user", user.user_id, "-o", str(file), *more),
+        *bound((PROGRAM, "trace", "record", "--url", venue.focus.admin_url, "--user", user.user_id)),
+        *("-o", str(file), *more),
         stderr=asyncio.subprocess.PIPE,
     )
     try:

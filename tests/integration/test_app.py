@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from loadtest.lifeline import bound
 from sfu.errors import TransportError
 from signalling.cli.admin import ask
 from signalling.config import example_toml
@@ -84,8 +85,7 @@ async def start(folder: Path, *arguments: str, **secrets: str) -> Process:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FOCUS_")}
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
         process = await asyncio.create_subprocess_exec(
-            FOCUS,
-            *arguments,
+            *bound((FOCUS, *arguments)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=out,
             stderr=err,

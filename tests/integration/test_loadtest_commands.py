@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from loadtest.lifeline import bound
 from tests.support.focus_process import running_focus
 from tests.support.homeserver import join, new_room, new_user
 
@@ -38,7 +39,7 @@ class Command:
         self.output = folder / "output"
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(  # noqa: S603  # our own console script
-                [LOADTEST, *arguments],
+                bound((LOADTEST, *arguments)),
                 stdout=output,
                 stderr=output,
                 env=os.environ | {"TMPDIR": str(self.folder), "COLUMNS": "120"},

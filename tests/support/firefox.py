@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 
+from loadtest.lifeline import bound
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
@@ -100,12 +102,9 @@ async def firefox(path: str = "/usr/bin/firefox-esr") -> AsyncIterator[Firefox]:
         # To a file, since its chatter would fill a pipe that nobody reads.
         with (profile / "stderr").open("wb") as log:
             process = await asyncio.create_subprocess_exec(
-                path,
-                "--headless",
-                "--no-remote",
-                "--profile",
-                str(profile),
-                "--remote-debugging-port=0",
+                *bound(
+                    (path, "--headless", "--no-remote", "--profile", profile, "--remote-debugging-port=0")
+                ),
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=log,
                 env={**os.environ, "HOME": str(profile), "MOZ_HEADLESS": "1"},

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from loadtest.lifeline import bound
 from tests.support.namespace import NoNamespaceError, environment, inside
 
 if TYPE_CHECKING:
@@ -103,7 +104,8 @@ class _Child:
         arguments = ("-q", "-p", "no:cacheprovider", f"--rootdir={config.rootpath}", *nodeids)
         try:
             self._process = subprocess.Popen(  # noqa: S603  # ourselves
-                inside([sys.executable, "-m", "pytest", *arguments]),
+                # Bound inside: what gains privileges on the way is bound to nobody any more.
+                inside(bound((sys.executable, "-m", "pytest", *arguments))),
                 cwd=config.rootpath,
                 env={**os.environ, **environment(), _REPORTS_TO: str(theirs)},
                 pass_fds=(theirs,),

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 
+from loadtest.lifeline import bound
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -58,10 +60,14 @@ async def prometheus(folder: Path, target: str) -> AsyncIterator[Prometheus]:
     (folder / "prometheus.yml").write_text(json.dumps(settings), encoding="utf-8")
     with (folder / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            program,
-            f"--config.file={folder / 'prometheus.yml'}",
-            f"--storage.tsdb.path={folder / 'data'}",
-            f"--web.listen-address=127.0.0.1:{port}",
+            *bound(
+                (
+                    program,
+                    f"--config.file={folder / 'prometheus.yml'}",
+                    f"--storage.tsdb.path={folder / 'data'}",
+                    f"--web.listen-address=127.0.0.1:{port}",
+                )
+            ),
             stdout=log,
             stderr=log,
         )

@@ -47,8 +47,12 @@ async def test_requests_carry_the_sessions_id_once_there_is_one() -> None:
 
 
 async def test_the_plugins_answer_comes_after_an_ack_and_events_of_others() -> None:
-    event = {"janus": "event", "plugindata": {"data": {"id": 9}}, "jsep": {"type": "answer", "sdp": "v=0"}}
-    other = {"janus": "media", "sender": 4, "transaction": "another"}
+    event: Message = {
+        "janus": "event",
+        "plugindata": {"data": {"id": 9}},
+        "jsep": {"type": "answer", "sdp": "v=0"},
+    }
+    other: Message = {"janus": "media", "sender": 4, "transaction": "another"}
     async with session([{"janus": "ack"}, other, event]) as (janus, asked):
         answer = await janus.tell(5, {"request": "join"}, {"type": "offer", "sdp": "v=0"})
     assert (answer["plugindata"]["data"]["id"], description(answer)) == (9, "v=0")
@@ -56,17 +60,18 @@ async def test_the_plugins_answer_comes_after_an_ack_and_events_of_others() -> N
 
 
 async def test_a_handle_is_connected_when_its_own_media_can_flow() -> None:
-    says = [{"janus": "ack"}, {"janus": "event"}, {"janus": "webrtcup", "sender": 4}]
-    async with session([*says, {"janus": "webrtcup", "sender": 5}, {"janus": "media", "sender": 5}]) as (
-        janus,
-        _,
-    ):
+    says: list[Message] = [{"janus": "ack"}, {"janus": "event"}, {"janus": "webrtcup", "sender": 4}]
+    says += [{"janus": "webrtcup", "sender": 5}, {"janus": "media", "sender": 5}]
+    async with session(says) as (janus, _):
         await janus.tell(5, {"request": "publish"})
         await janus.connected(5)
 
 
 async def test_a_refusal_says_what_was_refused_and_why() -> None:
-    refused = {"janus": "event", "plugindata": {"data": {"error": "No such feed", "error_code": 428}}}
+    refused: Message = {
+        "janus": "event",
+        "plugindata": {"data": {"error": "No such feed", "error_code": 428}},
+    }
     async with session([refused], [{"janus": "error", "error": {"code": 458}}]) as (janus, _):
         with pytest.raises(PeerError, match="janus: join: No such feed"):
             await janus.tell(5, {"request": "join"})

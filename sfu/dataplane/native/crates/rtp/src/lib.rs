@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod av1;
+pub mod dependency_descriptor;
 pub mod extensions;
 pub mod h264;
 pub mod ntp;

@@ -178,10 +178,11 @@ mod tests {
             steps in prop::collection::vec(-1_500_i64..1_600, 1..400),
         ) {
             let mut window = RtpWindow::default();
-            let mut at = i64::from(start);
-            let (mut seen, mut highest) = (HashSet::new(), 0_i64);
-            for step in std::iter::once(0).chain(steps) {
-                at = (at + step).max(0);
+            let (mut seen, mut highest) = (HashSet::new(), i64::from(start));
+            prop_assert!(offer(&mut window, start).is_ok());
+            seen.insert(highest);
+            for step in steps {
+                let at = (highest + step).max(0);
                 let is_new = at > highest || (highest - at < 1_024 && !seen.contains(&at));
                 let outcome = offer(&mut window, at as u16);
                 prop_assert_eq!(outcome, if is_new { Ok(at as u64) } else { Err(Replayed) });

@@ -60,7 +60,7 @@ def serialise_feedback(feedback: TransportFeedback) -> bytes:
         if arrival is None:
             symbols.append(_NOT_RECEIVED)
             continue
-        ticks = round(arrival / DELTA_NS)
+        ticks = (arrival + DELTA_NS // 2) // DELTA_NS  # not by floats: they lose units after 104 days
         delta = ticks - previous
         if 0 <= delta <= 0xFF:
             symbols.append(_SMALL_DELTA)

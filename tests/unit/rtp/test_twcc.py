@@ -83,6 +83,19 @@ def test_times_are_rounded_to_the_unit_and_errors_do_not_add_up(offset: list[int
     )
 
 
+@pytest.mark.parametrize("ticks", [7, 2**44 + 7])
+def test_times_are_rounded_to_the_nearest_unit_after_any_time_of_running(ticks: int) -> None:
+    for nanoseconds, rounded in ((-125_000, 0), (-124_999, 0), (124_999, 0), (125_000, 1)):
+        arrivals: list[tuple[int, int | None]] = [
+            (0, (ticks - 1) * DELTA_NS),
+            (1, ticks * DELTA_NS + nanoseconds),
+        ]
+        first, second = (at for _, at in parsed(serialise_feedback(feedback_of(arrivals))).arrivals)
+        assert first is not None
+        assert second is not None
+        assert second - first == (1 + rounded) * DELTA_NS
+
+
 def test_numbers_left_out_did_not_arrive() -> None:
     read = parsed(
         serialise_feedback(feedback_of([(65_534, None), (65_535, REFERENCE_NS), (3, REFERENCE_NS)]))

@@ -336,10 +336,16 @@ TRANSPORT_DTYPE: Final = np.dtype(
         ("last_received_at", "<i8"),
         ("round_trip_time_ms", "<f4"),
         ("remb_bps", "<f8"),
+        ("queue_packets", "<u4"),
+        ("queue_ms", "<f4"),
+        ("padding_bytes_sent", "<u8"),
+        ("feedback_lost", "<u8"),
     ]
 )
 """Per transport. `round_trip_time_ms` from receiver reports, NaN before the first; `remb_bps` is what the
-peer last said by REMB, 0 where it never did."""
+peer last said by REMB, 0 where it never did. `queue_packets` wait for the pacer now, and
+the oldest video among them has waited for `queue_ms`. `padding_bytes_sent` were sent for their size alone:
+padding, and payloads sent again though nobody asked. `feedback_lost`: rows too many for `feedback`."""
 
 ENCODING_DTYPE: Final = np.dtype(
     [
@@ -449,6 +455,18 @@ class Plane(Protocol):
 
         Each call, an empty one too, says that Python is alive (`TARGETS_STALE_MS`).
         """
+        ...
+
+    def set_pacing(self, pacing: StructArray) -> None:
+        """How transports are sent to, (n,) of `PACING_DTYPE`; transports not named keep theirs."""
+        ...
+
+    def probe(self, probes: StructArray) -> None:
+        """Measure what a path carries, (n,) of `PROBE_DTYPE`; a transport's probes run one by one."""
+        ...
+
+    def feedback(self) -> StructArray:
+        """What subscribers have said of packets since the last call, (n,) of `FEEDBACK_DTYPE`, as it came."""
         ...
 
     def drain(self) -> Batch:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from sfu.dataplane.agenda import Agenda
 from sfu.dataplane.allowance import Allowance
+from sfu.dataplane.feedback_rows import FeedbackRows
 from sfu.dataplane.ice import LiteAgent
 from sfu.dataplane.program import Program
 from sfu.dataplane.srtp import LibSrtp
@@ -19,7 +20,7 @@ from sfu.plane import (
     DropReason,
     PairSelected,
 )
-from sfu.units import RouteId, after_ms, after_s, earliest
+from sfu.units import RouteId, TransportId, after_ms, after_s, earliest
 
 if TYPE_CHECKING:
     import random
@@ -56,7 +57,10 @@ class PlaneCore:
         self._agenda = Agenda()
         self._upward = Upward()
         self._drops: Counter[DropReason] = Counter()
-        self._program = Program(config, rng, srtp, self._ice, self._agenda, self._upward, self._drops)
+        self._rows = FeedbackRows()
+        self._program = Program(
+            config, rng, srtp, self._ice, self._agenda, self._upward, self._drops, self._rows
+        )
         self._targets_at: Instant | None = None
         self._is_stale = False
 
@@ -68,6 +72,10 @@ class PlaneCore:
     def drain(self) -> Batch:
         """Everything that came up since the last call."""
         return self._upward.drain()
+
+    def feedback(self) -> StructArray:
+        """What subscribers have said of packets since the last call, (n,) of `FEEDBACK_DTYPE`."""
+        return self._rows.take()
 
     def stats(self, now: Instant) -> PlaneStats:
         """All counters now."""
@@ -105,6 +113,20 @@ class PlaneCore:
             named = self._program.routes.get(RouteId(number))
             if named is not None:
                 named.set_target(now, encoding, temporal)
+
+    def set_pacing(self, now: Instant, pacing: StructArray) -> None:
+        """How transports are sent to, (n,) of `PACING_DTYPE`; the next `poll` is due at once."""
+        for number, rate_bps, padding_bps, queue_limit_ms in pacing.tolist():
+            peer = self._program.peers.get(TransportId(number))
+            if peer is not None:
+                peer.departures.set_pacing(now, rate_bps, padding_bps, queue_limit_ms)
+
+    def probe(self, now: Instant, probes: StructArray) -> None:
+        """Measure what paths carry, (n,) of `PROBE_DTYPE`; the next `poll` is due at once."""
+        for number, cluster, rate_bps, size_bytes in probes.tolist():
+            peer = self._program.peers.get(TransportId(number))
+            if peer is not None:
+                peer.departures.probe(now, cluster, rate_bps, size_bytes)
 
     def handle_datagram(self, now: Instant, address: Address, data: bytes) -> list[Transmit]:
         """Take a datagram from the socket; what to send of it.
@@ -193,5 +215,6 @@ class PlaneCore:
             if transport is not None:
                 self._program.peers[transport].transport.received(now, len(data))
         if result.selected is not None:
+            self._program.peers[result.selected].departures.wake(now)
             self._upward.tell(PairSelected(result.selected))
         return [] if result.answer is None else [Transmit(address, result.answer)]

@@ -39,9 +39,7 @@ def take(now: Instant, peer: Peer, packets: Sequence[RtcpPacket]) -> list[Transm
             case Bye():
                 _take_bye(now, peer, packet)
             case Nack():
-                route = peer.routes.get(packet.media_ssrc)
-                if route is not None:
-                    transmits += route.nack(now, packet.sequence_numbers)
+                transmits += _take_nack(now, peer, packet)
             case Pli():
                 _take_picture_loss(now, peer, packet.media_ssrc)
             case Fir():
@@ -49,8 +47,10 @@ def take(now: Instant, peer: Peer, packets: Sequence[RtcpPacket]) -> list[Transm
                     _take_picture_loss(now, peer, entry.ssrc)
             case Remb():
                 peer.transport.remb_bps = packet.bitrate_bps
-            case TransportFeedback() | Sdes() | RawRtcp():
-                pass  # DESIGN.md: arrival times are read once there is an estimate to feed
+            case TransportFeedback():
+                peer.take_feedback(now, packet)
+            case Sdes() | RawRtcp():
+                pass
             case _:
                 assert_never(packet)
     return transmits
@@ -86,6 +86,11 @@ def _take_bye(now: Instant, peer: Peer, bye: Bye) -> None:
         stream = peer.demux.stream_of(ssrc)
         if stream is not None and not stream.is_repair:
             stream.track.end(now, stream.encoding)
+
+
+def _take_nack(now: Instant, peer: Peer, nack: Nack) -> list[Transmit]:
+    route = peer.routes.get(nack.media_ssrc)
+    return [] if route is None else route.nack(now, nack.sequence_numbers)
 
 
 def _take_picture_loss(now: Instant, peer: Peer, ssrc: Ssrc) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sfu.dataplane import feedback
 from sfu.dataplane.demux import Demux
+from sfu.dataplane.departures import Departures
 from sfu.dataplane.keyframes import KeyframeRequests
 from sfu.dataplane.reports import FEEDBACK_SSRC, compounds, nacks, receiver_reports
 from sfu.dataplane.wire import Transmit, WireProtocol, protocol_of
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
 
     from sfu.dataplane.agenda import Agenda
     from sfu.dataplane.encoding import Encoding
+    from sfu.dataplane.feedback_rows import FeedbackRows
     from sfu.dataplane.route import Route
     from sfu.dataplane.srtp import SrtpSession
     from sfu.dataplane.track import Track
     from sfu.dataplane.transport import Transport
     from sfu.rtp.packet import RtpPacket
     from sfu.rtp.rtcp import RtcpPacket
+    from sfu.rtp.twcc import TransportFeedback
     from sfu.units import Instant, Ssrc
 
 Unit = tuple["RtcpPacket", ...]
@@ -40,17 +43,27 @@ class Peer:
         transport: its bytes.
         agenda: where its timers go.
         drops: where they are counted.
+        rows: where goes what it says of packets that were sent to it.
         cname: ours, as a receiver.
     """
 
-    def __init__(self, transport: Transport, agenda: Agenda, drops: Counter[DropReason], cname: str) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        agenda: Agenda,
+        drops: Counter[DropReason],
+        rows: FeedbackRows,
+        cname: str,
+    ) -> None:
         self.transport: Final = transport
         self.demux: Final = Demux(transport.id, agenda, drops)
         self.routes: Final[dict[Ssrc, Route]] = {}
         """By the SSRC under which each goes out."""
+        self.departures: Final = Departures(transport, self.routes, agenda, drops)
         self.keyframes: Final = KeyframeRequests(transport.id, agenda)
         self._agenda = agenda
         self._drops = drops
+        self._rows = rows
         self._cname = cname
         self._arrivals = TwccReceiver(FEEDBACK_SSRC)
 
@@ -111,9 +124,14 @@ class Peer:
             raise LocalError(f"SSRC {ssrc} of route {route.spec.route} is taken")
         self.routes[ssrc] = route
 
+    def take_feedback(self, now: Instant, packet: TransportFeedback) -> None:
+        """It says when packets reached it."""
+        self._rows.add(now, self.transport, self.transport.report(now, packet))
+
     def remove_route(self, route: Route) -> list[Transmit]:
         """Something goes to it no more; what to say of that."""
         del self.routes[route.spec.ssrc]
+        self.departures.forget(route, DropReason.OTHER_LAYER)
         route.close()
         if not route.packets_sent or not self.transport.can_send:
             return []
@@ -123,6 +141,7 @@ class Peer:
     def poll(self, now: Instant) -> list[Transmit]:
         """Do what is due; what to send."""
         self.demux.expire(now)
+        transmits = self.departures.poll(now)
         units = self._plis(now) + self._nacks(now)
         units += [(packet,) for packet in self._arrivals.poll(now)]
         if self.transport.reports.take(now):
@@ -130,12 +149,13 @@ class Peer:
             if reports:
                 self.transport.reports.reported(now)
             units += reports
-        return self._send(units)
+        return transmits + self._send(units)
 
     def next_timeout(self) -> Instant | None:
         """When `poll` next has something to do."""
         return earliest(
             self.demux.next_timeout(),
+            self.departures.next_timeout(),
             self.keyframes.next_timeout(),
             self._arrivals.next_timeout(),
             self.transport.reports.next_timeout(),

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from sfu.config import MediaConfig
     from sfu.dataplane.agenda import Agenda
+    from sfu.dataplane.feedback_rows import FeedbackRows
     from sfu.dataplane.ice import LiteAgent
     from sfu.dataplane.srtp import SrtpFactory
     from sfu.dataplane.upward import Upward
@@ -54,6 +55,7 @@ class Program:
         agenda: where timers go.
         upward: where events go.
         drops: where they are counted.
+        rows: where goes what subscribers say of packets.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Program:
         agenda: Agenda,
         upward: Upward,
         drops: Counter[DropReason],
+        rows: FeedbackRows,
     ) -> None:
         self.peers: Final[dict[TransportId, Peer]] = {}
         self.tracks: Final[dict[TrackHandle, Track]] = {}
@@ -75,6 +78,7 @@ class Program:
         self._agenda = agenda
         self._upward = upward
         self._drops = drops
+        self._rows = rows
         self._budget = CacheBudget(config.packet_cache_bytes)
         self._cname = f"{rng.getrandbits(_CNAME_BITS):024x}"
 
@@ -90,7 +94,7 @@ class Program:
             case SetCredentials():
                 self._set_credentials(operation)
             case InstallSrtp():
-                return self._install_srtp(operation)
+                return self._install_srtp(now, operation)
             case RemoveTransport(transport):
                 return self._remove_transport(transport)
             case SetTrack():
@@ -98,7 +102,7 @@ class Program:
             case RemoveTrack(track):
                 return self._remove_track(track)
             case SetRoute():
-                self._set_route(operation)
+                self._set_route(now, operation)
             case RemoveRoute(route):
                 return self._remove_route(route)
             case RequestKeyframe():
@@ -115,16 +119,17 @@ class Program:
             raise LocalError(f"transport {number} is there already")
         self._ice.add(number, operation.credentials)
         transport = Transport(number, self._ice, ReportSchedule(number, self._agenda, self._rng))
-        self.peers[number] = Peer(transport, self._agenda, self._drops, self._cname)
+        self.peers[number] = Peer(transport, self._agenda, self._drops, self._rows, self._cname)
 
     def _set_credentials(self, operation: SetCredentials) -> None:
         if operation.transport in self.peers:
             self._ice.restart(operation.transport, operation.credentials)
 
-    def _install_srtp(self, operation: InstallSrtp) -> list[Transmit]:
+    def _install_srtp(self, now: Instant, operation: InstallSrtp) -> list[Transmit]:
         peer = self.peers.get(operation.transport)
         if peer is None:
             return []
+        peer.departures.wake(now)
         return peer.secure(self._srtp(operation.profile, operation.receive_key, operation.send_key))
 
     def _remove_transport(self, number: TransportId) -> list[Transmit]:
@@ -169,13 +174,14 @@ class Program:
         self.peers[track.transport].demux.remove_track(track)
         return transmits
 
-    def _set_route(self, spec: SetRoute) -> None:
+    def _set_route(self, now: Instant, spec: SetRoute) -> None:
         track, peer = self.tracks.get(spec.track), self.peers.get(spec.transport)
         if track is None or peer is None:
             return
+        peer.departures.wake(now)
         route = self.routes.get(spec.route)
         if route is None:
-            route = Route(spec, track, peer.transport, self._budget, self._drops, self._rng)
+            route = Route(spec, track, peer.departures, self._budget, self._drops, self._rng)
             peer.add_route(route)
             self.routes[spec.route] = track.routes[spec.route] = route
             return

@@ -89,6 +89,22 @@ class ReferencePlane:
         self._core.set_targets(now, targets)
         self._poll(now)
 
+    def set_pacing(self, pacing: StructArray) -> None:
+        """How transports are sent to, (n,) of `PACING_DTYPE`; transports not named keep theirs."""
+        now = _now()
+        self._core.set_pacing(now, pacing)
+        self._poll(now)
+
+    def probe(self, probes: StructArray) -> None:
+        """Measure what a path carries, (n,) of `PROBE_DTYPE`; a transport's probes run one by one."""
+        now = _now()
+        self._core.probe(now, probes)
+        self._poll(now)
+
+    def feedback(self) -> StructArray:
+        """What subscribers have said of packets since the last call, (n,) of `FEEDBACK_DTYPE`."""
+        return self._core.feedback()
+
     def drain(self) -> Batch:
         """Everything that came up since the last call."""
         if self._is_signalled:

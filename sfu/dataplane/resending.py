@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from sfu.dataplane.wire import Transmit
 from sfu.rtp.packet import RtpPacket
 from sfu.streams.cache import PacketCache
-from sfu.streams.resend import ResendPolicy, encapsulate
+from sfu.streams.resend import OSN_BYTES, ResendPolicy, encapsulate
 
 if TYPE_CHECKING:
     import random
@@ -29,6 +29,19 @@ FIRST_SEQUENCE_NUMBERS: Final = 1 << 15
 """The first number is below: a packet lost at once is not taken for one of the turn before (rule 3)."""
 
 
+class Again(Protocol):
+    """A packet that is to be sent again; it may have to wait for its turn."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Of its payload at least."""
+        ...
+
+    def send(self, now: Instant, translation: Translation) -> Transmit | DropReason | None:
+        """Send it; None where it can't be any more."""
+        ...
+
+
 class Resender(Protocol):
     """What one route can send again."""
 
@@ -44,10 +57,8 @@ class Resender(Protocol):
         """A packet was sent under this number, made of what was received."""
         ...
 
-    def resend(
-        self, now: Instant, seqs: Sequence[int], translation: Translation
-    ) -> list[Transmit | DropReason]:
-        """Send again what can be of the packets asked for, in their order."""
+    def answer(self, now: Instant, seqs: Sequence[int], translation: Translation) -> Iterator[Again]:
+        """What is to be sent again of the packets asked for, in their order; each counts as sent."""
         ...
 
     def close(self) -> None:
@@ -75,6 +86,25 @@ def described(received: Received, rewriting: DescriptorRewriting | None) -> byte
     return b"" if rewriting is None or descriptor is None else rewriting.apply(descriptor)
 
 
+class _RtxAgain(NamedTuple):
+    """A packet that is made again."""
+
+    resender: RtxResender
+    sent: _Sent
+    received: Received
+
+    @property
+    def size_bytes(self) -> int:
+        """Of its payload."""
+        descriptor_bytes = 0 if self.received.vp8 is None else self.received.vp8.size_bytes
+        payload_bytes = len(self.sent.head) + len(self.received.packet.payload) - descriptor_bytes
+        return OSN_BYTES + payload_bytes
+
+    def send(self, now: Instant, translation: Translation) -> Transmit | DropReason | None:
+        """Send it over RTX; None where the subscriber has none for its codec."""
+        return self.resender.send(now, self.sent, self.received, translation)
+
+
 class RtxResender:
     """Makes packets again from the publisher's cache, and sends them as another stream (RFC 4588)."""
 
@@ -84,6 +114,8 @@ class RtxResender:
         self._policy = ResendPolicy()
         self._next_seq = rng.randrange(FIRST_SEQUENCE_NUMBERS)
         self._history: list[_Sent | None] = [None] * MAX_SENT
+        self._newest: _Sent | None = None
+        self._fill_seq = 0
 
     def sent(
         self,
@@ -97,7 +129,7 @@ class RtxResender:
         """Remember how it was made."""
         rest_bytes = 0 if received.vp8 is None else len(received.packet.payload) - received.vp8.size_bytes
         head = b"" if received.vp8 is None else packet.payload[: len(packet.payload) - rest_bytes]
-        self._history[seq % MAX_SENT] = _Sent(
+        sent = _Sent(
             seq,
             received.reception.cache,
             received.facts.seq,
@@ -106,42 +138,32 @@ class RtxResender:
             head,
             rewriting,
         )
+        self._history[seq % MAX_SENT] = sent
+        if self._newest is None or seq > self._newest.seq:
+            self._newest = sent
+            self._fill_seq = seq
 
-    def resend(
-        self, now: Instant, seqs: Sequence[int], translation: Translation
-    ) -> list[Transmit | DropReason]:
-        """Send what is in the cache still."""
-        cached = {sent.seq: (sent, received) for sent, received in self._cached(now, seqs)}
-        outcomes = []
+    def answer(self, now: Instant, seqs: Sequence[int], translation: Translation) -> Iterator[Again]:
+        """What is in the cache still."""
+        cached = {seq: found for seq in seqs if (found := self._cached(now, seq)) is not None}
         for seq in self._policy.answer(now, list(cached), self._transport.round_trip_ms):
-            packet = self._packet(*cached[seq], translation)
-            if packet is not None and self._transport.resends.take(len(packet.payload)):
-                outcome = self._transport.send_rtp(now, packet, translation.stamping)
-                self._next_seq += isinstance(outcome, Transmit)
-                outcomes.append(outcome)
-        return outcomes
+            again = cached[seq]
+            has_rtx = translation.rtx_payload_type(again.sent.payload_type) is not None
+            if has_rtx and self._transport.resends.take(again.size_bytes):
+                yield again
 
-    def close(self) -> None:
-        """Nothing is kept here."""
-
-    def _cached(self, now: Instant, seqs: Sequence[int]) -> Iterator[tuple[_Sent, Received]]:
-        for seq in seqs:
-            sent = self._history[seq % MAX_SENT]
-            if sent is not None and sent.seq == seq:
-                cached = sent.cache.lookup(now, sent.source_seq)
-                if cached is not None:
-                    yield sent, cached.packet
-
-    def _packet(self, sent: _Sent, received: Received, translation: Translation) -> RtpPacket | None:
-        """It, made again; None where the subscriber has no RTX for its codec."""
-        form = translation.format_of(sent.payload_type)
-        if form is None or form.rtx_payload_type is None:
+    def send(
+        self, now: Instant, sent: _Sent, received: Received, translation: Translation
+    ) -> Transmit | DropReason | None:
+        """Make a packet again and send it; None where the subscriber has no RTX for its codec."""
+        payload_type = translation.rtx_payload_type(sent.payload_type)
+        if payload_type is None:
             return None
         payload = received.packet.payload
         if received.vp8 is not None:
             payload = sent.head + payload[received.vp8.size_bytes :]
-        return RtpPacket(
-            form.rtx_payload_type,
+        packet = RtpPacket(
+            payload_type,
             self._next_seq & 0xFFFF,
             sent.timestamp,
             self._ssrc,
@@ -149,6 +171,66 @@ class RtxResender:
             received.packet.marker,
             translation.elements(received.packet.extensions, described(received, sent.rewriting)),
         )
+        return self._send(now, packet, translation)
+
+    def fill(self, now: Instant, translation: Translation) -> Transmit | DropReason | None:
+        """Send a packet again that nobody asked for: from the newest back, as far as the cache goes."""
+        if self._newest is None:
+            return None
+        again = self._cached(now, self._fill_seq)
+        if again is None:
+            self._fill_seq = self._newest.seq
+            again = self._cached(now, self._fill_seq)
+        self._fill_seq -= 1
+        return None if again is None else again.send(now, translation)
+
+    def pad(
+        self, now: Instant, translation: Translation, payload_type: PayloadType, padding_bytes: int
+    ) -> Transmit | DropReason:
+        """Send padding and nothing else."""
+        packet = RtpPacket(
+            payload_type,
+            self._next_seq & 0xFFFF,
+            0 if self._newest is None else self._newest.timestamp,
+            self._ssrc,
+            extensions=translation.elements(()),
+            padding_bytes=padding_bytes,
+        )
+        return self._send(now, packet, translation)
+
+    def close(self) -> None:
+        """Nothing is kept here."""
+
+    def _cached(self, now: Instant, seq: int) -> _RtxAgain | None:
+        """What went out under a number, while it can be made again."""
+        sent = self._history[seq % MAX_SENT]
+        if sent is None or sent.seq != seq:
+            return None
+        cached = sent.cache.lookup(now, sent.source_seq)
+        return None if cached is None else _RtxAgain(self, sent, cached.packet)
+
+    def _send(self, now: Instant, packet: RtpPacket, translation: Translation) -> Transmit | DropReason:
+        outcome = self._transport.send_rtp(now, packet, translation.stamping)
+        self._next_seq += isinstance(outcome, Transmit)
+        return outcome
+
+
+class _Repeat(NamedTuple):
+    """The bytes of a packet, encrypted."""
+
+    transport: Transport
+    data: bytes
+    transport_seq: int | None
+    """Its transport-wide number, unwrapped; None where it has none."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all of it."""
+        return len(self.data)
+
+    def send(self, now: Instant, translation: Translation) -> Transmit | DropReason:
+        """Send the same bytes again."""
+        return self.transport.repeat(now, self.data, self.transport_seq)
 
 
 class RepeatResender:
@@ -157,7 +239,7 @@ class RepeatResender:
     def __init__(self, transport: Transport, budget: CacheBudget) -> None:
         self._transport = transport
         self._policy = ResendPolicy()
-        self._cache: PacketCache[bytes] = PacketCache(budget)
+        self._cache: PacketCache[_Repeat] = PacketCache(budget)
 
     def sent(
         self,
@@ -169,18 +251,15 @@ class RepeatResender:
         transmit: Transmit,
     ) -> None:
         """Keep it."""
-        self._cache.store(now, seq, transmit.data, len(transmit.data))
+        repeat = _Repeat(self._transport, transmit.data, self._transport.newest_seq)
+        self._cache.store(now, seq, repeat, len(transmit.data))
 
-    def resend(
-        self, now: Instant, seqs: Sequence[int], translation: Translation
-    ) -> list[Transmit | DropReason]:
-        """Send what is kept still."""
+    def answer(self, now: Instant, seqs: Sequence[int], translation: Translation) -> Iterator[Again]:
+        """What is kept still."""
         kept = {seq: found.packet for seq in seqs if (found := self._cache.lookup(now, seq)) is not None}
-        return [
-            self._transport.send_datagram(kept[seq])
-            for seq in self._policy.answer(now, list(kept), self._transport.round_trip_ms)
-            if self._transport.resends.take(len(kept[seq]))
-        ]
+        for seq in self._policy.answer(now, list(kept), self._transport.round_trip_ms):
+            if self._transport.resends.take(kept[seq].size_bytes):
+                yield kept[seq]
 
     def close(self) -> None:
         """Give the memory back."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from sfu.dataplane.departures import Waiting
 from sfu.dataplane.resending import FIRST_SEQUENCE_NUMBERS, RepeatResender, RtxResender, described
 from sfu.dataplane.translation import Translation
 from sfu.dataplane.wire import Transmit
@@ -22,18 +23,23 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Mapping, Sequence
 
+    from sfu.dataplane.departures import Departures
     from sfu.dataplane.reception import Received
-    from sfu.dataplane.resending import Resender
+    from sfu.dataplane.resending import Again, Resender
     from sfu.dataplane.track import Track
-    from sfu.dataplane.transport import Transport
+    from sfu.dataplane.translation import Stamping
     from sfu.plane import SetRoute
     from sfu.rtp.rtcp import ReportBlock, RtcpPacket
     from sfu.streams.cache import CacheBudget
     from sfu.streams.clock import StreamClock
+    from sfu.streams.slow_receiver import Cut
     from sfu.units import Instant, Ssrc
 
 MAX_REPORTS: Final = 4
 """Sender reports that a receiver report may answer."""
+
+OVERHEAD_BYTES: Final = 64
+"""What a packet is taken to have beside its payload, before it is made."""
 
 _TIMESTAMPS: Final = 1 << 32
 
@@ -44,7 +50,7 @@ class Route:
     Args:
         spec: what the subscriber's SDP says of it.
         track: where it comes from.
-        transport: where it goes to.
+        departures: of the transport that it goes to.
         budget: of all packets kept.
         drops: where they are counted.
         rng: for first numbers.
@@ -54,14 +60,14 @@ class Route:
         self,
         spec: SetRoute,
         track: Track,
-        transport: Transport,
+        departures: Departures,
         budget: CacheBudget,
         drops: Counter[DropReason],
         rng: random.Random,
     ) -> None:
         self.spec = spec
         self.track: Final = track
-        self.transport: Final = transport
+        self.transport: Final = departures.transport
         self.source: Ssrc | None = None
         """The publisher's SSRC that was forwarded last."""
         self.packets_sent = 0
@@ -73,7 +79,11 @@ class Route:
         self.last_sent_at: Instant | None = None
         self.reported: ReportBlock | None = None
         """The subscriber's last word on it."""
+        self._departures = departures
+        self._pacer = departures.transport.pacer
         self._drops = drops
+        self._waits = track.kind is Kind.VIDEO
+        self._is_cut = False
         self._wanted = (PAUSED, ALL_TEMPORAL)
         self._selector = EncodingSelector(track.kind)
         self._sequence = SequenceRewriter(rng.randrange(FIRST_SEQUENCE_NUMBERS))
@@ -85,8 +95,8 @@ class Route:
         self._payload_bytes_sent = 0
         self._packets_reported = 0
         self._reports: deque[tuple[int, Instant]] = deque(maxlen=MAX_REPORTS)
-        self._repeating = RepeatResender(transport, budget)
-        self._over_rtx = None if spec.rtx_ssrc is None else RtxResender(spec.rtx_ssrc, transport, rng)
+        self._repeating = RepeatResender(self.transport, budget)
+        self._over_rtx = None if spec.rtx_ssrc is None else RtxResender(spec.rtx_ssrc, self.transport, rng)
         self._resender = self._chosen_resender()
 
     @property
@@ -117,9 +127,21 @@ class Route:
             return 0.0
         return self.reported.jitter * 1_000 / self._clock.clock_rate
 
+    @property
+    def stamping(self) -> Stamping:
+        """What its packets carry that is known only when they are sent."""
+        return self._translation.stamping
+
+    @property
+    def has_rtx(self) -> bool:
+        """Its resends go over RTX."""
+        return self._resender is self._over_rtx
+
     def waits_for(self, encoding: int) -> bool:
         """An encoding is wanted, and does not flow before its next key frame."""
         state = self._selector.state
+        if self._is_cut and self._selector.current == encoding:
+            return True
         return isinstance(state, Switching) and state.target == encoding
 
     def update(self, spec: SetRoute) -> None:
@@ -159,30 +181,74 @@ class Route:
         self._aim(now, *self._wanted)
 
     def forward(self, now: Instant, received: Received) -> Transmit | None:
-        """Send a packet of the track on, if it is one of those that flow."""
-        outcome = self._forward(now, received)
+        """Send a packet of the track on, if it is one of those that flow; it may have to wait."""
+        if self._pacer.is_full:
+            self._departures.make_room(now)
+        drop = self._decide(now, received)
+        if drop is not None:
+            self._drops[drop] += 1
+            return None
+        descriptor = received.facts.descriptor
+        active = None if descriptor is None else self._selector.active_targets(descriptor)
+        size_bytes = len(received.packet.payload) + OVERHEAD_BYTES
+        if self._waits and not self._pacer.admits(now, size_bytes):
+            self._departures.wait(now, Waiting(self, received, active), size_bytes)
+            return None
+        outcome = self._send(now, now, received, active)
         if isinstance(outcome, Transmit):
             return outcome
         self._drops[outcome] += 1
         return None
 
-    def leave_out(self, received: Received) -> None:
+    def leave_out(self, now: Instant, received: Received) -> None:
         """A packet is for nobody, and no loss."""
-        self._sequence.drop(received.reception.ssrc, received.facts.seq)
+        if self._pacer.is_full:
+            self._departures.make_room(now)
+        if self._pacer.holds(self.spec.route):
+            self._departures.wait(now, Waiting(self, received, is_left_out=True), 0)
+        else:
+            self._close_up(received)
+
+    def depart(self, now: Instant, arrived_at: Instant, waiting: Waiting) -> Transmit | DropReason | None:
+        """The turn of something that waited has come; None where nothing was to be sent."""
+        if waiting.is_left_out:
+            self._close_up(waiting.received)
+            return None
+        return self._send(now, arrived_at, waiting.received, waiting.active)
+
+    def was_cut(self, now: Instant, cut: Cut) -> None:
+        """Some of what waited has been dropped."""
+        if cut.limit is not None:
+            self._selector.lower(cut.limit)
+            return
+        self._begin_anew()
+        self._is_cut = cut.needs_key_frame
+        if self._is_cut:
+            self.track.request_keyframe(now, self.current)
 
     def nack(self, now: Instant, sequence_numbers: Sequence[int]) -> list[Transmit]:
         """The subscriber asks for packets again."""
         self.nack_count += len(sequence_numbers)
         newest = self._sequence.next_seq - 1
         seqs = [newest - ((newest - number) & 0xFFFF) for number in sequence_numbers]
-        transmits = []
-        for outcome in self._resender.resend(now, seqs, self._translation):
-            if isinstance(outcome, Transmit):
-                transmits.append(outcome)
-            else:
-                self._drops[outcome] += 1
-        self.retransmitted_packets_sent += len(transmits)
-        return transmits
+        return self._departures.resend(now, self, self._resender.answer(now, seqs, self._translation))
+
+    def send_again(self, now: Instant, again: Again) -> Transmit | DropReason | None:
+        """The turn of a packet has come that the subscriber asked for."""
+        outcome = again.send(now, self._translation)
+        self.retransmitted_packets_sent += isinstance(outcome, Transmit)
+        return outcome
+
+    def fill(self, now: Instant) -> Transmit | DropReason | None:
+        """Send something once more over RTX, for its size; None where there is nothing."""
+        return None if self._over_rtx is None else self._over_rtx.fill(now, self._translation)
+
+    def pad(self, now: Instant, padding_bytes: int) -> Transmit | DropReason | None:
+        """Send padding over RTX; None where there is no RTX."""
+        payload_type = next(filter(None, (form.rtx_payload_type for form in self.spec.formats)), None)
+        if self._over_rtx is None or payload_type is None:
+            return None
+        return self._over_rtx.pad(now, self._translation, payload_type, padding_bytes)
 
     def picture_lost(self, now: Instant) -> None:
         """The subscriber can't go on without a key frame."""
@@ -229,45 +295,69 @@ class Route:
 
     def _aim(self, now: Instant, encoding: int, temporal: int) -> None:
         if encoding == PAUSED:
-            self._sequence.pause()
-            self._vp8.pause()
-            self._descriptors.pause()
+            self._departures.forget(self, DropReason.OTHER_LAYER)
+            self._begin_anew()
+            self._is_cut = False
         self._selector.set_target(encoding, temporal)
         if self.waits_for(encoding):
             self.track.request_keyframe(now, encoding)
 
-    def _forward(self, now: Instant, received: Received) -> Transmit | DropReason:
-        reception, facts = received.reception, received.facts
-        source, clock = reception.ssrc, reception.clock
-        form = self._translation.format_of(received.packet.payload_type)
-        if form is None:
-            self.leave_out(received)
+    def _begin_anew(self) -> None:
+        """What is sent next is joined like another source."""
+        self._sequence.pause()
+        self._vp8.pause()
+        self._descriptors.pause()
+
+    def _decide(self, now: Instant, received: Received) -> DropReason | None:
+        """Whether a packet that has come is for the subscriber."""
+        facts = received.facts
+        if self._translation.format_of(received.packet.payload_type) is None:
+            self.leave_out(now, received)
             return DropReason.CODEC_NOT_NEGOTIATED
         if not self.transport.can_send:
             return DropReason.NO_SELECTED_PAIR
         # Where nothing flows, a picture now is worth more than one that is exactly in time.
-        is_ready = self._selector.current is None or self._timestamps.ready(now, clock)
+        is_ready = self._selector.current is None or self._timestamps.ready(now, received.reception.clock)
         drop = self._selector.decide(facts, ready=is_ready)
-        if drop is not None:
-            self._leave_out_for(drop, now, received)
-            return drop
-        descriptor = facts.descriptor
-        active = None if descriptor is None else self._selector.active_targets(descriptor)
+        if drop is DropReason.TEMPORAL_LAYER:
+            self.leave_out(now, received)
+        elif drop is DropReason.WAITING_FOR_KEYFRAME and self.waits_for(facts.encoding):
+            self.track.request_keyframe(now, facts.encoding)
+        elif drop is None and self._is_cut:
+            if not facts.starts_key_frame:
+                self.track.request_keyframe(now, facts.encoding)
+                return DropReason.SLOW_RECEIVER
+            self._is_cut = False
+        return drop
+
+    def _send(
+        self, now: Instant, arrived_at: Instant, received: Received, active: int | None
+    ) -> Transmit | DropReason:
+        """Make a packet that leaves now. Before this it has no number, and could be dropped without a gap."""
+        reception, facts = received.reception, received.facts
+        source, clock = reception.ssrc, reception.clock
+        form = self._translation.format_of(received.packet.payload_type)
+        if form is None:
+            self._close_up(received)
+            return DropReason.CODEC_NOT_NEGOTIATED
+        if not self.transport.can_send:
+            return DropReason.NO_SELECTED_PAIR
         payload: bytes | None = received.packet.payload
         if received.vp8 is not None:
             payload = self._vp8.rewrite(source, facts.seq, received.packet.payload, received.vp8)
         if payload is None:
-            self.leave_out(received)
+            self._close_up(received)
             return DropReason.TOO_OLD
         seq = self._sequence.forward(source, facts.seq)
         if seq is None:
             return DropReason.TOO_OLD
         self.source, self._clock = source, clock
+        descriptor = facts.descriptor
         rewriting = None if descriptor is None else self._descriptors.forward(source, descriptor, active)
         packet = RtpPacket(
             form.payload_type,
             seq & 0xFFFF,
-            self._timestamps.map(now, clock, facts.ts) % _TIMESTAMPS,
+            self._timestamps.map(arrived_at, clock, facts.ts) % _TIMESTAMPS,
             self.spec.ssrc,
             payload,
             received.packet.marker,
@@ -279,14 +369,12 @@ class Route:
             self._resender.sent(now, seq, packet, received, rewriting, outcome)
         return outcome
 
-    def _leave_out_for(self, drop: DropReason, now: Instant, received: Received) -> None:
-        facts = received.facts
-        if drop is DropReason.TEMPORAL_LAYER:
-            self.leave_out(received)
-            if received.vp8 is not None:
-                self._vp8.drop(received.reception.ssrc, facts.seq, received.vp8)
-        elif drop is DropReason.WAITING_FOR_KEYFRAME and self.waits_for(facts.encoding):
-            self.track.request_keyframe(now, facts.encoding)
+    def _close_up(self, received: Received) -> None:
+        """A packet is not sent, on purpose: those around it stand side by side."""
+        source, seq = received.reception.ssrc, received.facts.seq
+        self._sequence.drop(source, seq)
+        if received.vp8 is not None:
+            self._vp8.drop(source, seq, received.vp8)
 
     def _count(self, now: Instant, transmit: Transmit, payload_bytes: int) -> None:
         self.packets_sent += 1

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sfu.plane import ENCODING_DTYPE, PAUSED, ROUTE_DTYPE, TRANSPORT_DTYPE, PlaneStats
+from sfu.units import NS_PER_MS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -39,7 +40,7 @@ def collect(
     ]
     return PlaneStats(
         now,
-        _array([_transport_row(transport) for transport in transports], TRANSPORT_DTYPE),
+        _array([_transport_row(now, transport) for transport in transports], TRANSPORT_DTYPE),
         _array(encodings, ENCODING_DTYPE),
         _array([_route_row(route) for route in routes], ROUTE_DTYPE),
         dict(drops),
@@ -50,7 +51,8 @@ def _array(rows: list[Row], dtype: np.dtype[np.void]) -> StructArray:
     return np.array(rows, dtype)
 
 
-def _transport_row(transport: Transport) -> Row:
+def _transport_row(now: Instant, transport: Transport) -> Row:
+    oldest = transport.pacer.oldest
     return (
         transport.id,
         transport.packets_received,
@@ -60,6 +62,10 @@ def _transport_row(transport: Transport) -> Row:
         transport.last_received_at or 0,
         math.nan if transport.round_trip_ms is None else transport.round_trip_ms,
         transport.remb_bps,
+        transport.pacer.waiting_packets,
+        0.0 if oldest is None else max(0, now - oldest.queued_at) / NS_PER_MS,
+        transport.padding_bytes_sent,
+        transport.feedback_lost,
     )
 
 

@@ -182,7 +182,7 @@ class Track:
         if outcome.is_padding:
             self._drops[DropReason.PADDING_ONLY] += 1
             for route in self.routes.values():
-                route.leave_out(outcome)
+                route.leave_out(now, outcome)
             return []
         reception = outcome.reception
         is_late = outcome.facts.seq < (reception.statistics.highest_seq or 0)

@@ -71,6 +71,11 @@ class Translation:
         """The subscriber's format for a payload type of the publisher; None: it can't decode that."""
         return self._formats.get(payload_type)
 
+    def rtx_payload_type(self, payload_type: PayloadType) -> PayloadType | None:
+        """What resends of a payload type of the publisher have; None: the subscriber has no RTX for it."""
+        form = self.format_of(payload_type)
+        return None if form is None else form.rtx_payload_type
+
     def elements(self, received: ExtensionElements, descriptor: bytes = b"") -> ExtensionElements:
         """The elements to send, but for the stamps.
 

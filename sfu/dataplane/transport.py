@@ -11,18 +11,22 @@ from sfu.errors import ParseError
 from sfu.plane import DropReason
 from sfu.rtp.packet import HEADER_BYTES, RtpPacket
 from sfu.rtp.rtcp import parse_compound, serialise_compound
+from sfu.streams.pacer import Pacer
 from sfu.streams.resend import ResendBudget
-from sfu.streams.twcc_receiver import TwccSender
+from sfu.streams.twcc_sender import TwccSender
 from sfu.units import after_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from sfu.dataplane.departures import Resend, Waiting
     from sfu.dataplane.ice import LiteAgent
     from sfu.dataplane.reports import ReportSchedule
     from sfu.dataplane.srtp import SrtpSession
     from sfu.dataplane.translation import Stamping
     from sfu.rtp.rtcp import RtcpPacket
+    from sfu.rtp.twcc import TransportFeedback
+    from sfu.streams.twcc_sender import Reported
     from sfu.units import Instant, TransportId
 
 MAX_EARLY: Final = 128
@@ -53,6 +57,7 @@ class Transport:
         self.id: Final = transport
         self.reports: Final = reports
         self.resends: Final = ResendBudget()
+        self.pacer: Final[Pacer[Waiting, Resend]] = Pacer()
         self.packets_received = 0
         self.bytes_received = 0
         self.packets_sent = 0
@@ -61,11 +66,17 @@ class Transport:
         self.round_trip_ms: float | None = None
         """As last measured by a receiver report."""
         self.remb_bps = 0
+        self.padding_bytes_sent = 0
+        self.feedback_lost = 0
+        """Rows of its feedback that nobody took in time."""
+        self.newest_seq: int | None = None
+        """The transport-wide number of the packet that was sent last, unwrapped; None where it had none."""
         self._ice = ice
         self._session: SrtpSession | None = None
         self._early: deque[tuple[Instant, bytes]] = deque()
         self._ssrcs: set[int] = set()
         self._numbers = TwccSender()
+        self._next_blank = 0
 
     @property
     def is_secured(self) -> bool:
@@ -141,10 +152,33 @@ class Transport:
         protected = self._session.protect(data)
         if isinstance(protected, DropReason):
             return protected
+        size_bytes = len(protected)
+        self.newest_seq = None
         if stamping.transport_cc is not None:
-            self._numbers.stamp()
+            self.newest_seq = self._numbers.stamp(now, size_bytes, self.pacer.cluster)
+        self.pacer.sent(now, size_bytes)
         self.reports.active(now)
         return self._sent(Transmit(address, protected))
+
+    def repeat(self, now: Instant, data: bytes, seq: int | None) -> Transmit | DropReason:
+        """Address an RTP packet that was sent before, with its transport-wide number where it has one."""
+        address = self._ice.selected(self.id)
+        if address is None:
+            return DropReason.NO_SELECTED_PAIR
+        if seq is not None:
+            self._numbers.forget(seq)
+        self.pacer.sent(now, len(data))
+        return self._sent(Transmit(address, data))
+
+    def next_blank_number(self) -> int:
+        """A sequence number for a packet that belongs to no route, 16 bits. Each is given once."""
+        number = self._next_blank
+        self._next_blank = (number + 1) % (1 << 16)
+        return number
+
+    def report(self, now: Instant, feedback: TransportFeedback) -> list[Reported]:
+        """What is new in what the peer says of packets that were sent to it."""
+        return self._numbers.report(now, feedback)
 
     def send_rtcp(self, packets: Iterable[RtcpPacket]) -> Transmit | DropReason:
         """Encrypt and address a compound."""

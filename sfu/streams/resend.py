@@ -30,12 +30,13 @@ asks for everything multiplies its traffic."""
 RESEND_BURST_BYTES: Final = 150_000
 """Resends that are possible at once, earned over time: a lost key frame of a high encoding."""
 
-_OSN_BYTES: Final = 2
+OSN_BYTES: Final = 2
+"""The original sequence number in front of an RTX payload."""
 
 
 def encapsulate(sequence_number: int, payload: bytes) -> bytes:
     """An RTX payload: the original sequence number, then the original payload (RFC 4588 section 4)."""
-    return sequence_number.to_bytes(_OSN_BYTES, "big") + payload
+    return sequence_number.to_bytes(OSN_BYTES, "big") + payload
 
 
 def decapsulate(payload: bytes) -> tuple[int, bytes]:
@@ -44,9 +45,9 @@ def decapsulate(payload: bytes) -> tuple[int, bytes]:
     Raises:
         ParseError: there is no room for a sequence number.
     """
-    if len(payload) < _OSN_BYTES:
+    if len(payload) < OSN_BYTES:
         raise ParseError("rtx_malformed", f"payload of {len(payload)} bytes")
-    return int.from_bytes(payload[:_OSN_BYTES], "big"), payload[_OSN_BYTES:]
+    return int.from_bytes(payload[:OSN_BYTES], "big"), payload[OSN_BYTES:]
 
 
 @dataclass(slots=True)

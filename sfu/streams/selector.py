@@ -134,6 +134,13 @@ class EncodingSelector:
         else:
             self._state = Switching(encoding, current)
 
+    def lower(self, temporal: int) -> None:
+        """Frames above this temporal layer were dropped after `decide` had let them pass.
+
+        Their layers come back as after a target that left them out. For frames without a descriptor only.
+        """
+        self._temporal.lower(temporal)
+
     def source_changed(self, encoding: int) -> None:
         """An encoding comes from another SSRC now: a new encoder, to be joined at a key frame."""
         if self._kind is Kind.VIDEO and self.current == encoding:

@@ -42,6 +42,10 @@ class TemporalFilter:
         self._by_id.reset(limit)
         self._by_targets.reset(limit)
 
+    def lower(self, limit: int) -> None:
+        """Frames without a descriptor that passed were dropped after all, down to this layer."""
+        self._by_id.lower(limit)
+
     def passes(self, facts: PacketFacts, target: int) -> bool:
         """Whether a packet is of a frame at or below the layer that can be had towards `target`.
 
@@ -161,6 +165,11 @@ class _IdFilter:
         self._limit = limit
         self._limits.clear()
         self._newest = None
+
+    def lower(self, limit: int) -> None:
+        self._limit = min(self._limit, limit)
+        for ts in self._limits:
+            self._limits[ts] = min(self._limits[ts], limit)
 
     def passes(self, facts: PacketFacts, temporal: int, target: int) -> bool:
         limit = self._limits.get(facts.ts)

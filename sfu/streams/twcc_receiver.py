@@ -1,4 +1,4 @@
-"""Transport-wide congestion control: stamping what we send, and telling when what we got arrived.
+"""Transport-wide congestion control: telling a publisher when what it sent arrived.
 
 By draft-holmer-rmcat-transport-wide-cc-extensions-01.
 """
@@ -26,24 +26,6 @@ MAX_LEADING_LOST: Final = 500
 """Numbers told as lost in front of the first that arrived. A longer jump is a counter that started anew."""
 
 _COUNTER_BITS: Final = 16
-
-
-class TwccSender:
-    """The one counter of a transport, over audio, video, RTX and padding (packet rule 5)."""
-
-    def __init__(self) -> None:
-        self._next = 0
-
-    @property
-    def next_number(self) -> int:
-        """What `stamp` gives next."""
-        return self._next
-
-    def stamp(self) -> int:
-        """The number of the next packet, 16 bits; take it when the packet is sent."""
-        number = self._next
-        self._next = (number + 1) % (1 << _COUNTER_BITS)
-        return number
 
 
 class TwccReceiver:

@@ -13,7 +13,6 @@ from sfu.streams.twcc_receiver import (
     MAX_LEADING_LOST,
     MAX_PENDING,
     TwccReceiver,
-    TwccSender,
 )
 from sfu.units import Instant, Ssrc, after_ms
 
@@ -28,13 +27,6 @@ def polled(receiver: TwccReceiver, now: Instant = START) -> list[TransportFeedba
 
 def told(feedbacks: list[TransportFeedback]) -> list[tuple[int, int | None]]:
     return [entry for feedback in feedbacks for entry in feedback.arrivals]
-
-
-def test_the_counter_starts_at_zero_and_wraps_at_16_bits() -> None:
-    sender = TwccSender()
-    numbers = [sender.stamp() for _ in range(2**16 + 1)]
-    assert numbers == [*range(2**16), 0]
-    assert sender.next_number == 1 == sender.stamp()
 
 
 def test_nothing_is_told_while_nothing_came() -> None:

@@ -13,6 +13,12 @@ from sfu.errors import ConfigError
 
 _ANY_PORT: Final = 65_535
 
+AUTO: Final = "auto"
+NATIVE: Final = "native"
+REFERENCE: Final = "reference"
+PLANES: Final = (AUTO, NATIVE, REFERENCE)
+"""What `MediaConfig.plane` may be."""
+
 
 def setting(default: Any, effect: str, *, low: float | None = None, high: float | None = None) -> Any:  # noqa: ANN401
     """One setting: its default, what it does, and its legal range (inclusive; None is open)."""
@@ -48,6 +54,11 @@ def check_ranges(branch: object, prefix: str = "") -> None:
 class MediaConfig:
     """The UDP socket and what is announced of it."""
 
+    plane: str = setting(
+        AUTO,
+        'What forwards packets: the "native" data plane, its Python twin "reference" (a handful of people), '
+        'or "auto": the native one where this installation has it.',
+    )
     host: str = setting("0.0.0.0", 'Address that the UDP socket is bound to; "::" for IPv6 as well.')  # noqa: S104
     port: int = setting(10_000, "UDP port for all media; 0 takes a free one.", low=0, high=_ANY_PORT)
     advertised_addresses: tuple[str, ...] = setting(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 import typer
 from rich.console import Console
 
+from sfu.config import AUTO
 from sfu.errors import ConfigError, TransportError
 from signalling.cli import trace
 from signalling.cli.admin import ask
@@ -126,8 +127,14 @@ def config() -> None:
 
 @app.command()
 def version() -> None:
-    """Print the version."""
-    typer.echo(version_of("matrix-focus"))
+    """Print the version, and the data plane that runs where the configuration leaves the choice."""
+    # As for `serve`: only who needs the server waits for it.
+    from sfu.runtime.planes import choose_plane  # noqa: PLC0415
+
+    choice = choose_plane(AUTO)
+    typer.echo(f"matrix-focus {version_of('matrix-focus')}\ndata plane: {choice.name}")
+    if choice.warning:
+        typer.echo(f"focus: {choice.warning}", err=True)
 
 
 def main() -> None:

@@ -11,7 +11,15 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sfu.config import ConferenceConfig, LimitsConfig, MediaConfig, SfuConfig, check_ranges, setting
+from sfu.config import (
+    PLANES,
+    ConferenceConfig,
+    LimitsConfig,
+    MediaConfig,
+    SfuConfig,
+    check_ranges,
+    setting,
+)
 from sfu.errors import ConfigError
 from signalling.focus.settings import CallSettings
 
@@ -147,6 +155,7 @@ def parse_config(source: Mapping[str, Any]) -> Config:
         _check_url("web.homeserver_url", config.web.homeserver_url)
     _check_choice("log.format", config.log.format, ("json", "console"))
     _check_choice("log.level", config.log.level, ("debug", "info", "warning", "error"))
+    _check_choice("media.plane", config.media.plane, PLANES)
     for codec in config.conference.codecs:
         _check_choice("conference.codecs", codec, ("VP8", "H264", "VP9", "AV1", "opus"))
     return config

@@ -15,11 +15,11 @@ import structlog
 
 from sfu.conference.conference import LocalMedia
 from sfu.conference.ids import IdSource
-from sfu.dataplane.reference import ReferencePlane
 from sfu.errors import ConfigError
 from sfu.metrics import Metrics
 from sfu.runtime.addresses import candidates_of
 from sfu.runtime.clocks import monotonic_clock, wall_clock
+from sfu.runtime.planes import choose_plane
 from sfu.runtime.runtime import Runtime
 from sfu.transport.certificate import Certificate
 from signalling.config import APPSERVICE
@@ -50,6 +50,7 @@ from signalling.web.trace import TraceRoute
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sfu.runtime.planes import Choice, RunningPlane
     from signalling.config import Config, Secrets
     from signalling.matrix.account import Account
     from signalling.matrix.registration import Registration
@@ -98,7 +99,8 @@ class Service:
         config = self._config
         async with contextlib.AsyncExitStack() as stack:
             store = stack.enter_context(open_store(Path(config.data_dir)))
-            plane = self._open_plane()
+            choice = choose_plane(config.media.plane)
+            plane = self._open_plane(choice)
             stack.callback(plane.close)
             local = LocalMedia(self._certificate.fingerprint, candidates_of(config.media, plane.port))
             session = MatrixSession(config.matrix, self._make_account(store))
@@ -114,10 +116,8 @@ class Service:
             )
             await self._listen(status, stack)
             _log.info("focus_started", plane=plane.name, port=plane.port)
-            _log.warning(
-                "reference_plane",
-                text="the data plane is the Python twin: right for a handful of people, not for production",
-            )
+            if choice.warning:
+                _log.warning("reference_plane", text=choice.warning)
             try:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._work(status, store, tasks))
@@ -201,10 +201,10 @@ class Service:
                 await working.runtime.idle()
         await working.outbox.flush(FLUSH_S)
 
-    def _open_plane(self) -> ReferencePlane:
+    def _open_plane(self, choice: Choice) -> RunningPlane:
         media = self._config.media
         try:
-            return ReferencePlane(media)
+            return choice.open(media)
         except OSError as error:
             raise ConfigError(
                 f"media.host = {media.host}, media.port = {media.port} (UDP): {error.strerror or error}"

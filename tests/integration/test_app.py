@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from loadtest.lifeline import bound
+from sfu.config import AUTO, REFERENCE
 from sfu.errors import TransportError
+from sfu.runtime.planes import choose_plane
 from signalling.cli.admin import ask
 from signalling.config import example_toml
 from signalling.matrix.registration import new_registration, write_registration
@@ -191,7 +193,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 async def test_the_version_and_a_configuration_file_are_printed(folder: Path) -> None:
-    assert (await run(folder, "version")).out == "0.1.0\n"
+    assert (
+        await run(folder, "version")
+    ).out == f"matrix-focus 0.1.0\ndata plane: {choose_plane(AUTO).name}\n"
     assert (await run(folder, "config")).out == example_toml()
 
 
@@ -334,13 +338,15 @@ async def test_what_nobody_expected_is_one_clear_line_and_exit_code_1(
 async def test_it_prints_how_clients_find_it_and_warns_of_its_plane(
     folder: Path, scripted: ScriptedHomeserver
 ) -> None:
-    async with serving(folder, scripted.url) as focus:
+    async with serving(folder, scripted.url, media={"plane": REFERENCE}) as focus:
         scripted.sync(next_batch="s1")
         await until(f"{focus.admin_url}/health/ready", 200)
         assert json.loads(focus.out) == {
             "org.matrix_focus.foci": [{"user_id": USER_ID, "device_id": DEVICE_ID}]
         }
         assert "reference_plane" in focus.events()
+        shown = await run(folder / "cli", "status", "--url", focus.admin_url)
+        assert "reference (the Python twin: for a handful of people)" in shown.out
 
 
 async def test_health_status_and_calls_are_told(folder: Path, scripted: ScriptedHomeserver) -> None:
@@ -357,9 +363,9 @@ async def test_health_status_and_calls_are_told(folder: Path, scripted: Scripted
 
         shown = await run(folder / "cli", "status", "--url", focus.admin_url)
         assert shown.status == 0
-        assert "reference (the Python twin: for a handful of people)" in shown.out
         assert f"127.0.0.1, UDP port {focus.media_port}" in shown.out
         status = json.loads((await run(folder / "cli", "status", "--json", "--url", focus.admin_url)).out)
+        assert status["plane"] == choose_plane(AUTO).name
         assert (status["ready"], status["user_id"], status["device_id"]) == (True, USER_ID, DEVICE_ID)
         assert (status["addresses"], status["port"]) == (["127.0.0.1"], focus.media_port)
         assert (await run(folder / "cli", "calls", "--url", focus.admin_url)).out == "0 calls\n"

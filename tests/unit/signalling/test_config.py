@@ -134,6 +134,11 @@ def test_a_mode_that_there_is_not_is_refused_with_those_that_there_are() -> None
         parse_config({"matrix": {"mode": "bridge"}})
 
 
+def test_a_plane_that_there_is_not_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(ConfigError, match=r"media\.plane = 'fast': legal are auto, native, reference"):
+        parse_config({"media": {"plane": "fast"}})
+
+
 def test_appservice_mode_needs_its_registration() -> None:
     with pytest.raises(ConfigError, match=r"appservice\.registration: must be set"):
         parse_config({"matrix": {"mode": "appservice"}})

@@ -192,16 +192,16 @@ class PlaneCore:
         """Take a packet from an address that nobody has checked.
 
         A peer whose NAT gave it another port goes on sending, and checks seconds later. A packet that only it
-        can have made moves it at once (packet rule 9).
+        can have made moves it at once (packet rule 9), before anything is sent that comes of it.
         """
         if protocol in {WireProtocol.RTP, WireProtocol.RTCP} and self._strays.admit(now):
             for transport, peer in self._program.peers.items():
-                transmits = peer.receive_stray(now, data) if peer.transport.can_send else None
-                if transmits is not None:
-                    peer.transport.received(now, len(data))
+                opened = peer.open_stray(now, data) if peer.transport.can_send else None
+                if opened is not None:
                     self._ice.move(transport, address)
                     self._upward.tell(PairSelected(transport))
-                    return transmits
+                    peer.transport.received(now, len(data))
+                    return peer.take(now, opened, len(data))
         self._drops[DropReason.UNKNOWN_PEER] += 1
         return []
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Union
 
 from sfu.dataplane import feedback
 from sfu.dataplane.demux import Demux
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from sfu.units import Instant, Ssrc
 
 Unit = tuple["RtcpPacket", ...]
+Opened = Union["RtpPacket", list["RtcpPacket"]]
+"""What was decrypted: a packet, or a compound."""
 
 
 class Peer:
@@ -84,26 +86,27 @@ class Peer:
         if isinstance(opened, DropReason):
             self._drops[opened] += 1
             return []
-        return self._take(now, opened, len(data))
+        return self.take(now, opened, len(data))
 
-    def receive_stray(self, now: Instant, data: bytes) -> list[Transmit] | None:
-        """Take a packet from an address that is nobody's; None where it is not this peer's."""
+    def open_stray(self, now: Instant, data: bytes) -> Opened | None:
+        """Decrypt a packet from an address that is nobody's; None where it is not this peer's."""
         if not self.transport.may_have_sent(now, data):
             return None
         opened = self._open(data)
-        return None if isinstance(opened, DropReason) else self._take(now, opened, len(data))
+        return None if isinstance(opened, DropReason) else opened
 
-    def _open(self, data: bytes) -> RtpPacket | list[RtcpPacket] | DropReason:
-        if protocol_of(data) is WireProtocol.RTCP:
-            return self.transport.open_rtcp(data)
-        return self.transport.open_rtp(data)
-
-    def _take(self, now: Instant, opened: RtpPacket | list[RtcpPacket], size_bytes: int) -> list[Transmit]:
+    def take(self, now: Instant, opened: Opened, size_bytes: int) -> list[Transmit]:
+        """Take a packet that is decrypted; what to send of it."""
         if isinstance(opened, list):
             return feedback.take(now, self, opened)
         self.transport.reports.active(now)
         self._note_arrival(now, opened)
         return self.demux.receive(now, opened, size_bytes)
+
+    def _open(self, data: bytes) -> Opened | DropReason:
+        if protocol_of(data) is WireProtocol.RTCP:
+            return self.transport.open_rtcp(data)
+        return self.transport.open_rtp(data)
 
     def set_track(self, track: Track, gone: Sequence[Encoding]) -> list[Transmit]:
         """A track that it publishes is new, or its SDP is; what to send of packets that waited for it."""

@@ -23,10 +23,10 @@ from sfu.plane import (
     SendDatagram,
     SetCredentials,
 )
-from sfu.rtp.rtcp import ReceiverReport
+from sfu.rtp.rtcp import Nack, ReceiverReport
 from sfu.units import RouteId, Ssrc
 from tests.support.plane_driver import CORES, PlaneDriver, VirtualPeer, binding_request
-from tests.support.plane_media import SIMULCAST, VIDEO, Call, camera
+from tests.support.plane_media import RTX_SSRC, SIMULCAST, VIDEO, VIDEO_SSRC, Call, camera
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -213,6 +213,19 @@ def test_a_peer_whose_port_has_changed_moves_with_its_next_packet(call: Call) ->
     call.low.send_frame()
     assert len(call.video()) == 1
     assert call.driver.drops(DropReason.UNKNOWN_PEER) == 0
+    assert call.driver.lost == []
+
+
+def test_what_a_peer_asks_for_from_another_port_goes_there(call: Call) -> None:
+    call.driver.aim(VIDEO, 0)
+    call.low.send_frame(key=True)
+    (sent,) = call.video()
+    call.subscriber.say(ReceiverReport(Ssrc(1)))
+    call.driver.advance(QUIET_MS)
+    call.subscriber.rtp.clear()
+    call.subscriber.move(ELSEWHERE)
+    call.subscriber.say(ReceiverReport(Ssrc(1)), Nack(Ssrc(1), VIDEO_SSRC, (sent.sequence_number,)))
+    assert [packet.ssrc for packet in call.subscriber.take_rtp()] == [RTX_SSRC]
     assert call.driver.lost == []
 
 

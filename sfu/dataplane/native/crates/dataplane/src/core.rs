@@ -1,0 +1,244 @@
+//! The data plane without its socket: datagrams in, datagrams out, time as an argument.
+
+use focus_ice::{Address, Allowance, CheckResult};
+use focus_plane::{DropReason, Event, LocalError, Operation, TARGETS_STALE_MS, Target};
+use focus_units::{Instant, NS_PER_S, earliest};
+
+use crate::egress::Egress;
+use crate::program::Program;
+use crate::random::Random;
+use crate::stats::Stats;
+use crate::upward::Batch;
+use crate::wire::{MAX_DATAGRAM_BYTES, WireProtocol, protocol_of};
+
+/// Packets from unknown addresses that are looked at, over all of them. Lower: under a flood, who has changed
+/// its port waits for its next check. Higher: a flood costs more.
+pub const MAX_STRAYS_PER_S: u32 = 200;
+
+/// What a plane is told at its start.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)] // as in sfu/config.py
+pub struct Config {
+    pub consent_timeout_s: f64,
+    pub packet_cache_bytes: usize,
+}
+
+/// All transports, tracks and routes of one port.
+///
+/// What is to be sent stands in `egress` after `flush`. Whatever a remote party sends is counted where it is
+/// refused, and never panics. Call `poll` when `next_timeout` has come, `drain` when `has_output` says so.
+pub struct PlaneCore {
+    program: Program,
+    consent_timeout_ns: i64,
+    ice_due_at: Option<Instant>,
+    strays: Allowance,
+    targets_at: Option<Instant>,
+    is_stale: bool,
+    answer: Vec<u8>,
+}
+
+impl PlaneCore {
+    /// Nothing is programmed yet.
+    pub fn new(config: Config, random: Random) -> Self {
+        let consent_timeout_ns = (config.consent_timeout_s * NS_PER_S as f64).round_ties_even() as i64;
+        Self {
+            program: Program::new(consent_timeout_ns, config.packet_cache_bytes, random),
+            consent_timeout_ns,
+            ice_due_at: None,
+            strays: Allowance::new(MAX_STRAYS_PER_S),
+            targets_at: None,
+            is_stale: false,
+            answer: Vec::new(),
+        }
+    }
+
+    /// What is to be sent, in order. The caller clears it.
+    pub fn egress(&mut self) -> &mut Egress {
+        &mut self.program.egress
+    }
+
+    /// Whether `drain` would return something.
+    pub fn has_output(&self) -> bool {
+        self.program.upward.has_output()
+    }
+
+    /// Everything that came up since the last call.
+    pub fn drain(&mut self) -> Batch {
+        self.program.upward.take()
+    }
+
+    /// All counters now.
+    pub fn stats(&mut self, now: Instant) -> Stats {
+        self.program.stats(now)
+    }
+
+    /// Packets that were to be sent ended in the shell.
+    pub fn count_drops(&mut self, reason: DropReason, packets: u64) {
+        self.program.drops.add(reason, packets);
+    }
+
+    /// Carry out operations in order, and what is due.
+    ///
+    /// # Errors
+    ///
+    /// An operation contradicts an earlier one; those behind it are not carried out.
+    pub fn apply(
+        &mut self,
+        now: Instant,
+        operations: impl IntoIterator<Item = Operation>,
+    ) -> Result<(), LocalError> {
+        self.flush(now);
+        for operation in operations {
+            self.program.apply(now, operation)?;
+        }
+        self.poll(now);
+        Ok(())
+    }
+
+    /// Layer choices; routes not named keep theirs.
+    ///
+    /// Key frames that they need are asked for by the next `poll`, which is due at once.
+    pub fn set_targets(&mut self, now: Instant, targets: impl IntoIterator<Item = Target>) {
+        self.targets_at = Some(now);
+        if std::mem::take(&mut self.is_stale) {
+            self.aim_all(now, |program, route| program.routes[route].recover());
+        }
+        for target in targets {
+            let Some(&route) = self.program.route_of.get(&target.route) else { continue };
+            let wanted = self.program.routes[route].set_target(target.encoding, target.temporal);
+            self.request(now, route, wanted);
+        }
+    }
+
+    /// Take a datagram from the socket. What is to be sent of it waits for `flush`.
+    ///
+    /// `now` is when it arrived, as exactly as can be told; it may lie before the last `poll`. `data` is
+    /// decrypted in place.
+    pub fn handle_datagram(&mut self, now: Instant, from: Address, data: &mut [u8]) {
+        if data.len() > MAX_DATAGRAM_BYTES {
+            return self.program.drops.count(DropReason::TooLarge);
+        }
+        let protocol = protocol_of(data);
+        if protocol == WireProtocol::Stun {
+            return self.handle_stun(now, from, data);
+        }
+        let peer = self.program.ice.transport_of(from).and_then(|id| self.program.peer_of.get(&id).copied());
+        let Some(peer) = peer else { return self.handle_stray(now, from, data, protocol) };
+        let transport = &mut self.program.peers[peer].transport;
+        transport.received(now, data.len());
+        match protocol {
+            WireProtocol::Rtp | WireProtocol::Rtcp => self.program.receive(now, peer, data),
+            WireProtocol::Dtls => {
+                if !self.program.upward.pass_datagram(transport.id, data) {
+                    self.program.drops.count(DropReason::DtlsQueueFull);
+                }
+            }
+            WireProtocol::Stun | WireProtocol::Unknown => {
+                self.program.drops.count(DropReason::UnknownProtocol);
+            }
+        }
+    }
+
+    /// Send what may leave now: it stands in `egress` then.
+    pub fn flush(&mut self, now: Instant) {
+        self.program.flush(now);
+    }
+
+    /// Whether something waits for `flush`.
+    pub fn is_departing(&self) -> bool {
+        !self.program.departing.is_empty()
+    }
+
+    /// Do what is due; what is to be sent stands in `egress` then.
+    pub fn poll(&mut self, now: Instant) {
+        if self.ice_due_at.is_some_and(|due_at| now >= due_at) {
+            for transport in self.program.ice.poll(now) {
+                self.program.upward.tell(Event::ConsentLost { transport });
+            }
+            self.ice_due_at = self.program.ice.next_timeout();
+        }
+        if self.stale_at().is_some_and(|stale_at| now >= stale_at) {
+            self.is_stale = true;
+            self.aim_all(now, |program, route| {
+                let lowest = program.tracks[program.routes[route].track].lowest_flowing(now);
+                program.routes[route].fall_back(lowest)
+            });
+        }
+        while let Some(transport) = self.program.agenda.pop_due(now) {
+            let Some(&peer) = self.program.peer_of.get(&transport) else { continue };
+            self.program.poll_peer(now, peer);
+            let next = self.program.peer_timeout(peer);
+            self.program.agenda.plan(transport, next);
+        }
+        self.flush(now);
+    }
+
+    /// When `poll` next has something to do.
+    pub fn next_timeout(&mut self) -> Option<Instant> {
+        earliest([self.program.agenda.next_timeout(), self.ice_due_at, self.stale_at()])
+    }
+
+    fn stale_at(&self) -> Option<Instant> {
+        if self.is_stale || self.program.routes.is_empty() {
+            return None;
+        }
+        self.targets_at.map(|at| at.after_ms(TARGETS_STALE_MS))
+    }
+
+    fn aim_all(&mut self, now: Instant, mut aim: impl FnMut(&mut Program, usize) -> Option<i8>) {
+        let routes: Vec<usize> = self.program.route_of.values().copied().collect();
+        for route in routes {
+            let wanted = aim(&mut self.program, route);
+            self.request(now, route, wanted);
+        }
+    }
+
+    fn request(&mut self, now: Instant, route: usize, wanted: Option<i8>) {
+        if let Some(encoding) = wanted {
+            let track = self.program.routes[route].track;
+            self.program.request_keyframe(now, track, encoding);
+        }
+    }
+
+    /// Take a packet from an address that nobody has checked.
+    ///
+    /// A peer whose NAT gave it another port goes on sending, and checks seconds later. A packet that only it
+    /// can have made moves it at once (packet rule 9).
+    fn handle_stray(&mut self, now: Instant, from: Address, data: &mut [u8], protocol: WireProtocol) {
+        let is_media = matches!(protocol, WireProtocol::Rtp | WireProtocol::Rtcp);
+        if is_media && self.strays.admit(now) {
+            let size_bytes = data.len();
+            let is_somebodys = self.program.receive_stray(now, data, |program, peer| {
+                let transport = &mut program.peers[peer].transport;
+                transport.received(now, size_bytes);
+                program.ice.move_to(transport.id, from);
+                program.upward.tell(Event::PairSelected { transport: transport.id });
+            });
+            if is_somebodys {
+                return;
+            }
+        }
+        self.program.drops.count(DropReason::UnknownPeer);
+    }
+
+    fn handle_stun(&mut self, now: Instant, from: Address, data: &[u8]) {
+        self.answer.clear();
+        let CheckResult { drop, selected, .. } = self.program.ice.handle(now, from, data, &mut self.answer);
+        if let Some(drop) = drop {
+            self.program.drops.count(drop);
+        } else {
+            let lost_at = now.after_ns(self.consent_timeout_ns);
+            self.ice_due_at = earliest([self.ice_due_at, Some(lost_at)]);
+            let peer = self.program.ice.transport_of(from).and_then(|id| self.program.peer_of.get(&id));
+            if let Some(peer) = peer {
+                self.program.peers[*peer].transport.received(now, data.len());
+            }
+        }
+        if let Some(transport) = selected {
+            self.program.upward.tell(Event::PairSelected { transport });
+        }
+        if !self.answer.is_empty() {
+            self.program.egress.push_datagram(from, &self.answer);
+        }
+    }
+}

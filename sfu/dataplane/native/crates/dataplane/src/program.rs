@@ -1,0 +1,364 @@
+//! What engine and runtime have programmed: transports, tracks and routes, and the operations on them.
+
+use focus_ice::LiteAgent;
+use focus_plane::{Credentials, Drops, Event, LocalError, Operation, SetRoute, SetTrack, SrtpProfile};
+use focus_rtp::rtcp::{Bye, ReceiverReport, RtcpPacket};
+use focus_srtp::Srtp;
+use focus_units::{Instant, Kind, RouteId, Ssrc, TrackHandle, TransportId};
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
+use slab::Slab;
+
+use crate::agenda::Agenda;
+use crate::binding::StreamName;
+use crate::egress::Egress;
+use crate::encoding::Encoding;
+use crate::packet::ReceptionId;
+use crate::peer::Peer;
+use crate::random::Random;
+use crate::reception::Surroundings;
+use crate::reports::{FEEDBACK_SSRC, Unit, compounds};
+use crate::resending::Caches;
+use crate::route::Route;
+use crate::track::Track;
+use crate::upward::Upward;
+
+/// By the ids that Python gave, in the order in which they were set.
+type ByNumber<Id> = IndexMap<Id, usize, FxBuildHasher>;
+
+/// Everything that lives in a plane. An operation that names what is gone does nothing.
+#[allow(missing_docs)]
+pub struct Program {
+    pub peers: Slab<Peer>,
+    pub tracks: Slab<Track>,
+    pub routes: Slab<Route>,
+    pub peer_of: ByNumber<TransportId>,
+    pub track_of: ByNumber<TrackHandle>,
+    pub route_of: ByNumber<RouteId>,
+    pub ice: LiteAgent,
+    pub agenda: Agenda,
+    pub upward: Upward,
+    pub drops: Drops,
+    pub caches: Caches,
+    pub egress: Egress,
+    /// Peers with something in line.
+    pub departing: Vec<usize>,
+    pub random: Random,
+    /// Ours, as a receiver.
+    pub cname: String,
+    receptions: u32,
+}
+
+impl Program {
+    /// Nothing is programmed yet.
+    pub fn new(consent_timeout_ns: i64, packet_cache_bytes: usize, mut random: Random) -> Self {
+        // 96 bits of our own name as a receiver (RFC 7022 section 4.2).
+        let cname = format!("{:08x}{:08x}{:08x}", random.next_u32(), random.next_u32(), random.next_u32());
+        Self {
+            peers: Slab::new(),
+            tracks: Slab::new(),
+            routes: Slab::new(),
+            peer_of: ByNumber::default(),
+            track_of: ByNumber::default(),
+            route_of: ByNumber::default(),
+            ice: LiteAgent::new(consent_timeout_ns),
+            agenda: Agenda::default(),
+            upward: Upward::default(),
+            drops: Drops::default(),
+            caches: Caches::new(packet_cache_bytes),
+            egress: Egress::default(),
+            departing: Vec::new(),
+            random,
+            cname,
+            receptions: 0,
+        }
+    }
+
+    /// Carry out an operation.
+    ///
+    /// # Errors
+    ///
+    /// It contradicts an earlier one.
+    pub fn apply(&mut self, now: Instant, operation: Operation) -> Result<(), LocalError> {
+        match operation {
+            Operation::AddTransport { transport, credentials } => {
+                self.add_transport(transport, &credentials)?;
+            }
+            Operation::SetCredentials { transport, credentials } => {
+                if self.peer_of.contains_key(&transport) {
+                    self.ice.restart(transport, &credentials)?;
+                }
+            }
+            Operation::InstallSrtp { transport, profile, receive_key, send_key } => {
+                self.install_srtp(now, transport, profile, &receive_key, &send_key)?;
+            }
+            Operation::RemoveTransport { transport } => self.remove_transport(now, transport),
+            Operation::SetTrack(spec) => self.set_track(now, spec)?,
+            Operation::RemoveTrack { track } => self.remove_track(now, track),
+            Operation::SetRoute(spec) => self.set_route(spec)?,
+            Operation::RemoveRoute { route } => self.remove_route(now, route),
+            Operation::RequestKeyframe { track, encoding } => {
+                if let (Some(track), Ok(encoding)) = (self.track_of.get(&track), i8::try_from(encoding)) {
+                    self.request_keyframe(now, *track, encoding);
+                }
+            }
+            Operation::SendDatagram { transport, data } => self.send_datagram(transport, &data),
+        }
+        Ok(())
+    }
+
+    /// Somebody needs a key frame of an encoding; of one that does not flow there is nothing to ask.
+    pub fn request_keyframe(&mut self, now: Instant, track: usize, encoding: i8) {
+        let track = &self.tracks[track];
+        let Ok(index) = usize::try_from(encoding) else { return };
+        let Some(encoding) = track.encodings.get(index) else { return };
+        if track.kind() == Kind::Video
+            && !encoding.is_ended()
+            && let Some(reception) = &encoding.reception
+        {
+            self.peers[track.peer].keyframes.request(now, reception.ssrc, &mut self.agenda);
+        }
+    }
+
+    /// Send compounds to a peer.
+    pub fn send_units(&mut self, peer: usize, units: &[Unit]) {
+        let peer = &mut self.peers[peer];
+        for compound in compounds(units) {
+            let to = self.ice.selected(peer.transport.id);
+            if let Err(drop) = peer.transport.send_rtcp(to, &compound, &mut self.egress) {
+                self.drops.count(drop);
+            }
+        }
+    }
+
+    /// A name for a stream that begins.
+    pub fn new_reception(&mut self) -> ReceptionId {
+        self.receptions += 1;
+        ReceptionId(self.receptions)
+    }
+
+    /// Whether media can be sent to a peer: there are keys, and an address.
+    pub fn can_send(&self, peer: usize) -> bool {
+        let transport = &self.peers[peer].transport;
+        transport.is_secured() && self.ice.selected(transport.id).is_some()
+    }
+
+    fn add_transport(&mut self, id: TransportId, credentials: &Credentials) -> Result<(), LocalError> {
+        if self.peer_of.contains_key(&id) {
+            return Err(LocalError(format!("transport {} is there already", id.0)));
+        }
+        self.ice.add(id, credentials)?;
+        let peer = self.peers.insert(Peer::new(id));
+        self.peer_of.insert(id, peer);
+        Ok(())
+    }
+
+    fn install_srtp(
+        &mut self,
+        now: Instant,
+        id: TransportId,
+        profile: SrtpProfile,
+        receive_key: &[u8],
+        send_key: &[u8],
+    ) -> Result<(), LocalError> {
+        let Some(&peer) = self.peer_of.get(&id) else { return Ok(()) };
+        let session = Srtp::new(profile, receive_key, send_key)?;
+        for (at, mut data) in self.peers[peer].transport.secure(session) {
+            self.receive(at, peer, &mut data);
+        }
+        self.flush(now);
+        Ok(())
+    }
+
+    fn remove_transport(&mut self, now: Instant, id: TransportId) {
+        let Some(&peer) = self.peer_of.get(&id) else { return };
+        // Nobody is there to hear of it.
+        let routes: Vec<_> = self.peers[peer].routes.values().copied().collect();
+        for route in routes {
+            self.forget_route(route);
+        }
+        let tracks: Vec<_> = self.peers[peer].demux.tracks.values().copied().collect();
+        for track in tracks {
+            self.remove_track(now, self.tracks[track].handle());
+        }
+        self.departing.retain(|departing| *departing != peer);
+        self.peers.remove(peer);
+        self.peer_of.shift_remove(&id);
+        self.ice.remove(id);
+        self.agenda.cancel(id);
+        self.upward.forget(id);
+    }
+
+    fn set_track(&mut self, now: Instant, spec: Box<SetTrack>) -> Result<(), LocalError> {
+        let Some(&peer) = self.peer_of.get(&spec.transport) else { return Ok(()) };
+        let replaced = self.peers[peer].demux.tracks.get(&spec.mid).map(|other| self.tracks[*other].handle());
+        if let Some(replaced) = replaced.filter(|handle| *handle != spec.track) {
+            self.remove_track(now, replaced);
+        }
+        let track = match self.track_of.get(&spec.track).copied() {
+            None => {
+                let handle = spec.track;
+                let track = self.tracks.insert(Track::new(spec, peer));
+                self.track_of.insert(handle, track);
+                self.name_streams(peer, track, Vec::new());
+                track
+            }
+            Some(track) => {
+                let known = &self.tracks[track];
+                if (known.transport(), known.kind()) != (spec.transport, spec.kind) {
+                    let (handle, kind, transport) = (spec.track.0, known.kind(), known.transport().0);
+                    return Err(LocalError(format!("track {handle} was {kind:?} of transport {transport}")));
+                }
+                self.update_track(peer, track, spec);
+                track
+            }
+        };
+        debug_assert!(self.tracks.contains(track));
+        for mut held in self.peers[peer].demux.bindings.release(None) {
+            self.sort(held.at, peer, &held.header, &mut held.data, held.size_bytes);
+        }
+        self.flush(now);
+        Ok(())
+    }
+
+    fn update_track(&mut self, peer: usize, track: usize, spec: Box<SetTrack>) {
+        let known = &mut self.tracks[track];
+        let change = known.update(spec);
+        for route in &known.routes {
+            let route = &mut self.routes[*route];
+            route.retranslate(&known.spec);
+            if let Some(numbers) = &change.renumbered {
+                route.renumber(numbers);
+            }
+        }
+        if change.are_changed {
+            for encoding in known.encodings.iter().filter(|encoding| !encoding.is_ended()) {
+                if let Some(event) = known.bound(encoding) {
+                    self.upward.tell(event);
+                }
+            }
+        }
+        self.name_streams(peer, track, change.gone);
+    }
+
+    /// Take up what the SDP says of a track's SSRCs, and forget encodings that are gone.
+    fn name_streams(&mut self, peer: usize, track: usize, gone: Vec<Encoding>) {
+        let known = &self.tracks[track];
+        let peer = &mut self.peers[peer];
+        peer.demux.tracks.retain(|_, other| *other != track);
+        for mut encoding in gone {
+            peer.demux.forget(track, encoding.id);
+            encoding.close(&mut Surroundings {
+                keyframes: &mut peer.keyframes,
+                caches: &mut self.caches,
+                agenda: &mut self.agenda,
+            });
+        }
+        let mid = &known.spec.mid;
+        peer.demux.tracks.insert(mid.clone(), track);
+        peer.demux.bindings.negotiated(&known.spec.extensions);
+        for wanted in &known.spec.encodings {
+            for (ssrc, is_repair) in [(wanted.ssrc, false), (wanted.rtx_ssrc, true)] {
+                let Some(ssrc) = ssrc else { continue };
+                let name = StreamName { mid: mid.clone(), rid: wanted.rid.clone(), is_repair };
+                peer.demux.bindings.remember(ssrc, name);
+                peer.demux.release_from_others(ssrc, track);
+            }
+        }
+    }
+
+    fn remove_track(&mut self, now: Instant, handle: TrackHandle) {
+        let Some(track) = self.track_of.shift_remove(&handle) else { return };
+        let routes: Vec<_> =
+            self.tracks[track].routes.iter().map(|route| self.routes[*route].spec.route).collect();
+        for route in routes {
+            self.remove_route(now, route);
+        }
+        let mut removed = self.tracks.remove(track);
+        let peer = &mut self.peers[removed.peer];
+        if peer.demux.tracks.get(&removed.spec.mid) == Some(&track) {
+            peer.demux.tracks.shift_remove(&removed.spec.mid);
+        }
+        for encoding in &mut removed.encodings {
+            peer.demux.forget(track, encoding.id);
+            encoding.close(&mut Surroundings {
+                keyframes: &mut peer.keyframes,
+                caches: &mut self.caches,
+                agenda: &mut self.agenda,
+            });
+        }
+    }
+
+    fn set_route(&mut self, spec: Box<SetRoute>) -> Result<(), LocalError> {
+        let (Some(&track), Some(&peer)) = (self.track_of.get(&spec.track), self.peer_of.get(&spec.transport))
+        else {
+            return Ok(());
+        };
+        let known = &mut self.tracks[track];
+        if let Some(&route) = self.route_of.get(&spec.route) {
+            let route = &mut self.routes[route];
+            let before = &route.spec;
+            if (before.track, before.transport, before.ssrc, before.rtx_ssrc)
+                != (spec.track, spec.transport, spec.ssrc, spec.rtx_ssrc)
+            {
+                let number = spec.route.0;
+                return Err(LocalError(format!(
+                    "route {number} has another track, transport or SSRC than before"
+                )));
+            }
+            route.update(spec, &known.spec, &mut self.caches);
+            return Ok(());
+        }
+        let (number, ssrc) = (spec.route, spec.ssrc);
+        if ssrc == FEEDBACK_SSRC || self.peers[peer].routes.contains_key(&ssrc) {
+            return Err(LocalError(format!("SSRC {} of route {} is taken", ssrc.0, number.0)));
+        }
+        let route = Route::new(spec, (track, &known.spec), peer, &mut self.caches, &mut self.random);
+        let route = self.routes.insert(route);
+        self.route_of.insert(number, route);
+        known.routes.push(route);
+        self.peers[peer].routes.insert(ssrc, route);
+        Ok(())
+    }
+
+    fn remove_route(&mut self, now: Instant, number: RouteId) {
+        let Some(&route) = self.route_of.get(&number) else { return };
+        self.flush(now);
+        let removed = self.forget_route(route);
+        if removed.packets_sent > 0 && self.can_send(removed.peer) {
+            let ssrcs: Vec<Ssrc> = std::iter::once(removed.spec.ssrc).chain(removed.spec.rtx_ssrc).collect();
+            let bye = vec![
+                RtcpPacket::ReceiverReport(ReceiverReport { ssrc: FEEDBACK_SSRC, reports: Vec::new() }),
+                RtcpPacket::Bye(Bye { ssrcs, reason: String::new() }),
+            ];
+            self.send_units(removed.peer, &[bye]);
+        }
+    }
+
+    /// Take a route out of everything that knows it.
+    fn forget_route(&mut self, route: usize) -> Route {
+        let mut removed = self.routes.remove(route);
+        self.route_of.shift_remove(&removed.spec.route);
+        self.tracks[removed.track].routes.retain(|other| *other != route);
+        let peer = &mut self.peers[removed.peer];
+        peer.routes.shift_remove(&removed.spec.ssrc);
+        peer.departures.line.retain(|waiting| waiting.route() != route);
+        removed.repeating.close(&mut self.caches);
+        removed
+    }
+
+    fn send_datagram(&mut self, id: TransportId, data: &[u8]) {
+        let Some(&peer) = self.peer_of.get(&id) else { return };
+        let to = self.ice.reachable(id);
+        if let Err(drop) = self.peers[peer].transport.send_datagram(to, data, &mut self.egress) {
+            self.drops.count(drop);
+        }
+    }
+
+    /// Tell Python.
+    pub fn tell(&mut self, event: Option<Event>) {
+        if let Some(event) = event {
+            self.upward.tell(event);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The plane's core for tests and simulations: no socket, no thread, time as an argument.
+
+use std::net::{IpAddr, SocketAddr};
+
+use focus_dataplane::{Config, PlaneCore, Random};
+use focus_ice::Address;
+use focus_units::Instant;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList};
+
+use crate::operations::{Protection, events, operations, targets};
+use crate::{Batch, Stats, local_error};
+
+/// `focus_dataplane::PlaneCore`. What its methods return is to be sent: (host, port, datagram).
+#[pyclass(unsendable)]
+pub struct Core {
+    core: PlaneCore,
+    protection: Protection,
+    buffer: Vec<u8>,
+}
+
+type Transmits<'py> = Bound<'py, PyList>;
+
+#[pymethods]
+impl Core {
+    #[new]
+    fn new(
+        consent_timeout_s: f64,
+        packet_cache_bytes: usize,
+        seed: [u8; 32],
+        is_encrypted: bool,
+    ) -> Self {
+        let config = Config { consent_timeout_s, packet_cache_bytes };
+        Self {
+            core: PlaneCore::new(config, Random::from_seed(seed)),
+            protection: if is_encrypted { Protection::Srtp } else { Protection::Null },
+            buffer: Vec::new(),
+        }
+    }
+
+    fn apply<'py>(&mut self, py: Python<'py>, now: i64, list: &Bound<'py, PyAny>) -> PyResult<Transmits<'py>> {
+        let operations = operations(list, self.protection)?;
+        let applied = self.core.apply(Instant(now), operations);
+        let transmits = self.transmits(py)?;
+        applied.map_err(|error| local_error(py, &error))?;
+        Ok(transmits)
+    }
+
+    fn set_targets(&mut self, now: i64, rows: &[u8]) -> PyResult<()> {
+        self.core.set_targets(Instant(now), targets(rows)?);
+        Ok(())
+    }
+
+    fn handle_datagram<'py>(
+        &mut self,
+        py: Python<'py>,
+        now: i64,
+        host: &str,
+        port: u16,
+        data: &[u8],
+    ) -> PyResult<Transmits<'py>> {
+        let host: IpAddr =
+            host.parse().map_err(|error| PyValueError::new_err(format!("{host} is no address: {error}")))?;
+        self.buffer.clear();
+        self.buffer.extend_from_slice(data);
+        let from = Address::from(SocketAddr::new(host, port));
+        self.core.handle_datagram(Instant(now), from, &mut self.buffer);
+        self.core.flush(Instant(now));
+        self.transmits(py)
+    }
+
+    fn poll<'py>(&mut self, py: Python<'py>, now: i64) -> PyResult<Transmits<'py>> {
+        self.core.poll(Instant(now));
+        self.transmits(py)
+    }
+
+    fn next_timeout(&mut self) -> Option<i64> {
+        self.core.next_timeout().map(|at| at.0)
+    }
+
+    #[getter]
+    fn has_output(&self) -> bool {
+        self.core.has_output()
+    }
+
+    fn drain<'py>(&mut self, py: Python<'py>) -> PyResult<Batch<'py>> {
+        batch(py, &self.core.drain())
+    }
+
+    fn stats<'py>(&mut self, py: Python<'py>, now: i64) -> Stats<'py> {
+        crate::stats(py, &self.core.stats(Instant(now)))
+    }
+}
+
+impl Core {
+    fn transmits<'py>(&mut self, py: Python<'py>) -> PyResult<Transmits<'py>> {
+        let list = PyList::empty(py);
+        let egress = self.core.egress();
+        for (to, datagram) in egress.datagrams() {
+            let to = SocketAddr::from(to);
+            list.append((to.ip().to_string(), to.port(), PyBytes::new(py, datagram)))?;
+        }
+        egress.clear();
+        Ok(list)
+    }
+}
+
+/// Datagrams with their transports, and events.
+pub fn batch<'py>(py: Python<'py>, batch: &focus_dataplane::Batch) -> PyResult<Batch<'py>> {
+    let datagrams = PyList::empty(py);
+    for (transport, data) in &batch.datagrams {
+        datagrams.append((transport.0, PyBytes::new(py, data)))?;
+    }
+    Ok((datagrams, events(py, &batch.events)?))
+}

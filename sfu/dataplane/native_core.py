@@ -1,0 +1,118 @@
+"""The native plane's core without its socket, with the methods of `sfu.dataplane.core.PlaneCore`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from sfu.dataplane import _native
+from sfu.dataplane.wire import Transmit
+from sfu.plane import (
+    ENCODING_DTYPE,
+    ROUTE_DTYPE,
+    TRANSPORT_DTYPE,
+    Batch,
+    ConsentLost,
+    DropReason,
+    PairSelected,
+    PlaneStats,
+    StreamBound,
+    StreamEnded,
+)
+from sfu.units import Instant, TransportId
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sfu.config import MediaConfig
+    from sfu.dataplane.wire import Address
+    from sfu.plane import PlaneEvent, PlaneOperation, StructArray
+
+_EVENTS: Final = {
+    "PairSelected": PairSelected,
+    "ConsentLost": ConsentLost,
+    "StreamBound": StreamBound,
+    "StreamEnded": StreamEnded,
+}
+
+
+class NativeCore:
+    """All transports, tracks and routes of one port, in Rust.
+
+    Args:
+        config: of the media socket.
+        seed: 32 bytes; the same make a call repeat itself.
+        is_encrypted: as negotiated; False: packets are in the clear, for calls on a virtual clock.
+    """
+
+    def __init__(self, config: MediaConfig, seed: bytes, *, is_encrypted: bool = True) -> None:
+        self._core = _native.Core(config.consent_timeout_s, config.packet_cache_bytes, seed, is_encrypted)
+
+    @property
+    def has_output(self) -> bool:
+        """Whether `drain` would return something."""
+        return self._core.has_output
+
+    def apply(self, now: Instant, operations: Sequence[PlaneOperation]) -> list[Transmit]:
+        """Carry out operations in order; what to send.
+
+        Raises:
+            LocalError: an operation contradicts an earlier one; those behind it are not carried out.
+        """
+        return _transmits(self._core.apply(now, operations))
+
+    def set_targets(self, now: Instant, targets: StructArray) -> None:
+        """Layer choices, (n,) of `TARGET_DTYPE`; routes not named keep theirs."""
+        self._core.set_targets(now, targets.tobytes())
+
+    def handle_datagram(self, now: Instant, address: Address, data: bytes) -> list[Transmit]:
+        """Take a datagram from the socket; what to send of it."""
+        return _transmits(self._core.handle_datagram(now, *address, data))
+
+    def poll(self, now: Instant) -> list[Transmit]:
+        """Do what is due; what to send."""
+        return _transmits(self._core.poll(now))
+
+    def next_timeout(self) -> Instant | None:
+        """When `poll` next has something to do."""
+        at = self._core.next_timeout()
+        return None if at is None else Instant(at)
+
+    def drain(self) -> Batch:
+        """Everything that came up since the last call."""
+        return batch(self._core.drain())
+
+    def stats(self, now: Instant) -> PlaneStats:
+        """All counters now."""
+        return stats(self._core.stats(now))
+
+
+def batch(raw: _native.RawBatch) -> Batch:
+    """What came up, as values of the contract."""
+    datagrams, events = raw
+    return Batch(
+        tuple((TransportId(transport), data) for transport, data in datagrams),
+        tuple(_event(name, numbers) for name, *numbers in events),
+    )
+
+
+def stats(raw: _native.RawStats) -> PlaneStats:
+    """Counters, as arrays of the contract."""
+    now, transports, encodings, routes, drops = raw
+    return PlaneStats(
+        Instant(now),
+        np.frombuffer(transports, TRANSPORT_DTYPE),
+        np.frombuffer(encodings, ENCODING_DTYPE),
+        np.frombuffer(routes, ROUTE_DTYPE),
+        {DropReason(name): packets for name, packets in drops.items()},
+    )
+
+
+def _event(name: str, numbers: list[int]) -> PlaneEvent:
+    event: PlaneEvent = _EVENTS[name](*numbers)
+    return event
+
+
+def _transmits(raw: list[tuple[str, int, bytes]]) -> list[Transmit]:
+    return [Transmit((host, port), data) for host, port, data in raw]

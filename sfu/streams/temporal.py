@@ -55,7 +55,10 @@ class TemporalFilter:
         """
         self._is_described = facts.descriptor is not None
         if facts.descriptor is not None:
-            return self._by_targets.passes(facts.descriptor, target)
+            passes = self._by_targets.passes(facts.descriptor, target)
+            # A packet whose descriptor can't be read goes by its temporal id, where it has one.
+            self._by_id.lower(self._by_targets.limit)
+            return passes
         return facts.temporal is None or self._by_id.passes(facts, facts.temporal, target)
 
     def active_targets(self, descriptor: PacketDescriptor) -> int | None:

@@ -274,6 +274,15 @@ def test_packets_without_a_descriptor_go_by_their_temporal_id() -> None:
     assert temporal.limit == 0
 
 
+def test_a_packet_whose_descriptor_can_not_be_read_is_of_no_layer_that_was_left_out() -> None:
+    stream = Stream()
+    temporal = started(stream)
+    for frame in stream.period():
+        passes(temporal, frame, 0)
+    assert not temporal.passes(PacketFacts(0, 2, 2, temporal=1), 2)
+    assert temporal.passes(PacketFacts(0, 3, 3, temporal=0), 2)
+
+
 # --- what is told of active targets -----------------------------------------------------------------------
 
 

@@ -57,7 +57,8 @@ def _packet(data: str) -> tuple[str, str]:
     elements = ",".join(f"{number}:{value.hex()}" for number, value in packet.extensions)
     outcome = (
         f"payload_type={packet.payload_type} marker={packet.marker:d}"
-        f" sequence_number={packet.sequence_number} timestamp={packet.timestamp} ssrc={packet.ssrc} csrcs={len(packet.csrcs)} elements={elements}"
+        f" sequence_number={packet.sequence_number} timestamp={packet.timestamp} ssrc={packet.ssrc}"
+        f" csrcs={len(packet.csrcs)} elements={elements}"
         f" payload={packet.payload.hex()} padding={packet.padding_bytes}"
     )
     if packet.csrcs:  # a plane never writes any

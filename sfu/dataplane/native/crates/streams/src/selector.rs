@@ -1,12 +1,12 @@
 //! Which encoding of a track flows to one subscriber now, and up to which temporal layer.
 
-use std::collections::VecDeque;
+use std::rc::Rc;
 
 use focus_plane::{ALL_TEMPORAL, DropReason, PAUSED};
 use focus_units::Kind;
 
-/// Frames whose temporal decision is remembered for their late packets: two seconds at 30 frames a second.
-pub const MAX_FRAMES: usize = 64;
+use crate::descriptor_reader::PacketDescriptor;
+use crate::temporal::TemporalFilter;
 
 /// What flows and what is wanted. Encodings are numbered as in targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub enum SelectorState {
 }
 
 /// What choosing needs to know of one packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PacketFacts {
     /// As in targets.
     pub encoding: i8,
@@ -39,6 +39,8 @@ pub struct PacketFacts {
     pub temporal: Option<i8>,
     /// The frame depends on the base layer only (VP8 Y bit, RFC 7741 section 4.2).
     pub layer_sync: bool,
+    /// Its dependency descriptor, which decides on temporal layers whatever the payload tells.
+    pub descriptor: Option<Rc<PacketDescriptor>>,
 }
 
 /// The choice of one route. An encoding starts at the start of one of its key frames and nowhere else.
@@ -94,12 +96,19 @@ impl EncodingSelector {
 
     /// The highest temporal layer that flows now.
     pub const fn temporal(&self) -> i8 {
-        self.temporal.limit
+        self.temporal.limit()
     }
 
     /// How often one encoding followed another.
     pub const fn switches(&self) -> u32 {
         self.switches
+    }
+
+    /// The decode targets to tell in the descriptor of a packet that is forwarded (a bit mask).
+    ///
+    /// `None` where nothing was left out since the last key frame: what the publisher says holds.
+    pub fn active_targets(&self, descriptor: &PacketDescriptor) -> Option<u32> {
+        self.temporal.active_targets(descriptor)
     }
 
     /// Want another encoding (`PAUSED`: nothing, at once) up to a temporal layer.
@@ -113,6 +122,13 @@ impl EncodingSelector {
         } else {
             SelectorState::Switching { target: encoding, current }
         };
+    }
+
+    /// Frames above this temporal layer were dropped after `decide` had let them pass.
+    ///
+    /// Their layers come back as after a target that left them out. For frames without a descriptor only.
+    pub fn lower(&mut self, temporal: i8) {
+        self.temporal.lower(temporal);
     }
 
     /// An encoding comes from another SSRC now: a new encoder, to be joined at a key frame.
@@ -174,59 +190,6 @@ impl EncodingSelector {
             self.last = Some(facts.encoding);
         }
         None
-    }
-}
-
-/// Drops frames above a temporal layer; goes down at the next frame, up where a decoder can follow.
-///
-/// A frame passes or is dropped as a whole, its late packets included.
-#[derive(Debug)]
-struct TemporalFilter {
-    limit: i8,
-    /// Timestamps of the last frames in the order in which they came, and the limit that held for each.
-    limits: VecDeque<(i64, i8)>,
-    newest: Option<i64>,
-}
-
-impl TemporalFilter {
-    const fn new() -> Self {
-        Self { limit: ALL_TEMPORAL, limits: VecDeque::new(), newest: None }
-    }
-
-    /// A key frame starts: every layer up to `limit` can be decoded from here.
-    fn reset(&mut self, limit: i8) {
-        self.limit = limit;
-        self.limits.clear();
-        self.newest = None;
-    }
-
-    fn passes(&mut self, facts: &PacketFacts, target: i8) -> bool {
-        let Some(temporal) = facts.temporal else { return true };
-        // Most packets are of the frame that came last.
-        let known = self.limits.iter().rev().find(|(ts, _)| *ts == facts.ts).map(|(_, limit)| *limit);
-        temporal <= known.unwrap_or_else(|| self.of_new_frame(facts, temporal, target))
-    }
-
-    fn of_new_frame(&mut self, facts: &PacketFacts, temporal: i8, target: i8) -> i8 {
-        self.adapt(facts, temporal, target);
-        if self.limits.len() == MAX_FRAMES {
-            self.limits.pop_front();
-        }
-        self.limits.push_back((facts.ts, self.limit));
-        self.limit
-    }
-
-    fn adapt(&mut self, facts: &PacketFacts, temporal: i8, target: i8) {
-        if self.newest.is_some_and(|newest| facts.ts < newest) {
-            return;
-        }
-        self.newest = Some(facts.ts);
-        if facts.starts_key_frame || target < self.limit {
-            self.limit = target;
-        } else if temporal - 1 == self.limit && temporal <= target && facts.layer_sync {
-            // One layer at a time: a frame of layer 2 may also need those of layer 1 that were left out.
-            self.limit = temporal;
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Transport-wide congestion control: stamping what we send, and telling when what we got arrived.
+//! Transport-wide congestion control: telling when what we got arrived.
 //!
 //! By draft-holmer-rmcat-transport-wide-cc-extensions-01.
 
@@ -18,31 +18,6 @@ pub const MAX_PENDING: usize = 2_000;
 pub const MAX_LEADING_LOST: i64 = 500;
 
 const COUNTER_BITS: u32 = 16;
-
-/// The one counter of a transport, over audio, video, RTX and padding (packet rule 5).
-#[derive(Debug, Default)]
-pub struct TwccSender {
-    next: u16,
-}
-
-impl TwccSender {
-    /// Of a transport that sent nothing yet.
-    pub const fn new() -> Self {
-        Self { next: 0 }
-    }
-
-    /// What `stamp` gives next.
-    pub const fn next_number(&self) -> u16 {
-        self.next
-    }
-
-    /// The number of the next packet; take it when the packet is sent.
-    pub fn stamp(&mut self) -> u16 {
-        let number = self.next;
-        self.next = number.wrapping_add(1);
-        number
-    }
-}
 
 /// Arrival times of one transport's packets as feedback packets (packet rule 5).
 ///

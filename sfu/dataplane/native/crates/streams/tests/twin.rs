@@ -1,4 +1,4 @@
-//! The same calls as on the Python twin get the same answers (`tests/vectors/native/streams`).
+//! The same calls as on the Python twin get the same answers (`tests/vectors/streams`).
 
 use std::fmt::Display;
 use std::path::Path;
@@ -75,7 +75,7 @@ fn list(values: &[impl Display]) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 fn reason(drop: Option<DropReason>) -> String {
@@ -86,7 +86,7 @@ fn reason(drop: Option<DropReason>) -> String {
 /// Make each call of a file on what the last `new` made, and compare.
 fn replay<T>(module: &str, new: impl Fn(&mut Words) -> T, call: impl Fn(&mut T, &str, &mut Words) -> String) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../../../../tests/vectors/native/streams")
+        .join("../../../../../tests/vectors/streams")
         .join(format!("{module}.txt"));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let mut subject = None;
@@ -235,6 +235,7 @@ fn selector() {
                         starts_key_frame: words.flag(),
                         temporal: words.optional(),
                         layer_sync: words.flag(),
+                        descriptor: None,
                     };
                     return reason(selector.decide(&facts, words.flag()));
                 }

@@ -1,6 +1,6 @@
 """Writes down what the Python twin decides, for the native plane to decide the same.
 
-    .venv/bin/python -m tests.vectors.native.streams.record
+    .venv/bin/python -m tests.vectors.streams.record
 
 One file a module of `sfu/streams`, one call a line: `name arguments = answer`, as README.md says.
 `sfu/dataplane/native/crates/streams/tests/twin.rs` makes the same calls.

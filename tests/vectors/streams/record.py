@@ -8,12 +8,11 @@ One file a module of `sfu/streams`, one call a line: `name arguments = answer`, 
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from sfu.plane import ALL_TEMPORAL, PAUSED, DropReason
+from sfu.plane import ALL_TEMPORAL, PAUSED
 from sfu.rtp.rtcp import serialise_compound
 from sfu.rtp.vp8 import parse_vp8
 from sfu.streams.cache import CacheBudget, PacketCache
@@ -27,44 +26,19 @@ from sfu.streams.selector import EncodingSelector, PacketFacts
 from sfu.streams.statistics import ReceiveStatistics
 from sfu.streams.twcc_receiver import TwccReceiver
 from sfu.units import NS_PER_MS, NS_PER_S, Instant, Kind, Ssrc
+from tests.vectors.streams.calls import bits, call
+from tests.vectors.streams.departing import debt, pacer, probing, slow_receiver, twcc_sender
+from tests.vectors.streams.described import descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sfu.rtp.rtcp import ReportBlock
 
-    Value = int | bool | str | DropReason | list[int] | None
-
 FOLDER: Final = Path(__file__).parent
 STARTS: Final = (1, 2**15 - 1, 2**15, 2**16 - 2, 2**32 - 5)
 NTP_SECOND: Final = 1 << 32
 RATE: Final = 90_000
-
-
-def call(name: str, *arguments: Value, answer: Value | tuple[Value, ...] = ()) -> str:
-    """One line of a file."""
-    answers = answer if isinstance(answer, tuple) else (answer,)
-    return " ".join((name, *map(spelt, arguments), "=", *map(spelt, answers)))
-
-
-def spelt(value: Value) -> str:
-    """A value in one word."""
-    match value:
-        case None:
-            return "-"
-        case bool():
-            return str(value).lower()
-        case DropReason():
-            return value.value
-        case int() | str():
-            return str(value)
-        case list():
-            return f"[{','.join(map(str, value))}]"
-
-
-def bits(value: float) -> str:
-    """A float to its last bit."""
-    return struct.pack(">d", value).hex()
 
 
 def steps_of(rng: Random, highest: int) -> int:
@@ -428,6 +402,12 @@ MODULES: Final[dict[str, Callable[[Random], Iterator[str]]]] = {
         resend,
         keyframe,
         twcc_receiver,
+        descriptors,
+        twcc_sender,
+        debt,
+        probing,
+        pacer,
+        slow_receiver,
     )
 }
 

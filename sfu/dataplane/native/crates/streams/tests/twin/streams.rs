@@ -1,9 +1,5 @@
-//! The same calls as on the Python twin get the same answers (`tests/vectors/streams`).
+//! What is received, repaired, chosen and rewritten.
 
-use std::fmt::Display;
-use std::path::Path;
-
-use focus_plane::DropReason;
 use focus_rtp::rtcp::{RtcpPacket, serialise};
 use focus_rtp::vp8::{parse_vp8, write_vp8_head};
 use focus_streams::cache::{CacheId, PacketCaches};
@@ -16,95 +12,9 @@ use focus_streams::rewriter::{ClockId, SequenceRewriter, TimestampMapper, Vp8Rew
 use focus_streams::selector::{EncodingSelector, PacketFacts};
 use focus_streams::statistics::ReceiveStatistics;
 use focus_streams::twcc_receiver::TwccReceiver;
-use focus_units::{Instant, Kind, Ssrc};
+use focus_units::{Kind, Ssrc};
 
-/// The words of one call, read from the left.
-struct Words<'a>(std::str::SplitWhitespace<'a>);
-
-impl<'a> Words<'a> {
-    fn word(&mut self) -> &'a str {
-        self.0.next().expect("another argument")
-    }
-
-    fn int<T: TryFrom<i128>>(&mut self) -> T {
-        read(self.word())
-    }
-
-    fn optional<T: TryFrom<i128>>(&mut self) -> Option<T> {
-        Some(self.word()).filter(|word| *word != "-").map(read)
-    }
-
-    fn flag(&mut self) -> bool {
-        self.word() == "true"
-    }
-
-    fn now(&mut self) -> Instant {
-        Instant(self.int())
-    }
-
-    fn ssrc(&mut self) -> Ssrc {
-        Ssrc(self.int())
-    }
-
-    fn list(&mut self) -> Vec<i64> {
-        let list = self.word().trim_matches(['[', ']']);
-        list.split(',').filter(|word| !word.is_empty()).map(read).collect()
-    }
-
-    fn bytes(&mut self) -> Vec<u8> {
-        let hex = self.word();
-        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
-    }
-}
-
-fn read<T: TryFrom<i128>>(word: &str) -> T {
-    word.parse().ok().and_then(|value: i128| value.try_into().ok()).unwrap_or_else(|| panic!("{word}"))
-}
-
-fn optional(value: Option<impl Display>) -> String {
-    value.map_or_else(|| "-".into(), |value| value.to_string())
-}
-
-fn instant(at: Option<Instant>) -> String {
-    optional(at.map(|at| at.0))
-}
-
-fn list(values: &[impl Display]) -> String {
-    let values: Vec<String> = values.iter().map(ToString::to_string).collect();
-    format!("[{}]", values.join(","))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
-}
-
-fn reason(drop: Option<DropReason>) -> String {
-    let name = |drop| DropReason::ALL.iter().find(|(reason, _)| *reason == drop).unwrap().1;
-    optional(drop.map(name))
-}
-
-/// Make each call of a file on what the last `new` made, and compare.
-fn replay<T>(module: &str, new: impl Fn(&mut Words) -> T, call: impl Fn(&mut T, &str, &mut Words) -> String) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../../../../tests/vectors/streams")
-        .join(format!("{module}.txt"));
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let mut subject = None;
-    let mut calls = 0;
-    for (number, line) in (1..).zip(text.lines()) {
-        let (asked, answer) = line.split_once(" =").unwrap();
-        let mut words = Words(asked.split_whitespace());
-        match words.word() {
-            "new" => subject = Some(new(&mut words)),
-            name => {
-                let told = call(subject.as_mut().unwrap(), name, &mut words);
-                assert_eq!(told, answer.trim_start(), "{module}.txt line {number}: {asked}");
-                calls += 1;
-            }
-        }
-    }
-    assert!(calls > 500, "{calls} calls");
-}
+use crate::calls::{hex, instant, list, optional, reason, replay};
 
 #[test]
 fn offsets() {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, assert_never
 
 from sfu.dataplane.filling import PADDING_BYTES, can_fill, fill
 from sfu.dataplane.wire import Transmit
@@ -81,10 +81,8 @@ class Departures:
             self._agenda.plan(self.transport.id, now)
 
     def make_room(self, now: Instant) -> None:
-        """Let one more wait: who has waited longest gives way."""
-        oldest = self._pacer.oldest
-        if self._pacer.is_full and oldest is not None:
-            self._cut(now, oldest.flow)
+        """Let one more wait, where no more can: who has waited longest gives way."""
+        self._cut(now, self._pacer.first_flow())
 
     def wait(self, now: Instant, waiting: Waiting, size_bytes: int) -> None:
         """Queue a packet, or without a size that one was left out; after `make_room`."""
@@ -126,6 +124,8 @@ class Departures:
                     self._note(self._depart(now), transmits)
                 case Turn.FILLER:
                     self._note(self._fill(now), transmits)
+                case _:
+                    assert_never(turn)
         return transmits
 
     def next_timeout(self) -> Instant | None:

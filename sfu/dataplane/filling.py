@@ -36,12 +36,11 @@ def can_fill(transport: Transport, routes: Iterable[Route]) -> bool:
 def fill(now: Instant, transport: Transport, routes: Iterable[Route]) -> Transmit | DropReason:
     """Send one filler; only while `can_fill`."""
     numbered = [route for route in routes if route.stamping.transport_cc is not None]
-    over_rtx = [route for route in numbered if route.has_rtx]
-    for route in over_rtx:
+    for route in numbered:
         outcome = route.fill(now)
-        if isinstance(outcome, Transmit):
+        if isinstance(outcome, Transmit):  # else it has grown too large, for instance
             return outcome
-    for route in over_rtx:
+    for route in numbered:
         outcome = route.pad(now, PADDING_BYTES)
         if outcome is not None:
             return outcome

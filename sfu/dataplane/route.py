@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sfu.streams.cache import CacheBudget
     from sfu.streams.clock import StreamClock
     from sfu.streams.slow_receiver import Cut
-    from sfu.units import Instant, Ssrc
+    from sfu.units import Instant, PayloadType, Ssrc
 
 MAX_REPORTS: Final = 4
 """Sender reports that a receiver report may answer."""
@@ -132,11 +132,6 @@ class Route:
         """What its packets carry that is known only when they are sent."""
         return self._translation.stamping
 
-    @property
-    def has_rtx(self) -> bool:
-        """Its resends go over RTX."""
-        return self._resender is self._over_rtx
-
     def waits_for(self, encoding: int) -> bool:
         """An encoding is wanted, and does not flow before its next key frame."""
         state = self._selector.state
@@ -182,8 +177,7 @@ class Route:
 
     def forward(self, now: Instant, received: Received) -> Transmit | None:
         """Send a packet of the track on, if it is one of those that flow; it may have to wait."""
-        if self._pacer.is_full:
-            self._departures.make_room(now)
+        self._make_room(now)
         drop = self._decide(now, received)
         if drop is not None:
             self._drops[drop] += 1
@@ -202,8 +196,7 @@ class Route:
 
     def leave_out(self, now: Instant, received: Received) -> None:
         """A packet is for nobody, and no loss."""
-        if self._pacer.is_full:
-            self._departures.make_room(now)
+        self._make_room(now)
         if self._pacer.holds(self.spec.route):
             self._departures.wait(now, Waiting(self, received, is_left_out=True), 0)
         else:
@@ -245,7 +238,7 @@ class Route:
 
     def pad(self, now: Instant, padding_bytes: int) -> Transmit | DropReason | None:
         """Send padding over RTX; None where there is no RTX."""
-        payload_type = next(filter(None, (form.rtx_payload_type for form in self.spec.formats)), None)
+        payload_type = self._rtx_payload_type()
         if self._over_rtx is None or payload_type is None:
             return None
         return self._over_rtx.pad(now, self._translation, payload_type, padding_bytes)
@@ -287,11 +280,15 @@ class Route:
 
     def _chosen_resender(self) -> Resender:
         """Over RTX while a format has it. What was sent before a change can't be sent again after it."""
-        has_rtx = any(form.rtx_payload_type is not None for form in self.spec.formats)
-        if self._over_rtx is None or not has_rtx:
+        if self._over_rtx is None or self._rtx_payload_type() is None:
             return self._repeating
         self._repeating.close()
         return self._over_rtx
+
+    def _rtx_payload_type(self) -> PayloadType | None:
+        """Of the first format that has RTX."""
+        types = (form.rtx_payload_type for form in self.spec.formats)
+        return next((one for one in types if one is not None), None)
 
     def _aim(self, now: Instant, encoding: int, temporal: int) -> None:
         if encoding == PAUSED:
@@ -301,6 +298,10 @@ class Route:
         self._selector.set_target(encoding, temporal)
         if self.waits_for(encoding):
             self.track.request_keyframe(now, encoding)
+
+    def _make_room(self, now: Instant) -> None:
+        if self._pacer.is_full:
+            self._departures.make_room(now)
 
     def _begin_anew(self) -> None:
         """What is sent next is joined like another source."""

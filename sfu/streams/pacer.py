@@ -93,6 +93,10 @@ class Pacer(Generic[ItemT, ResendT]):
         """The media that waits longest."""
         return self._media[0] if self._media else None
 
+    def first_flow(self) -> int:
+        """The flow of the media that waits longest; only while some does."""
+        return self._media[0].flow
+
     def set_pacing(self, now: Instant, rate_bps: float, padding_bps: float, queue_limit_ms: float) -> None:
         """Send at other rates from now on (`sfu.plane.PACING_DTYPE`)."""
         self._debt.set_rate(now, rate_bps)

@@ -6,9 +6,10 @@ is a second entry of `CORES`.
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from sfu.dataplane.stun import BINDING, Attribute, MessageClass, StunMessage
 from sfu.dataplane.wire import WireProtocol, protocol_of
 from sfu.plane import (
     ALL_TEMPORAL,
+    PACING_DTYPE,
+    PROBE_DTYPE,
     TARGET_DTYPE,
     AddTransport,
     Credentials,
@@ -99,6 +102,24 @@ class PlaneDriver:
         self.core.set_targets(self.now, np.array([(route, encoding, temporal)], TARGET_DTYPE))
         self.advance(0)
 
+    def pace(
+        self,
+        transport: TransportId,
+        rate_bps: float = math.inf,
+        padding_bps: float = 0,
+        queue_limit_ms: float = 250,
+    ) -> None:
+        """How one transport is sent to from now on, and what leaves at once for that."""
+        row = (transport, rate_bps, padding_bps, queue_limit_ms)
+        self.core.set_pacing(self.now, np.array([row], PACING_DTYPE))
+        self.advance(0)
+
+    def probe(self, transport: TransportId, cluster: int, rate_bps: float, size_bytes: int) -> None:
+        """One cluster, and what leaves of it at once."""
+        row = (transport, cluster, rate_bps, size_bytes)
+        self.core.probe(self.now, np.array([row], PROBE_DTYPE))
+        self.advance(0)
+
     def alive(self) -> None:
         """Python chooses nothing new."""
         self.core.set_targets(self.now, np.zeros(0, TARGET_DTYPE))
@@ -148,6 +169,15 @@ def _row(rows: Any, **keys: int) -> Any:  # noqa: ANN401
     return rows[0]
 
 
+class Heard(NamedTuple):
+    """A packet that reached a peer."""
+
+    at: Instant
+    packet: RtpPacket
+    size_bytes: int
+    """Of its datagram."""
+
+
 @dataclass
 class VirtualPeer:
     """A client: checks like a full ICE agent, encrypts, keeps what it gets."""
@@ -161,6 +191,8 @@ class VirtualPeer:
     datagrams: list[bytes] = field(default_factory=list)
     encrypted: list[bytes] = field(default_factory=list)
     """RTP as it came."""
+    heard: list[Heard] = field(default_factory=list)
+    """RTP with the time at which it came; nothing takes it away."""
     session: SrtpSession | None = None
     _sent: int = 0
 
@@ -240,6 +272,7 @@ class VirtualPeer:
                 plain = self.session.unprotect(data)
                 if isinstance(plain, bytes):
                     self.rtp.append(RtpPacket.parse(plain))
+                    self.heard.append(Heard(self.now, self.rtp[-1], len(data)))
             case WireProtocol.RTCP:
                 assert self.session is not None
                 plain = self.session.unprotect_rtcp(data)

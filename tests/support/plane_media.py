@@ -140,10 +140,10 @@ class VideoSource(Source):
         return packets
 
     def send_frame(
-        self, *, key: bool = False, parts: int = 1, temporal: int = 0, sync: bool = False
+        self, *, key: bool = False, parts: int = 1, temporal: int = 0, sync: bool = False, size: int = 40
     ) -> list[RtpPacket]:
         """Make and send the next frame."""
-        packets = self.frame(key=key, parts=parts, temporal=temporal, sync=sync)
+        packets = self.frame(key=key, parts=parts, temporal=temporal, sync=sync, size=size)
         self.send(*packets)
         return packets
 

@@ -240,6 +240,9 @@ def test_what_waits_of_a_flow_can_be_changed_or_taken_away() -> None:
     oldest = wire.pacer.oldest
     assert oldest is not None
     assert oldest.item == "2"
+    assert wire.pacer.first_flow() == 2
+    assert wire.pacer.holds(2)
+    assert not wire.pacer.holds(9)
     wire.pacer.forget(2)
     wire.until(100)
     assert wire.names() == ["0", "3", "resend of 1"]

@@ -32,7 +32,7 @@ def on_their_way(rng: Random, packets: list[tuple[int, bytes]]) -> list[tuple[in
     coming = [packet for packet in packets[:130] if rng.random() < 0.93]
     coming += rng.sample(coming, 5)
     coming.sort(key=lambda packet: packet[0] + (rng.randrange(30) if rng.random() < 0.1 else 0))
-    return [(seq, flipped(rng, value) if rng.random() < 0.05 else value) for seq, value in coming]
+    return [(seq, flipped(rng, value) if rng.random() < 0.1 else value) for seq, value in coming]
 
 
 def flipped(rng: Random, value: bytes) -> bytes:
@@ -61,6 +61,12 @@ def descriptors(rng: Random) -> Iterator[str]:
                 descriptor = reader.read(seq, value)
                 if descriptor is None:
                     yield call("read", seq, value.hex(), answer=None)
+                    facts = PacketFacts(
+                        0, seq, seq, temporal=rng.choice((None, 0, 1, 2)), layer_sync=rng.random() < 0.5
+                    )
+                    passes = temporal.passes(facts, target)
+                    asked = (seq, facts.temporal, facts.layer_sync, target)
+                    yield call("by_id", *asked, answer=(passes, temporal.limit))
                     continue
                 said = (descriptor.frame_number, descriptor.sequence_start, descriptor.active)
                 yield call("read", seq, value.hex(), answer=(*said, descriptor.structure is not None))

@@ -57,6 +57,11 @@ impl Debt {
         self.paid_at = now;
     }
 
+    /// There is a rate, so that packets may have to wait.
+    pub const fn is_limited(&self) -> bool {
+        self.rate_bps.is_some()
+    }
+
     /// Whether a packet may leave now.
     pub fn admits(&self, now: Instant, size_bytes: usize) -> bool {
         self.rate_bps.is_none() || now >= self.admits_at(size_bytes)

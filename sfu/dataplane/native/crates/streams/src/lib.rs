@@ -17,6 +17,8 @@ pub mod pacer;
 pub mod probing;
 pub mod resend;
 pub mod rewriter;
+#[cfg(test)]
+mod samples;
 pub mod selector;
 pub mod slow_receiver;
 pub mod statistics;

@@ -95,6 +95,16 @@ impl<M, R> Pacer<M, R> {
         self.pads || self.probes.next_timeout().is_some()
     }
 
+    /// Packets may have to wait: there is a rate, or something waits from when there was one.
+    pub fn is_limited(&self) -> bool {
+        self.debt.is_limited() || !self.media.is_empty() || !self.resends.is_empty()
+    }
+
+    /// Nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.media.is_empty() && self.resends.is_empty()
+    }
+
     /// No more media can wait.
     pub fn is_full(&self) -> bool {
         self.media.len() >= MAX_QUEUED

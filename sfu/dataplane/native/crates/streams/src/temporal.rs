@@ -59,7 +59,12 @@ impl TemporalFilter {
     pub fn passes(&mut self, facts: &PacketFacts, target: i8) -> bool {
         self.is_described = facts.descriptor.is_some();
         match (&facts.descriptor, facts.temporal) {
-            (Some(descriptor), _) => self.by_targets.passes(descriptor, target),
+            (Some(descriptor), _) => {
+                let passes = self.by_targets.passes(descriptor, target);
+                // A packet whose descriptor can't be read goes by its temporal id, where it has one.
+                self.by_id.lower(self.by_targets.limit);
+                passes
+            }
             (None, Some(temporal)) => self.by_id.passes(facts, temporal, target),
             (None, None) => true,
         }

@@ -52,6 +52,19 @@ fn descriptors() {
                 let passes = route.temporal.passes(&facts, words.int());
                 format!("{passes} {}", route.temporal.limit())
             }
+            ("by_id", _) => {
+                let facts = PacketFacts {
+                    encoding: 0,
+                    seq: 0,
+                    ts: words.int(),
+                    starts_key_frame: false,
+                    temporal: words.optional(),
+                    layer_sync: words.flag(),
+                    descriptor: None,
+                };
+                let passes = route.temporal.passes(&facts, words.int());
+                format!("{passes} {}", route.temporal.limit())
+            }
             ("forward", Some(descriptor)) => {
                 let active = route.temporal.active_targets(descriptor);
                 let rewriting = route.rewriter.forward(words.ssrc(), descriptor, active);

@@ -10,6 +10,7 @@ from sfu.dataplane import _native
 from sfu.dataplane.wire import Transmit
 from sfu.plane import (
     ENCODING_DTYPE,
+    FEEDBACK_DTYPE,
     ROUTE_DTYPE,
     TRANSPORT_DTYPE,
     Batch,
@@ -65,6 +66,18 @@ class NativeCore:
     def set_targets(self, now: Instant, targets: StructArray) -> None:
         """Layer choices, (n,) of `TARGET_DTYPE`; routes not named keep theirs."""
         self._core.set_targets(now, targets.tobytes())
+
+    def set_pacing(self, now: Instant, pacing: StructArray) -> None:
+        """How transports are sent to, (n,) of `PACING_DTYPE`; transports not named keep theirs."""
+        self._core.set_pacing(now, pacing.tobytes())
+
+    def probe(self, now: Instant, probes: StructArray) -> None:
+        """Measure what paths carry, (n,) of `PROBE_DTYPE`; a transport's probes run one by one."""
+        self._core.probe(now, probes.tobytes())
+
+    def feedback(self) -> StructArray:
+        """What subscribers have said of packets since the last call, (n,) of `FEEDBACK_DTYPE`."""
+        return np.frombuffer(self._core.feedback(), FEEDBACK_DTYPE)
 
     def handle_datagram(self, now: Instant, address: Address, data: bytes) -> list[Transmit]:
         """Take a datagram from the socket; what to send of it."""

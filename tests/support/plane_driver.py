@@ -74,7 +74,17 @@ def reference_core(config: MediaConfig, srtp: SrtpFactory) -> Core:
     return PlaneCore(config, random.Random(7), srtp)
 
 
-CORES: Final[dict[str, Callable[[MediaConfig, SrtpFactory], Core]]] = {"reference": reference_core}
+def native_core(config: MediaConfig, srtp: SrtpFactory) -> Core:
+    """The native plane's, in the clear where the twin's packets would be."""
+    from sfu.dataplane.native_core import NativeCore  # noqa: PLC0415  # it may not have been built
+
+    return NativeCore(config, bytes(32), is_encrypted=srtp is not NullSrtp)
+
+
+CORES: Final[dict[str, Callable[[MediaConfig, SrtpFactory], Core]]] = {
+    "reference": reference_core,
+    "native": native_core,
+}
 """Every plane that the contract's tests run on."""
 
 

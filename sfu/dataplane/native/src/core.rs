@@ -9,7 +9,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
-use crate::operations::{Protection, events, operations, targets};
+use crate::operations::{Protection, events, operations, pacing, probes, targets};
 use crate::{Batch, Stats, local_error};
 
 /// `focus_dataplane::PlaneCore`. What its methods return is to be sent: (host, port, datagram).
@@ -25,12 +25,7 @@ type Transmits<'py> = Bound<'py, PyList>;
 #[pymethods]
 impl Core {
     #[new]
-    fn new(
-        consent_timeout_s: f64,
-        packet_cache_bytes: usize,
-        seed: [u8; 32],
-        is_encrypted: bool,
-    ) -> Self {
+    fn new(consent_timeout_s: f64, packet_cache_bytes: usize, seed: [u8; 32], is_encrypted: bool) -> Self {
         let config = Config { consent_timeout_s, packet_cache_bytes };
         Self {
             core: PlaneCore::new(config, Random::from_seed(seed)),
@@ -39,7 +34,12 @@ impl Core {
         }
     }
 
-    fn apply<'py>(&mut self, py: Python<'py>, now: i64, list: &Bound<'py, PyAny>) -> PyResult<Transmits<'py>> {
+    fn apply<'py>(
+        &mut self,
+        py: Python<'py>,
+        now: i64,
+        list: &Bound<'py, PyAny>,
+    ) -> PyResult<Transmits<'py>> {
         let operations = operations(list, self.protection)?;
         let applied = self.core.apply(Instant(now), operations);
         let transmits = self.transmits(py)?;
@@ -50,6 +50,20 @@ impl Core {
     fn set_targets(&mut self, now: i64, rows: &[u8]) -> PyResult<()> {
         self.core.set_targets(Instant(now), targets(rows)?);
         Ok(())
+    }
+
+    fn set_pacing(&mut self, now: i64, rows: &[u8]) -> PyResult<()> {
+        self.core.set_pacing(Instant(now), pacing(rows)?);
+        Ok(())
+    }
+
+    fn probe(&mut self, now: i64, rows: &[u8]) -> PyResult<()> {
+        self.core.probe(Instant(now), probes(rows)?);
+        Ok(())
+    }
+
+    fn feedback<'py>(&mut self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.core.feedback())
     }
 
     fn handle_datagram<'py>(

@@ -2,6 +2,7 @@
 
 mod core;
 mod operations;
+mod plane;
 
 use focus_plane::{DropReason, LocalError};
 use pyo3::prelude::*;
@@ -11,8 +12,7 @@ use pyo3::types::{PyBytes, PyDict, PyList};
 type Batch<'py> = (Bound<'py, PyList>, Bound<'py, PyList>);
 
 /// When, three arrays as bytes, and drops by name.
-type Stats<'py> =
-    (i64, Bound<'py, PyBytes>, Bound<'py, PyBytes>, Bound<'py, PyBytes>, Bound<'py, PyDict>);
+type Stats<'py> = (i64, Bound<'py, PyBytes>, Bound<'py, PyBytes>, Bound<'py, PyBytes>, Bound<'py, PyDict>);
 
 /// `sfu.errors.LocalError`.
 fn local_error(py: Python<'_>, error: &LocalError) -> PyErr {
@@ -44,5 +44,6 @@ fn stats<'py>(py: Python<'py>, stats: &focus_dataplane::Stats) -> Stats<'py> {
 /// The module.
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<core::Core>()
+    module.add_class::<core::Core>()?;
+    module.add_class::<plane::Plane>()
 }

@@ -128,8 +128,8 @@ fn extensions(item: &Bound<'_, PyAny>) -> PyResult<ExtensionIds> {
     let mut ids = ExtensionIds::default();
     for (uri, id) in pairs {
         let uri: String = uri.getattr("value")?.extract()?;
-        let extension =
-            Extension::of_uri(&uri).ok_or_else(|| PyValueError::new_err(format!("extension {uri} is unknown")))?;
+        let extension = Extension::of_uri(&uri)
+            .ok_or_else(|| PyValueError::new_err(format!("extension {uri} is unknown")))?;
         ids.set(extension, id.extract()?);
     }
     Ok(ids)
@@ -179,11 +179,42 @@ pub fn rows<const BYTES: usize>(data: &[u8]) -> PyResult<impl Iterator<Item = &[
 pub fn targets(data: &[u8]) -> PyResult<Vec<focus_plane::Target>> {
     Ok(rows::<6>(data)?
         .map(|row| focus_plane::Target {
-            route: RouteId(u32::from_le_bytes([row[0], row[1], row[2], row[3]])),
+            route: RouteId(u32::from_le_bytes(field(row, 0))),
             encoding: row[4] as i8,
             temporal: row[5] as i8,
         })
         .collect())
+}
+
+/// How transports are sent to: `PACING_DTYPE`.
+pub fn pacing(data: &[u8]) -> PyResult<Vec<focus_plane::Pacing>> {
+    Ok(rows::<24>(data)?
+        .map(|row| focus_plane::Pacing {
+            transport: TransportId(u32::from_le_bytes(field(row, 0))),
+            rate_bps: f64::from_le_bytes(field(row, 4)),
+            padding_bps: f64::from_le_bytes(field(row, 12)),
+            queue_limit_ms: f32::from_le_bytes(field(row, 20)),
+        })
+        .collect())
+}
+
+/// Probes: `PROBE_DTYPE`.
+pub fn probes(data: &[u8]) -> PyResult<Vec<focus_plane::Probe>> {
+    Ok(rows::<20>(data)?
+        .map(|row| focus_plane::Probe {
+            transport: TransportId(u32::from_le_bytes(field(row, 0))),
+            cluster: u32::from_le_bytes(field(row, 4)),
+            rate_bps: f64::from_le_bytes(field(row, 8)),
+            size_bytes: u32::from_le_bytes(field(row, 16)),
+        })
+        .collect())
+}
+
+/// A field of a row.
+fn field<const BYTES: usize>(row: &[u8], at: usize) -> [u8; BYTES] {
+    let mut value = [0; BYTES];
+    value.copy_from_slice(&row[at..at + BYTES]);
+    value
 }
 
 /// Events as tuples whose first is the name of the class in `sfu/plane.py`.

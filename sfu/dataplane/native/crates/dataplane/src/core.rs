@@ -1,7 +1,9 @@
 //! The data plane without its socket: datagrams in, datagrams out, time as an argument.
 
 use focus_ice::{Address, Allowance, CheckResult};
-use focus_plane::{DropReason, Event, LocalError, Operation, TARGETS_STALE_MS, Target};
+use focus_plane::{
+    DropReason, Event, LocalError, Operation, PAUSED, Pacing, Probe, TARGETS_STALE_MS, Target,
+};
 use focus_units::{Instant, NS_PER_S, earliest};
 
 use crate::egress::Egress;
@@ -42,7 +44,7 @@ impl PlaneCore {
     pub fn new(config: Config, random: Random) -> Self {
         let consent_timeout_ns = (config.consent_timeout_s * NS_PER_S as f64).round_ties_even() as i64;
         Self {
-            program: Program::new(consent_timeout_ns, config.packet_cache_bytes, random),
+            program: Program::new(config.consent_timeout_s, config.packet_cache_bytes, random),
             consent_timeout_ns,
             ice_due_at: None,
             strays: Allowance::new(MAX_STRAYS_PER_S),
@@ -105,9 +107,39 @@ impl PlaneCore {
         }
         for target in targets {
             let Some(&route) = self.program.route_of.get(&target.route) else { continue };
+            if target.encoding == PAUSED {
+                self.program.forget_departures(route, DropReason::OtherLayer);
+            }
             let wanted = self.program.routes[route].set_target(target.encoding, target.temporal);
             self.request(now, route, wanted);
         }
+    }
+
+    /// How transports are sent to; the next `poll` is due at once.
+    pub fn set_pacing(&mut self, now: Instant, pacing: impl IntoIterator<Item = Pacing>) {
+        self.flush(now);
+        for row in pacing {
+            let Some(peer) = self.program.peer_of.get(&row.transport) else { continue };
+            let pacer = &mut self.program.peers[*peer].departures.pacer;
+            pacer.set_pacing(now, row.rate_bps, row.padding_bps, row.queue_limit_ms.into());
+            self.program.agenda.plan(row.transport, Some(now));
+        }
+    }
+
+    /// Measure what paths carry; the next `poll` is due at once.
+    pub fn probe(&mut self, now: Instant, probes: impl IntoIterator<Item = Probe>) {
+        self.flush(now);
+        for row in probes {
+            let Some(peer) = self.program.peer_of.get(&row.transport) else { continue };
+            let pacer = &mut self.program.peers[*peer].departures.pacer;
+            pacer.probe(now, row.cluster, row.rate_bps, row.size_bytes);
+            self.program.agenda.plan(row.transport, Some(now));
+        }
+    }
+
+    /// What subscribers have said of packets since the last call, as rows of `FEEDBACK_DTYPE`.
+    pub fn feedback(&mut self) -> Vec<u8> {
+        self.program.rows.take()
     }
 
     /// Take a datagram from the socket. What is to be sent of it waits for `flush`.
@@ -236,6 +268,9 @@ impl PlaneCore {
         }
         if let Some(transport) = selected {
             self.program.upward.tell(Event::PairSelected { transport });
+            if let Some(peer) = self.program.peer_of.get(&transport).copied() {
+                self.program.wake(now, peer);
+            }
         }
         if !self.answer.is_empty() {
             self.program.egress.push_datagram(from, &self.answer);

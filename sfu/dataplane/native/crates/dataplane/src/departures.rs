@@ -1,68 +1,71 @@
-//! What waits for its turn to leave, of one transport.
+//! What leaves to one peer: what is on board already, and what waits for its turn (packet rules 7 and 8).
 
 use std::rc::Rc;
 
+use focus_streams::descriptor_rewriter::DescriptorRewriting;
+use focus_streams::pacer::Pacer;
 use focus_units::Instant;
 
 use crate::packet::Packet;
-use crate::resending::Sent;
+use crate::resending::Again;
 
-/// Something that waits.
+/// A packet that a route has decided to forward. It is made into what is sent when it leaves.
 #[derive(Debug)]
-pub enum Waiting {
-    /// A packet that flows.
-    Media {
-        /// As the program numbers it.
-        route: usize,
-        /// When the packet came.
-        at: Instant,
-        /// As it was received: it is numbered when it leaves.
-        packet: Rc<Packet>,
-    },
-    /// A packet that is left out on purpose: what follows closes up.
-    LeftOut {
-        /// As the program numbers it.
-        route: usize,
-        /// The packet.
-        packet: Rc<Packet>,
-        /// Its whole picture is left out.
-        is_picture: bool,
-    },
-    /// A packet that is sent again over RTX.
-    Resend {
-        /// As the program numbers it.
-        route: usize,
-        /// How it was made the first time.
-        sent: Sent,
-        /// What it was made of.
-        packet: Rc<Packet>,
-    },
-    /// A packet that is sent again as it was, encrypted.
-    Repeat {
-        /// As the program numbers it.
-        route: usize,
-        /// The bytes.
-        data: Box<[u8]>,
-    },
+#[allow(missing_docs)]
+pub struct Waiting {
+    /// As the program numbers it.
+    pub route: usize,
+    pub packet: Rc<Packet>,
+    /// The decode targets that it is to tell (`EncodingSelector::active_targets`).
+    pub active: Option<u32>,
+    /// It is not sent after all: those around it are to stand side by side.
+    pub is_left_out: bool,
 }
 
-impl Waiting {
-    /// The route that it is of.
+/// A packet that is sent again.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub struct Resend {
+    /// As the program numbers it.
+    pub route: usize,
+    pub again: Again,
+}
+
+/// What leaves with the next flush, in order.
+#[derive(Debug)]
+pub enum Boarded {
+    /// A packet of the track, which came at this instant.
+    Media(Instant, Waiting),
+    /// A packet that is sent again.
+    Resend(Resend),
+}
+
+impl Boarded {
+    /// The route that it is of, as the program numbers it.
     pub fn route(&self) -> usize {
         match self {
-            Self::Media { route, .. }
-            | Self::LeftOut { route, .. }
-            | Self::Resend { route, .. }
-            | Self::Repeat { route, .. } => *route,
+            Self::Media(_, waiting) => waiting.route,
+            Self::Resend(resend) => resend.route,
         }
     }
 }
 
-/// One transport's line.
+/// How a packet's dependency descriptor goes out.
+pub type Rewriting = Option<DescriptorRewriting>;
+
+/// The packets of one peer between their routes and the wire.
 #[derive(Debug, Default)]
 #[allow(missing_docs)]
 pub struct Departures {
-    pub line: Vec<Waiting>,
-    /// The transport stands in the program's list of those with something in line.
+    pub boarded: Vec<Boarded>,
+    pub pacer: Pacer<Waiting, Resend>,
+    /// The peer stands in the program's list of those with something to flush.
     pub is_listed: bool,
+}
+
+impl Departures {
+    /// Whether media of a route is to leave yet, so that what is left out must keep its place.
+    pub fn holds(&self, route: usize, flow: focus_units::RouteId) -> bool {
+        self.pacer.holds(flow) || self.boarded.iter().any(|boarded| boarded.route() == route)
+    }
 }

@@ -1,11 +1,12 @@
 //! What a peer says by RTCP, and who it concerns.
 
 use focus_rtp::rtcp::{ReportBlock, RtcpPacket, SenderReport};
+use focus_rtp::twcc::TransportFeedback;
 use focus_units::{Instant, Ssrc};
 
-use crate::departures::Waiting;
 use crate::program::Program;
 use crate::reception::Surroundings;
+use crate::resending::Again;
 
 impl Program {
     /// Act on a compound. What is about streams that are not there is ignored.
@@ -30,7 +31,8 @@ impl Program {
                     }
                 }
                 RtcpPacket::Remb(remb) => self.peers[peer].transport.remb_bps = remb.bitrate_bps as f64,
-                RtcpPacket::TransportFeedback(_) | RtcpPacket::Sdes(_) | RtcpPacket::Raw(_) => {}
+                RtcpPacket::TransportFeedback(feedback) => self.take_arrivals(now, peer, feedback),
+                RtcpPacket::Sdes(_) | RtcpPacket::Raw(_) => {}
             }
         }
     }
@@ -99,7 +101,7 @@ impl Program {
 
     fn take_nack(&mut self, now: Instant, peer: usize, ssrc: Ssrc, sequence_numbers: &[u16]) {
         let Some(index) = self.peers[peer].routes.get(&ssrc).copied() else { return };
-        let transport = &mut self.peers[peer].transport;
+        let transport = &self.peers[peer].transport;
         let route = &mut self.routes[index];
         route.nack_count += sequence_numbers.len() as u64;
         let seqs = route.unwrap_nack(sequence_numbers);
@@ -108,22 +110,32 @@ impl Program {
         if route.resends_over_rtx() {
             let Some(resender) = &mut route.over_rtx else { return };
             for (sent, packet) in resender.answer(now, &seqs, round_trip_ns, &self.caches) {
-                let form = route.translation.format_of(sent.payload_type);
-                let has_rtx = form.is_some_and(|form| form.rtx_payload_type.is_some());
-                let size_bytes = 2 + packet.rewritten_payload_bytes();
-                if has_rtx && transport.resends.take(size_bytes) {
-                    answers.push(Waiting::Resend { route: index, sent, packet });
+                if route.translation.rtx_payload_type(sent.payload_type).is_some() {
+                    answers.push(Again::Rtx(sent, packet));
                 }
             }
         } else {
-            for data in route.repeating.answer(now, &seqs, round_trip_ns, &self.caches) {
-                if transport.resends.take(data.len()) {
-                    answers.push(Waiting::Repeat { route: index, data });
-                }
+            let kept = route.repeating.answer(now, &seqs, round_trip_ns, &self.caches);
+            answers.extend(kept.into_iter().map(Again::Repeat));
+        }
+        for again in answers {
+            if self.peers[peer].transport.resends.take(again.size_bytes()) {
+                self.resend(now, index, again);
             }
         }
-        for answer in answers {
-            self.line_up(index, answer);
-        }
+    }
+
+    /// A peer says when packets reached it.
+    fn take_arrivals(&mut self, now: Instant, peer: usize, feedback: &TransportFeedback) {
+        let transport = &mut self.peers[peer].transport;
+        let id = transport.id;
+        let mut reported = Vec::new();
+        transport.report(now, feedback, &mut reported);
+        let (peers, peer_of) = (&mut self.peers, &self.peer_of);
+        self.rows.add(now, id, &reported, |loser| {
+            if let Some(loser) = peer_of.get(&loser) {
+                peers[*loser].transport.feedback_lost += 1;
+            }
+        });
     }
 }

@@ -6,15 +6,19 @@ use focus_plane::{DropReason, Extension};
 use focus_rtp::extensions::{parse_audio_level, parse_transport_sequence_number};
 use focus_rtp::packet::RtpHeader;
 use focus_rtp::rtcp::RtcpPacket;
-use focus_units::Instant;
+use focus_units::{Instant, Kind};
 
 use crate::binding::{HeldPacket, StreamName};
 use crate::demux::Stream;
-use crate::departures::Waiting;
+use crate::departures::{Boarded, Resend, Waiting};
 use crate::packet::Packet;
 use crate::program::Program;
 use crate::reception::{Arrival, Form, Surroundings};
+use crate::resending::Again;
 use crate::wire::{WireProtocol, protocol_of};
+
+/// What a packet is taken to have beside its payload, before it is made.
+const OVERHEAD_BYTES: usize = 64;
 
 /// A packet that its peer's keys opened.
 enum Opened {
@@ -234,14 +238,22 @@ impl Program {
         let Some(form) = form else {
             return self.drops.count(DropReason::UnknownPayloadType);
         };
-        let dependency_descriptor = track.dependency_descriptor(header, data);
+        let descriptor_id = track.spec.extensions.id_of(Extension::DependencyDescriptor);
+        let dependency_descriptor = header.element(data, descriptor_id);
         let level = track.spec.extensions.id_of(Extension::AudioLevel);
         let Some(index) = track.encodings.iter().position(|encoding| encoding.id == stream.encoding) else {
             return self.drops.count(DropReason::UnknownSsrc);
         };
         let encoding = &mut track.encodings[index];
-        let arrival =
-            Arrival { header, data, size_bytes, form, encoding: encoding.index, dependency_descriptor };
+        let arrival = Arrival {
+            header,
+            data,
+            size_bytes,
+            form,
+            encoding: encoding.index,
+            descriptor_id,
+            dependency_descriptor,
+        };
         let publisher = &mut self.peers[peer];
         let mut around = Surroundings {
             keyframes: &mut publisher.keyframes,
@@ -264,7 +276,10 @@ impl Program {
             self.tell(event);
         }
         match outcome {
-            Ok(packet) => self.forward(now, stream.track, index, &packet),
+            Ok(packet) => {
+                self.drops.add(DropReason::DescriptorMalformed, u64::from(packet.is_descriptor_unread));
+                self.forward(now, stream.track, index, &packet);
+            }
             Err(drop) => self.drops.count(drop),
         }
         if !stream.is_repair
@@ -280,7 +295,7 @@ impl Program {
         if packet.is_padding() {
             self.drops.count(DropReason::PaddingOnly);
             for route in &routes {
-                self.leave_out(*route, packet, false);
+                self.leave_out(now, *route, packet);
             }
         } else {
             let reception = self.tracks[track].encodings[encoding].reception.as_ref();
@@ -302,12 +317,10 @@ impl Program {
         let was_waiting = self.routes[route].waits_for(first.facts.encoding);
         self.forward_to(now, route, first);
         if was_waiting && !self.routes[route].waits_for(first.facts.encoding) {
-            let track = &self.tracks[self.routes[route].track];
-            let reception = track
-                .encodings
-                .iter()
-                .filter_map(|encoding| encoding.reception.as_ref())
-                .find(|reception| reception.id == first.reception);
+            let track = &mut self.tracks[self.routes[route].track];
+            let mut receptions =
+                track.encodings.iter_mut().filter_map(|encoding| encoding.reception.as_mut());
+            let reception = receptions.find(|reception| reception.id == first.reception);
             let later = reception.map(|reception| reception.after(now, first.facts.seq, &self.caches));
             for packet in later.into_iter().flatten() {
                 self.forward_to(now, route, &packet);
@@ -315,43 +328,72 @@ impl Program {
         }
     }
 
-    /// Put a packet in line for one subscriber, if it is one of those that flow.
+    /// Let a packet leave to one subscriber, if it is one of those that flow; it may have to wait.
     fn forward_to(&mut self, now: Instant, route: usize, packet: &Rc<Packet>) {
-        let can_send = self.can_send(self.routes[route].peer);
-        match self.routes[route].decide(now, packet, can_send) {
-            Ok(()) => self.line_up(route, Waiting::Media { route, at: now, packet: Rc::clone(packet) }),
-            Err(refused) => {
-                self.drops.count(refused.reason);
-                match refused.reason {
-                    DropReason::CodecNotNegotiated => self.leave_out(route, packet, false),
-                    DropReason::TemporalLayer => self.leave_out(route, packet, true),
-                    _ => {}
-                }
-                if refused.wants_keyframe {
-                    self.request_keyframe(now, self.routes[route].track, packet.facts.encoding);
-                }
-            }
-        }
-    }
-
-    /// A packet is no loss for a subscriber: where others of its route wait, that waits behind them.
-    fn leave_out(&mut self, route: usize, packet: &Rc<Packet>, is_picture: bool) {
-        let line = &self.peers[self.routes[route].peer].departures.line;
-        if line.iter().any(|waiting| waiting.route() == route) {
-            let packet = Rc::clone(packet);
-            self.line_up(route, Waiting::LeftOut { route, packet, is_picture });
-        } else if is_picture {
-            self.routes[route].leave_out_picture(packet);
-        } else {
-            self.routes[route].leave_out(packet);
-        }
-    }
-
-    /// Something waits for its turn to leave.
-    pub fn line_up(&mut self, route: usize, waiting: Waiting) {
         let index = self.routes[route].peer;
+        if self.peers[index].departures.pacer.is_full() {
+            self.make_room(now, index);
+        }
+        let can_send = self.can_send(index);
+        if let Err(refused) = self.routes[route].decide(now, packet, can_send) {
+            self.drops.count(refused.reason);
+            if matches!(refused.reason, DropReason::CodecNotNegotiated | DropReason::TemporalLayer) {
+                self.leave_out(now, route, packet);
+            }
+            if refused.wants_keyframe {
+                self.request_keyframe(now, self.routes[route].track, packet.facts.encoding);
+            }
+            return;
+        }
+        let active = self.routes[route].active_targets(packet);
+        let flow = self.routes[route].spec.route;
+        let waiting = Waiting { route, packet: Rc::clone(packet), active, is_left_out: false };
+        let waits = self.tracks[self.routes[route].track].kind() == Kind::Video;
         let departures = &mut self.peers[index].departures;
-        departures.line.push(waiting);
+        if waits && departures.pacer.is_limited() {
+            departures.pacer.wait(now, flow, packet.payload.len() + OVERHEAD_BYTES, waiting);
+        } else {
+            departures.boarded.push(Boarded::Media(now, waiting));
+        }
+        self.list(index);
+    }
+
+    /// A packet is for nobody, and no loss: where others of its route wait, that waits behind them.
+    fn leave_out(&mut self, now: Instant, route: usize, packet: &Rc<Packet>) {
+        let index = self.routes[route].peer;
+        self.make_room(now, index);
+        let flow = self.routes[route].spec.route;
+        let departures = &mut self.peers[index].departures;
+        if !departures.holds(route, flow) {
+            self.routes[route].close_up(packet);
+            return;
+        }
+        let waiting = Waiting { route, packet: Rc::clone(packet), active: None, is_left_out: true };
+        if departures.pacer.holds(flow) {
+            departures.pacer.wait(now, flow, 0, waiting);
+        } else {
+            departures.boarded.push(Boarded::Media(now, waiting));
+        }
+        self.list(index);
+    }
+
+    /// Something is sent again, as soon as it may be.
+    pub fn resend(&mut self, now: Instant, route: usize, again: Again) {
+        let index = self.routes[route].peer;
+        let (flow, size_bytes) = (self.routes[route].spec.route, again.size_bytes());
+        let departures = &mut self.peers[index].departures;
+        let resend = Resend { route, again };
+        if !departures.pacer.is_limited() {
+            departures.boarded.push(Boarded::Resend(resend));
+        } else if !departures.pacer.wait_resend(now, flow, size_bytes, resend) {
+            self.drops.count(DropReason::SlowReceiver);
+        }
+        self.list(index);
+    }
+
+    /// A peer has something to flush.
+    fn list(&mut self, index: usize) {
+        let departures = &mut self.peers[index].departures;
         if !departures.is_listed {
             departures.is_listed = true;
             self.departing.push(index);

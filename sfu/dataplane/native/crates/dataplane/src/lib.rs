@@ -13,6 +13,8 @@ mod departures;
 mod egress;
 mod encoding;
 mod feedback;
+mod feedback_rows;
+mod filling;
 mod flush;
 mod ingress;
 mod keyframes;

@@ -19,7 +19,7 @@ pub struct ReceptionId(pub u32);
 pub type SharedClock = Rc<RefCell<StreamClock>>;
 
 /// A packet as its publisher meant it: one that came by RTX is restored.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[allow(missing_docs)]
 pub struct Packet {
     pub reception: ReceptionId,
@@ -32,6 +32,10 @@ pub struct Packet {
     pub marker: bool,
     pub facts: PacketFacts,
     pub vp8: Option<Vp8Descriptor>,
+    /// A dependency descriptor came with it that nobody can make sense of.
+    pub is_descriptor_unread: bool,
+    /// Of the dependency descriptor in its section.
+    pub descriptor_id: Option<u8>,
     /// As it came: for its extension elements.
     pub header: RtpHeader,
     pub payload: Range<usize>,
@@ -43,6 +47,11 @@ impl Packet {
     /// What it carries.
     pub fn payload(&self) -> &[u8] {
         &self.data[self.payload.clone()]
+    }
+
+    /// Its dependency descriptor as it came.
+    pub fn descriptor_value(&self) -> Option<&[u8]> {
+        self.header.element(&self.data, self.descriptor_id)
     }
 
     /// It fills the line, and carries nothing.

@@ -2,7 +2,7 @@
 
 use focus_plane::DropReason;
 use focus_rtp::rtcp::{Pli, RtcpPacket};
-use focus_units::{Instant, Kind};
+use focus_units::{Instant, Kind, earliest};
 
 use crate::program::Program;
 use crate::reports::{FEEDBACK_SSRC, Unit, nacks, receiver_reports};
@@ -26,6 +26,7 @@ impl Program {
             }
             units.extend(reports);
         }
+        self.poll_departures(now, index);
         self.send_units(index, &units);
     }
 
@@ -40,7 +41,7 @@ impl Program {
             .flat_map(|stream| &self.tracks[stream.track].encodings)
             .filter_map(|encoding| encoding.reception.as_ref()?.nacks.next_timeout())
             .min();
-        peer.next_timeout(nacks_due_at)
+        earliest([peer.next_timeout(nacks_due_at), self.departures_timeout(index)])
     }
 
     fn plis(&mut self, now: Instant, index: usize) -> Vec<Unit> {

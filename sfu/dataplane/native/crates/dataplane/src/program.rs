@@ -1,7 +1,9 @@
 //! What engine and runtime have programmed: transports, tracks and routes, and the operations on them.
 
 use focus_ice::LiteAgent;
-use focus_plane::{Credentials, Drops, Event, LocalError, Operation, SetRoute, SetTrack, SrtpProfile};
+use focus_plane::{
+    Credentials, DropReason, Drops, Event, LocalError, Operation, SetRoute, SetTrack, SrtpProfile,
+};
 use focus_rtp::rtcp::{Bye, ReceiverReport, RtcpPacket};
 use focus_srtp::Srtp;
 use focus_units::{Instant, Kind, RouteId, Ssrc, TrackHandle, TransportId};
@@ -13,6 +15,7 @@ use crate::agenda::Agenda;
 use crate::binding::StreamName;
 use crate::egress::Egress;
 use crate::encoding::Encoding;
+use crate::feedback_rows::FeedbackRows;
 use crate::packet::ReceptionId;
 use crate::peer::Peer;
 use crate::random::Random;
@@ -41,6 +44,9 @@ pub struct Program {
     pub drops: Drops,
     pub caches: Caches,
     pub egress: Egress,
+    pub rows: FeedbackRows,
+    /// Where a dependency descriptor is rewritten.
+    pub described: Vec<u8>,
     /// Peers with something in line.
     pub departing: Vec<usize>,
     pub random: Random,
@@ -51,7 +57,7 @@ pub struct Program {
 
 impl Program {
     /// Nothing is programmed yet.
-    pub fn new(consent_timeout_ns: i64, packet_cache_bytes: usize, mut random: Random) -> Self {
+    pub fn new(consent_timeout_s: f64, packet_cache_bytes: usize, mut random: Random) -> Self {
         // 96 bits of our own name as a receiver (RFC 7022 section 4.2).
         let cname = format!("{:08x}{:08x}{:08x}", random.next_u32(), random.next_u32(), random.next_u32());
         Self {
@@ -61,12 +67,14 @@ impl Program {
             peer_of: ByNumber::default(),
             track_of: ByNumber::default(),
             route_of: ByNumber::default(),
-            ice: LiteAgent::new(consent_timeout_ns),
+            ice: LiteAgent::new(consent_timeout_s),
             agenda: Agenda::default(),
             upward: Upward::default(),
             drops: Drops::default(),
             caches: Caches::new(packet_cache_bytes),
             egress: Egress::default(),
+            rows: FeedbackRows::default(),
+            described: Vec::new(),
             departing: Vec::new(),
             random,
             cname,
@@ -82,11 +90,11 @@ impl Program {
     pub fn apply(&mut self, now: Instant, operation: Operation) -> Result<(), LocalError> {
         match operation {
             Operation::AddTransport { transport, credentials } => {
-                self.add_transport(transport, &credentials)?;
+                self.add_transport(transport, credentials)?;
             }
             Operation::SetCredentials { transport, credentials } => {
                 if self.peer_of.contains_key(&transport) {
-                    self.ice.restart(transport, &credentials)?;
+                    self.ice.restart(transport, credentials)?;
                 }
             }
             Operation::InstallSrtp { transport, profile, receive_key, send_key } => {
@@ -95,7 +103,7 @@ impl Program {
             Operation::RemoveTransport { transport } => self.remove_transport(now, transport),
             Operation::SetTrack(spec) => self.set_track(now, spec)?,
             Operation::RemoveTrack { track } => self.remove_track(now, track),
-            Operation::SetRoute(spec) => self.set_route(spec)?,
+            Operation::SetRoute(spec) => self.set_route(now, spec)?,
             Operation::RemoveRoute { route } => self.remove_route(now, route),
             Operation::RequestKeyframe { track, encoding } => {
                 if let (Some(track), Ok(encoding)) = (self.track_of.get(&track), i8::try_from(encoding)) {
@@ -143,7 +151,7 @@ impl Program {
         transport.is_secured() && self.ice.selected(transport.id).is_some()
     }
 
-    fn add_transport(&mut self, id: TransportId, credentials: &Credentials) -> Result<(), LocalError> {
+    fn add_transport(&mut self, id: TransportId, credentials: Credentials) -> Result<(), LocalError> {
         if self.peer_of.contains_key(&id) {
             return Err(LocalError(format!("transport {} is there already", id.0)));
         }
@@ -162,6 +170,7 @@ impl Program {
         send_key: &[u8],
     ) -> Result<(), LocalError> {
         let Some(&peer) = self.peer_of.get(&id) else { return Ok(()) };
+        self.wake(now, peer);
         let session = Srtp::new(profile, receive_key, send_key)?;
         for (at, mut data) in self.peers[peer].transport.secure(session) {
             self.receive(at, peer, &mut data);
@@ -289,11 +298,12 @@ impl Program {
         }
     }
 
-    fn set_route(&mut self, spec: Box<SetRoute>) -> Result<(), LocalError> {
+    fn set_route(&mut self, now: Instant, spec: Box<SetRoute>) -> Result<(), LocalError> {
         let (Some(&track), Some(&peer)) = (self.track_of.get(&spec.track), self.peer_of.get(&spec.transport))
         else {
             return Ok(());
         };
+        self.wake(now, peer);
         let known = &mut self.tracks[track];
         if let Some(&route) = self.route_of.get(&spec.route) {
             let route = &mut self.routes[route];
@@ -337,12 +347,13 @@ impl Program {
 
     /// Take a route out of everything that knows it.
     fn forget_route(&mut self, route: usize) -> Route {
+        self.forget_departures(route, DropReason::OtherLayer);
         let mut removed = self.routes.remove(route);
         self.route_of.shift_remove(&removed.spec.route);
         self.tracks[removed.track].routes.retain(|other| *other != route);
         let peer = &mut self.peers[removed.peer];
         peer.routes.shift_remove(&removed.spec.ssrc);
-        peer.departures.line.retain(|waiting| waiting.route() != route);
+        peer.departures.boarded.retain(|boarded| boarded.route() != route);
         removed.repeating.close(&mut self.caches);
         removed
     }

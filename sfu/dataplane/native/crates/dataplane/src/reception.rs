@@ -9,6 +9,7 @@ use focus_rtp::packet::RtpHeader;
 use focus_rtp::unwrap::Unwrapper;
 use focus_streams::cache::CacheId;
 use focus_streams::clock::StreamClock;
+use focus_streams::descriptor_reader::DescriptorReader;
 use focus_streams::nack::NackGenerator;
 use focus_streams::selector::PacketFacts;
 use focus_streams::statistics::ReceiveStatistics;
@@ -16,7 +17,7 @@ use focus_units::{Instant, Kind, PayloadType, Ssrc};
 
 use crate::keyframes::KeyframeRequests;
 use crate::packet::{Packet, ReceptionId, SharedClock};
-use crate::payload::inspect;
+use crate::payload::{PayloadFacts, inspect};
 use crate::resending::{Caches, Kept};
 
 /// A packet of a stream on its way in, with what its section says of it.
@@ -29,6 +30,8 @@ pub struct Arrival<'a> {
     pub size_bytes: usize,
     pub form: Form,
     pub encoding: i8,
+    /// Of the dependency descriptor in its section.
+    pub descriptor_id: Option<u8>,
     pub dependency_descriptor: Option<&'a [u8]>,
 }
 
@@ -71,6 +74,7 @@ pub struct Reception {
     pub cache: CacheId,
     pub clock: SharedClock,
     is_video: bool,
+    descriptors: DescriptorReader,
     seqs: Unwrapper<16>,
     timestamps: Unwrapper<32>,
 }
@@ -96,6 +100,7 @@ impl Reception {
             cache: caches.open(),
             clock: Rc::new(RefCell::new(StreamClock::new(clock_rate, now, first_ts))),
             is_video: kind == Kind::Video,
+            descriptors: DescriptorReader::default(),
             seqs: Unwrapper::default(),
             timestamps,
         }
@@ -141,21 +146,32 @@ impl Reception {
         }
     }
 
-    /// The packets behind this number that have come already, in order.
-    pub fn after(&self, now: Instant, seq: i64, caches: &Caches) -> Vec<Rc<Packet>> {
+    /// The packets behind this number that have come already, in order, and read anew.
+    ///
+    /// With the packet of this number, the structure may have come that their descriptors mean.
+    pub fn after(&mut self, now: Instant, seq: i64, caches: &Caches) -> Vec<Rc<Packet>> {
         let highest = self.statistics.highest_seq().unwrap_or(0);
-        (seq + 1..=highest)
-            .filter_map(|number| match caches.lookup(now, self.cache, number) {
-                Some(Kept::Received(packet)) => Some(Rc::clone(packet)),
-                _ => None,
-            })
-            .collect()
+        let mut later = Vec::new();
+        for number in seq + 1..=highest {
+            if let Some(Kept::Received(packet)) = caches.lookup(now, self.cache, number) {
+                later.push(self.read_again(packet));
+            }
+        }
+        later
     }
 
     /// The stream is gone.
     pub fn close(&mut self, keyframes: &mut KeyframeRequests, caches: &mut Caches) {
         caches.close(self.cache, &mut drop);
         keyframes.forget(self.ssrc);
+    }
+
+    fn read_again(&mut self, packet: &Rc<Packet>) -> Rc<Packet> {
+        let Some(value) = packet.facts.descriptor.as_ref().and_then(|_| packet.descriptor_value()) else {
+            return Rc::clone(packet);
+        };
+        let descriptor = self.descriptors.read(packet.facts.seq, value).map(Rc::new);
+        Rc::new(Packet { facts: PacketFacts { descriptor, ..packet.facts.clone() }, ..(**packet).clone() })
     }
 
     fn accept(
@@ -171,8 +187,20 @@ impl Reception {
             around.keyframes.request(now, self.ssrc, around.agenda);
         }
         let bytes = &arrival.data[payload.clone()];
-        let told = inspect(arrival.form.codec, bytes, arrival.dependency_descriptor)
-            .map_err(|_| DropReason::RtpMalformed)?;
+        let mut descriptor = None;
+        let mut told = PayloadFacts::default();
+        if !bytes.is_empty() {
+            if self.is_video {
+                descriptor =
+                    arrival.dependency_descriptor.and_then(|value| self.descriptors.read(seq, value));
+            }
+            told = inspect(arrival.form.codec, bytes, descriptor.as_ref())
+                .map_err(|_| DropReason::RtpMalformed)?;
+        }
+        let is_descriptor_unread = self.is_video
+            && !bytes.is_empty()
+            && arrival.dependency_descriptor.is_some()
+            && descriptor.is_none();
         self.clock.borrow_mut().received(ts);
         let facts = PacketFacts {
             encoding: arrival.encoding,
@@ -181,6 +209,7 @@ impl Reception {
             starts_key_frame: told.starts_key_frame,
             temporal: told.temporal,
             layer_sync: told.layer_sync,
+            descriptor: descriptor.map(Rc::new),
         };
         let packet = Rc::new(Packet {
             reception: self.id,
@@ -191,6 +220,8 @@ impl Reception {
             marker: arrival.header.marker,
             facts,
             vp8: told.vp8,
+            is_descriptor_unread,
+            descriptor_id: arrival.descriptor_id,
             header: *arrival.header,
             payload,
             data: arrival.data.into(),
@@ -199,7 +230,7 @@ impl Reception {
             let size_bytes = packet.payload.len();
             let kept = Kept::Received(Rc::clone(&packet));
             around.caches.store(now, self.cache, seq, kept, size_bytes, &mut drop);
-            if facts.starts_key_frame {
+            if packet.facts.starts_key_frame {
                 around.keyframes.started(self.ssrc);
             }
         }

@@ -3,10 +3,11 @@
 use std::rc::Rc;
 
 use focus_streams::cache::{CacheId, MAX_AGE_S, PacketCaches};
-use focus_streams::resend::ResendPolicy;
+use focus_streams::resend::{OSN_BYTES, ResendPolicy};
 use focus_streams::rewriter::Vp8Numbers;
 use focus_units::{Instant, PayloadType, Ssrc};
 
+use crate::departures::Rewriting;
 use crate::packet::Packet;
 
 /// Packets whose making is remembered, of one route: a second at 9 Mbit/s. What they were made of is in the
@@ -22,7 +23,35 @@ pub enum Kept {
     /// Of a publisher, for all its subscribers.
     Received(Rc<Packet>),
     /// Of one route without RTX, encrypted.
-    Sent(Box<[u8]>),
+    Sent(Rc<Repeat>),
+}
+
+/// The bytes of a packet, encrypted.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub struct Repeat {
+    pub data: Box<[u8]>,
+    /// Its transport-wide number, unwrapped; `None` where it has none.
+    pub transport_seq: Option<i64>,
+}
+
+/// A packet that is to be sent again; it may have to wait for its turn.
+#[derive(Debug)]
+pub enum Again {
+    /// It is made again, and goes over RTX.
+    Rtx(Sent, Rc<Packet>),
+    /// The same bytes go again.
+    Repeat(Rc<Repeat>),
+}
+
+impl Again {
+    /// Bytes of its payload at least.
+    pub fn size_bytes(&self) -> usize {
+        match self {
+            Self::Rtx(_, packet) => OSN_BYTES + packet.rewritten_payload_bytes(),
+            Self::Repeat(repeat) => repeat.data.len(),
+        }
+    }
 }
 
 /// All packets that are kept.
@@ -39,6 +68,8 @@ pub struct Sent {
     pub timestamp: u32,
     pub payload_type: PayloadType,
     pub vp8: Vp8Numbers,
+    /// What was made of its dependency descriptor.
+    pub rewriting: Rewriting,
 }
 
 /// The last packets of a route, by number. It grows to what a second of the stream needs: what is older is in
@@ -94,17 +125,56 @@ pub struct RtxResender {
     pub next_seq: i64,
     policy: ResendPolicy,
     history: History,
+    newest: Option<Sent>,
+    fill_seq: i64,
 }
 
 impl RtxResender {
     /// Under this SSRC, from this number on.
     pub fn new(ssrc: Ssrc, first_seq: i64) -> Self {
-        Self { ssrc, next_seq: first_seq, policy: ResendPolicy::default(), history: History::default() }
+        Self {
+            ssrc,
+            next_seq: first_seq,
+            policy: ResendPolicy::default(),
+            history: History::default(),
+            newest: None,
+            fill_seq: 0,
+        }
     }
 
     /// Remember how a packet was made.
     pub fn sent(&mut self, sent: Sent) {
         self.history.remember(sent);
+        if self.newest.is_none_or(|newest| sent.seq > newest.seq) {
+            self.newest = Some(sent);
+            self.fill_seq = sent.seq;
+        }
+    }
+
+    /// The outgoing timestamp of the newest packet.
+    pub fn newest_timestamp(&self) -> u32 {
+        self.newest.map_or(0, |newest| newest.timestamp)
+    }
+
+    /// A packet to send again that nobody asked for: from the newest back, as far as the cache goes.
+    pub fn filler(&mut self, now: Instant, caches: &Caches) -> Option<(Sent, Rc<Packet>)> {
+        let newest = self.newest?;
+        let mut found = self.cached(now, self.fill_seq, caches);
+        if found.is_none() {
+            self.fill_seq = newest.seq;
+            found = self.cached(now, self.fill_seq, caches);
+        }
+        self.fill_seq -= 1;
+        found
+    }
+
+    /// What went out under a number, while it can be made again.
+    fn cached(&self, now: Instant, seq: i64, caches: &Caches) -> Option<(Sent, Rc<Packet>)> {
+        let sent = self.history.find(seq)?;
+        match caches.lookup(now, sent.cache, sent.source_seq) {
+            Some(Kept::Received(packet)) => Some((*sent, Rc::clone(packet))),
+            _ => None,
+        }
     }
 
     /// What of the packets asked for is to be made again, in their order.
@@ -117,12 +187,8 @@ impl RtxResender {
     ) -> Vec<(Sent, Rc<Packet>)> {
         let mut found: Vec<(Sent, Rc<Packet>)> = Vec::new();
         for seq in seqs {
-            let Some(sent) = self.history.find(*seq) else { continue };
-            if found.iter().any(|(known, _)| known.seq == *seq) {
-                continue;
-            }
-            if let Some(Kept::Received(packet)) = caches.lookup(now, sent.cache, sent.source_seq) {
-                found.push((*sent, Rc::clone(packet)));
+            if !found.iter().any(|(known, _)| known.seq == *seq) {
+                found.extend(self.cached(now, *seq, caches));
             }
         }
         let known: Vec<i64> = found.iter().map(|(sent, _)| sent.seq).collect();
@@ -147,8 +213,9 @@ impl RepeatResender {
     }
 
     /// Keep a packet.
-    pub fn sent(&mut self, now: Instant, seq: i64, data: &[u8], caches: &mut Caches) {
-        caches.store(now, self.cache, seq, Kept::Sent(data.into()), data.len(), &mut drop);
+    pub fn sent(&mut self, now: Instant, seq: i64, repeat: Repeat, caches: &mut Caches) {
+        let size_bytes = repeat.data.len();
+        caches.store(now, self.cache, seq, Kept::Sent(Rc::new(repeat)), size_bytes, &mut drop);
     }
 
     /// The bytes to send again of the packets asked for, in their order.
@@ -158,7 +225,7 @@ impl RepeatResender {
         seqs: &[i64],
         round_trip_ns: Option<i64>,
         caches: &Caches,
-    ) -> Vec<Box<[u8]>> {
+    ) -> Vec<Rc<Repeat>> {
         let mut kept: Vec<i64> = Vec::new();
         for seq in seqs {
             if !kept.contains(seq) && caches.lookup(now, self.cache, *seq).is_some() {
@@ -168,7 +235,7 @@ impl RepeatResender {
         let mut admitted = Vec::new();
         self.policy.answer(now, &kept, round_trip_ns, &mut admitted);
         let bytes_of = |seq: &i64| match caches.lookup(now, self.cache, *seq) {
-            Some(Kept::Sent(data)) => Some(data.clone()),
+            Some(Kept::Sent(repeat)) => Some(Rc::clone(repeat)),
             _ => None,
         };
         admitted.iter().filter_map(bytes_of).collect()
@@ -200,6 +267,7 @@ mod tests {
             timestamp: 0,
             payload_type: 96,
             vp8: NO_VP8,
+            rewriting: None,
         }
     }
 

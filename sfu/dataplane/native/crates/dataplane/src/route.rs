@@ -6,10 +6,12 @@ use focus_plane::{ALL_TEMPORAL, DropReason, PAUSED, SetRoute, SetTrack};
 use focus_rtp::ntp::{compact_to_ns, middle_bits};
 use focus_rtp::rtcp::{ReportBlock, RtcpPacket, Sdes, SenderReport};
 use focus_streams::clock::StreamClock;
+use focus_streams::descriptor_rewriter::DescriptorRewriter;
 use focus_streams::rewriter::{ClockId, SequenceRewriter, TimestampMapper, Vp8Numbers, Vp8Rewriter};
 use focus_streams::selector::{EncodingSelector, SelectorState};
 use focus_units::{Instant, Kind, PayloadType, Ssrc};
 
+use crate::departures::Rewriting;
 use crate::packet::{Packet, ReceptionId};
 use crate::random::Random;
 use crate::reports::Unit;
@@ -31,6 +33,8 @@ pub struct Numbers {
     pub timestamp: u32,
     pub vp8: Vp8Numbers,
     pub payload_type: PayloadType,
+    /// What is made of its dependency descriptor.
+    pub rewriting: Rewriting,
 }
 
 /// Why a packet is not forwarded, and whether a key frame would help.
@@ -75,6 +79,9 @@ pub struct Route {
     sequence: SequenceRewriter,
     timestamps: TimestampMapper,
     vp8: Vp8Rewriter,
+    descriptors: DescriptorRewriter,
+    /// What waited was cut: nothing can be shown before the next key frame of what flows.
+    is_cut: bool,
     payload_bytes_sent: u64,
     packets_reported: u64,
     reports: VecDeque<(u32, Instant)>,
@@ -113,6 +120,8 @@ impl Route {
             sequence,
             timestamps,
             vp8: Vp8Rewriter::default(),
+            descriptors: DescriptorRewriter::default(),
+            is_cut: false,
             payload_bytes_sent: 0,
             packets_reported: 0,
             reports: VecDeque::new(),
@@ -158,7 +167,8 @@ impl Route {
 
     /// An encoding is wanted, and does not flow before its next key frame.
     pub fn waits_for(&self, encoding: i8) -> bool {
-        matches!(self.selector.state(), SelectorState::Switching { target, .. } if target == encoding)
+        (self.is_cut && self.selector.current() == Some(encoding))
+            || matches!(self.selector.state(), SelectorState::Switching { target, .. } if target == encoding)
     }
 
     /// Resends go over RTX. What was sent before a change can't be sent again after it.
@@ -232,7 +242,13 @@ impl Route {
         let is_ready = self.selector.current().is_none()
             || self.timestamps.ready(now, ClockId(packet.reception.0), &packet.clock.borrow());
         match self.selector.decide(&packet.facts, is_ready) {
-            None => Ok(()),
+            None if self.is_cut && !packet.facts.starts_key_frame => {
+                Err(Refused { reason: DropReason::SlowReceiver, wants_keyframe: true })
+            }
+            None => {
+                self.is_cut = false;
+                Ok(())
+            }
             Some(DropReason::WaitingForKeyframe) => Err(Refused {
                 reason: DropReason::WaitingForKeyframe,
                 wants_keyframe: self.waits_for(packet.facts.encoding),
@@ -241,42 +257,66 @@ impl Route {
         }
     }
 
+    /// The decode targets that a packet which was just decided on is to tell.
+    pub fn active_targets(&self, packet: &Packet) -> Option<u32> {
+        self.selector.active_targets(packet.facts.descriptor.as_ref()?)
+    }
+
+    /// Some of what waited has been dropped; whether that needs a key frame of what flows.
+    pub fn was_cut(&mut self, limit: Option<i8>, needs_key_frame: bool) -> bool {
+        if let Some(limit) = limit {
+            self.selector.lower(limit);
+            return false;
+        }
+        self.begin_anew();
+        self.is_cut = needs_key_frame;
+        needs_key_frame
+    }
+
     /// Number a packet that is sent now.
     ///
     /// # Errors
     ///
     /// It is too late: what it belongs to was left out, or nobody knows any more where it belongs.
-    pub fn number(&mut self, arrived_at: Instant, packet: &Packet) -> Result<Numbers, DropReason> {
+    pub fn number(
+        &mut self,
+        arrived_at: Instant,
+        packet: &Packet,
+        active: Option<u32>,
+        can_send: bool,
+    ) -> Result<Numbers, DropReason> {
         let Some(form) = self.translation.format_of(packet.payload_type) else {
-            self.leave_out(packet);
+            self.close_up(packet);
             return Err(DropReason::CodecNotNegotiated);
         };
+        if !can_send {
+            return Err(DropReason::NoSelectedPair);
+        }
         let facts = &packet.facts;
         let Some(vp8) = packet
             .vp8
             .map_or(Some(NO_VP8), |descriptor| self.vp8.rewrite(packet.ssrc, facts.seq, descriptor))
         else {
-            self.leave_out(packet);
+            self.close_up(packet);
             return Err(DropReason::TooOld);
         };
         let seq = self.sequence.forward(packet.ssrc, facts.seq).ok_or(DropReason::TooOld)?;
         self.source = Some(packet.ssrc);
+        let rewriting = facts
+            .descriptor
+            .as_ref()
+            .map(|descriptor| self.descriptors.forward(packet.ssrc, descriptor, active));
         let clock = packet.clock.borrow();
         let timestamp = self.timestamps.map(arrived_at, ClockId(packet.reception.0), &clock, facts.ts) as u32;
-        Ok(Numbers { seq, timestamp, vp8, payload_type: form.payload_type })
+        Ok(Numbers { seq, timestamp, vp8, payload_type: form.payload_type, rewriting })
     }
 
-    /// A picture is left out on purpose, and this packet with it.
-    pub fn leave_out_picture(&mut self, packet: &Packet) {
-        self.leave_out(packet);
-        if let Some(descriptor) = &packet.vp8 {
-            self.vp8.drop(packet.ssrc, packet.facts.seq, *descriptor);
-        }
-    }
-
-    /// A packet is for nobody, and no loss.
-    pub fn leave_out(&mut self, packet: &Packet) {
+    /// A packet is not sent, on purpose: those around it stand side by side.
+    pub fn close_up(&mut self, packet: &Packet) {
         self.sequence.drop(packet.ssrc, packet.facts.seq);
+        if let Some(descriptor) = packet.vp8 {
+            self.vp8.drop(packet.ssrc, packet.facts.seq, descriptor);
+        }
     }
 
     /// A sender report of a stream has come: what was joined to its clock sees that.
@@ -346,11 +386,20 @@ impl Route {
 
     fn aim(&mut self, encoding: i8, temporal: i8) -> Option<i8> {
         if encoding == PAUSED {
-            self.sequence.pause();
-            self.vp8.pause();
+            self.begin_anew();
+            self.is_cut = false;
         }
         self.selector.set_target(encoding, temporal);
         self.waits_for(encoding).then_some(encoding)
+    }
+}
+
+impl Route {
+    /// What is sent next is joined like another source.
+    fn begin_anew(&mut self) {
+        self.sequence.pause();
+        self.vp8.pause();
+        self.descriptors.pause();
     }
 }
 

@@ -3,6 +3,7 @@
 use focus_plane::{Drops, EncodingRow, PAUSED, RouteRow, TransportRow, or_zero};
 use focus_units::{Instant, NS_PER_MS};
 
+use crate::peer::Peer;
 use crate::program::Program;
 
 /// Everything counted, one row for each that lives, packed as the arrays have it.
@@ -21,7 +22,7 @@ impl Program {
     pub fn stats(&mut self, now: Instant) -> Stats {
         let mut stats = Stats { now, drops: self.drops.clone(), ..Stats::default() };
         for peer in self.peer_of.values() {
-            self.transport_row(*peer).write(&mut stats.transports);
+            self.transport_row(now, *peer).write(&mut stats.transports);
         }
         for track in self.track_of.values() {
             let track = &mut self.tracks[*track];
@@ -55,8 +56,9 @@ impl Program {
         stats
     }
 
-    fn transport_row(&self, peer: usize) -> TransportRow {
-        let transport = &self.peers[peer].transport;
+    fn transport_row(&self, now: Instant, peer: usize) -> TransportRow {
+        let Peer { transport, departures, .. } = &self.peers[peer];
+        let queue_ns = departures.pacer.oldest().map_or(0, |oldest| (now - oldest.queued_at).max(0));
         let round_trip_time_ms =
             transport.round_trip_ns.map_or(f32::NAN, |ns| (ns as f64 / NS_PER_MS as f64) as f32);
         TransportRow {
@@ -68,6 +70,10 @@ impl Program {
             last_received_at: or_zero(transport.last_received_at),
             round_trip_time_ms,
             remb_bps: transport.remb_bps,
+            queue_packets: departures.pacer.waiting_packets() as u32,
+            queue_ms: (queue_ns as f64 / NS_PER_MS as f64) as f32,
+            padding_bytes_sent: transport.padding_bytes_sent,
+            feedback_lost: transport.feedback_lost,
         }
     }
 

@@ -1,7 +1,6 @@
 //! One published track: its encodings, and which routes take it to subscribers.
 
-use focus_plane::{Event, Extension, SetTrack};
-use focus_rtp::packet::RtpHeader;
+use focus_plane::{Event, SetTrack};
 use focus_units::{Instant, Kind, PayloadType, TrackHandle, TransportId};
 
 use crate::encoding::{Encoding, EncodingId};
@@ -134,11 +133,6 @@ impl Track {
     /// Whether packets of this payload type may belong here.
     pub fn carries(&self, payload_type: PayloadType) -> bool {
         self.form_of(payload_type).is_some() || self.repaired_form_of(payload_type).is_some()
-    }
-
-    /// The dependency descriptor of one of its packets.
-    pub fn dependency_descriptor<'a>(&self, header: &RtpHeader, data: &'a [u8]) -> Option<&'a [u8]> {
-        header.element(data, self.spec.extensions.id_of(Extension::DependencyDescriptor))
     }
 
     /// The lowest encoding that flows.

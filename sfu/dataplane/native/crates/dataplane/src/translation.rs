@@ -20,6 +20,8 @@ pub struct Translated {
 pub struct Translation {
     formats: Box<[(PayloadType, Translated)]>,
     copied: Box<[(u8, u8)]>,
+    /// Id of the publisher's dependency descriptor.
+    described: Option<u8>,
     /// Id and value of the mid element, which comes first.
     mid: Option<(u8, Box<[u8]>)>,
     longest: usize,
@@ -58,6 +60,7 @@ impl Translation {
                     .is_some_and(|(_, value): &(u8, Box<[u8]>)| value.len() > ONE_BYTE_MAX_LENGTH));
         Self {
             formats,
+            described: track.extensions.id_of(Extension::DependencyDescriptor),
             copied: shared.into_iter().map(|(_, from, to)| (from, to)).collect(),
             mid,
             longest: if two_bytes || route.mixed_extensions { 255 } else { ONE_BYTE_MAX_LENGTH },
@@ -72,14 +75,24 @@ impl Translation {
         self.formats.iter().find(|(from, _)| *from == payload_type).map(|(_, to)| *to)
     }
 
+    /// What resends of a payload type of the publisher have; `None`: the subscriber has no RTX for it.
+    pub fn rtx_payload_type(&self, payload_type: PayloadType) -> Option<PayloadType> {
+        self.format_of(payload_type)?.rtx_payload_type
+    }
+
     /// The elements to send, but for the stamps.
+    ///
+    /// `descriptor` stands in place of the dependency descriptor, which is never copied; empty where there is none,
+    /// or none that can be read.
     pub fn elements<'a>(
         &'a self,
         received: impl Iterator<Item = (u8, &'a [u8])> + 'a,
+        descriptor: &'a [u8],
     ) -> impl Iterator<Item = (u8, &'a [u8])> + 'a {
         let first = self.mid.as_ref().map(|(id, value)| (*id, &**value));
-        first.into_iter().chain(received.filter_map(|(id, value)| {
+        first.into_iter().chain(received.filter_map(move |(id, value)| {
             let (_, copied) = self.copied.iter().find(|(from, _)| *from == id)?;
+            let value = if Some(id) == self.described { descriptor } else { value };
             (!value.is_empty() && value.len() <= self.longest).then_some((*copied, value))
         }))
     }

@@ -5,13 +5,15 @@ use std::collections::VecDeque;
 use focus_ice::Address;
 use focus_plane::DropReason;
 use focus_rtp::extensions::abs_send_time;
-use focus_rtp::packet::{HEADER_BYTES, HeaderWriter, RtpHeader, needs_two_bytes};
+use focus_rtp::packet::{HEADER_BYTES, HeaderWriter, RtpHeader, needs_two_bytes, pad};
 use focus_rtp::rtcp::{RtcpPacket, parse_compound};
+use focus_rtp::twcc::TransportFeedback;
 use focus_rtp::vp8::write_vp8_head;
 use focus_srtp::{Srtp, rtp_header_len};
+use focus_streams::pacer::Pacer;
 use focus_streams::resend::ResendBudget;
 use focus_streams::rewriter::Vp8Numbers;
-use focus_streams::twcc_receiver::TwccSender;
+use focus_streams::twcc_sender::{Reported, TwccSender};
 use focus_units::{Instant, PayloadType, Ssrc, TransportId};
 use rustc_hash::FxHashSet;
 
@@ -34,18 +36,38 @@ pub const MAX_SSRCS: usize = 1_024;
 /// takes the peer along in any pause. Higher: after a NAT has changed a port, the picture stands for longer.
 pub const QUIET_MS: i64 = 100;
 
-/// One RTP packet to be made of a publisher's.
+/// What a packet carries.
+#[derive(Clone, Copy, Debug)]
+pub enum Content<'a> {
+    /// A publisher's payload.
+    Media {
+        /// The publisher's packet.
+        packet: &'a Packet,
+        /// What goes in its VP8 descriptor.
+        vp8: Vp8Numbers,
+        /// Its dependency descriptor; empty for none.
+        descriptor: &'a [u8],
+        /// Of RTX: the number that it repairs (RFC 4588 section 4).
+        original: Option<u16>,
+    },
+    /// Nothing: it is sent for its size.
+    Padding {
+        /// Bytes of padding.
+        bytes: u8,
+        /// It belongs to a section, and says so.
+        is_placed: bool,
+    },
+}
+
+/// One RTP packet to be made.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs)]
 pub struct Outgoing<'a> {
-    pub packet: &'a Packet,
     pub payload_type: PayloadType,
     pub sequence_number: u16,
     pub timestamp: u32,
     pub ssrc: Ssrc,
-    pub vp8: Vp8Numbers,
-    /// Of RTX: the number that it repairs (RFC 4588 section 4).
-    pub original: Option<u16>,
+    pub content: Content<'a>,
 }
 
 /// What became of a packet that was sent: its place in the egress, and how long it was before encryption.
@@ -55,6 +77,8 @@ pub struct Made {
     pub start: usize,
     pub size_bytes: usize,
     pub payload_bytes: usize,
+    /// Its transport-wide number, unwrapped; `None` where it has none.
+    pub transport_seq: Option<i64>,
 }
 
 /// What is sent and received of one peer, encrypted.
@@ -71,10 +95,14 @@ pub struct Transport {
     /// As last measured by a receiver report.
     pub round_trip_ns: Option<i64>,
     pub remb_bps: f64,
+    pub padding_bytes_sent: u64,
+    /// Rows of its feedback that nobody took in time.
+    pub feedback_lost: u64,
     session: Option<Srtp>,
     early: VecDeque<(Instant, Box<[u8]>)>,
     ssrcs: FxHashSet<u32>,
     numbers: TwccSender,
+    next_blank: u16,
 }
 
 impl Transport {
@@ -91,6 +119,9 @@ impl Transport {
             last_received_at: None,
             round_trip_ns: None,
             remb_bps: 0.0,
+            padding_bytes_sent: 0,
+            feedback_lost: 0,
+            next_blank: 0,
             session: None,
             early: VecDeque::new(),
             ssrcs: FxHashSet::default(),
@@ -146,7 +177,7 @@ impl Transport {
         debug_assert!(data.len() >= HEADER_BYTES);
         self.admit(ssrc, DropReason::RtpMalformed)?;
         let session = self.session.as_mut().ok_or(DropReason::RtpMalformed)?;
-        let len = session.unprotect_rtp(data, rtp_header_len(data).ok_or(DropReason::SrtpAuthentication)?)?;
+        let len = session.unprotect_rtp(data, rtp_header_len(data).unwrap_or(data.len()))?;
         self.ssrcs.insert(ssrc);
         let header = RtpHeader::parse(&data[..len]).map_err(|_| DropReason::RtpMalformed)?;
         Ok((header, len))
@@ -171,14 +202,13 @@ impl Transport {
     /// # Errors
     ///
     /// Why it is not sent.
-    pub fn send_rtp(
+    pub fn send_rtp<M, R>(
         &mut self,
         now: Instant,
         to: Option<Address>,
         outgoing: &Outgoing<'_>,
         translation: &Translation,
-        egress: &mut Egress,
-        agenda: &mut Agenda,
+        (egress, charged, agenda): (&mut Egress, &mut Pacer<M, R>, &mut Agenda),
     ) -> Result<Made, DropReason> {
         let (Some(to), Some(session)) = (to, self.session.as_mut()) else {
             return Err(DropReason::NoSelectedPair);
@@ -186,8 +216,11 @@ impl Transport {
         let out = egress.buffer();
         let start = out.len();
         let header_end = write_header(now, outgoing, translation, self.numbers.next_number(), out);
-        write_payload(outgoing, out);
+        write_payload(outgoing.content, out);
         let payload_bytes = out.len() - header_end;
+        if let Content::Padding { bytes, .. } = outgoing.content {
+            pad(out, start, bytes);
+        }
         if out.len() - start + TAG_BYTES > MAX_PACKET_BYTES {
             egress.discard(start);
             return Err(DropReason::TooLarge);
@@ -196,14 +229,49 @@ impl Transport {
             egress.discard(start);
             return Err(drop);
         }
-        if translation.transport_cc.is_some() {
-            self.numbers.stamp();
-        }
-        self.reports.active(now, agenda);
         let size_bytes = egress.buffer().len() - start;
         egress.push(to, start);
+        let transport_seq =
+            translation.transport_cc.map(|_| self.numbers.stamp(now, size_bytes, charged.cluster()));
+        charged.sent(now, size_bytes);
+        self.reports.active(now, agenda);
         self.count_sent(size_bytes);
-        Ok(Made { start, size_bytes, payload_bytes })
+        Ok(Made { start, size_bytes, payload_bytes, transport_seq })
+    }
+
+    /// Send the bytes of a packet again, encrypted as they are.
+    ///
+    /// # Errors
+    ///
+    /// There is nowhere to send to.
+    pub fn repeat<M, R>(
+        &mut self,
+        now: Instant,
+        to: Option<Address>,
+        data: &[u8],
+        transport_seq: Option<i64>,
+        (egress, charged): (&mut Egress, &mut Pacer<M, R>),
+    ) -> Result<(), DropReason> {
+        let to = to.ok_or(DropReason::NoSelectedPair)?;
+        if let Some(seq) = transport_seq {
+            self.numbers.forget(seq);
+        }
+        charged.sent(now, data.len());
+        egress.push_datagram(to, data);
+        self.count_sent(data.len());
+        Ok(())
+    }
+
+    /// A sequence number for a packet that belongs to no route. Each is given once.
+    pub fn next_blank_number(&mut self) -> u16 {
+        let number = self.next_blank;
+        self.next_blank = number.wrapping_add(1);
+        number
+    }
+
+    /// Append what is new in what the peer says of packets that were sent to it.
+    pub fn report(&mut self, now: Instant, feedback: &TransportFeedback, reported: &mut Vec<Reported>) {
+        self.numbers.report(now, feedback, reported);
     }
 
     /// Encrypt and address a compound.
@@ -275,12 +343,18 @@ fn write_header(
     transport_number: u16,
     out: &mut Vec<u8>,
 ) -> usize {
-    let packet = outgoing.packet;
-    let received = || translation.elements(packet.header.elements(&packet.data));
     let sent_at = abs_send_time(now);
     let number = transport_number.to_be_bytes();
+    let (packet, descriptor, is_placed) = match outgoing.content {
+        Content::Media { packet, descriptor, .. } => (Some(packet), descriptor, true),
+        Content::Padding { is_placed, .. } => (None, &[][..], is_placed),
+    };
+    let received = || {
+        let elements = packet.into_iter().flat_map(|packet| packet.header.elements(&packet.data));
+        translation.elements(elements, descriptor).filter(move |_| is_placed)
+    };
     let stamps = || {
-        let sent_at = translation.abs_send_time.map(|id| (id, &sent_at[..]));
+        let sent_at = translation.abs_send_time.filter(|_| is_placed).map(|id| (id, &sent_at[..]));
         let number = translation.transport_cc.map(|id| (id, &number[..]));
         sent_at.into_iter().chain(number)
     };
@@ -289,7 +363,7 @@ fn write_header(
     let mut writer = HeaderWriter::start(
         out,
         outgoing.payload_type,
-        packet.marker,
+        packet.is_some_and(|packet| packet.marker),
         outgoing.sequence_number,
         outgoing.timestamp,
         outgoing.ssrc,
@@ -302,15 +376,15 @@ fn write_header(
     out.len()
 }
 
-fn write_payload(outgoing: &Outgoing<'_>, out: &mut Vec<u8>) {
-    if let Some(original) = outgoing.original {
+fn write_payload(content: Content<'_>, out: &mut Vec<u8>) {
+    let Content::Media { packet, vp8, original, .. } = content else { return };
+    if let Some(original) = original {
         out.extend_from_slice(&original.to_be_bytes());
     }
-    let payload = outgoing.packet.payload();
-    let rest = match &outgoing.packet.vp8 {
+    let payload = packet.payload();
+    let rest = match packet.vp8 {
         Some(descriptor) => {
-            let Vp8Numbers { picture_id, tl0_pic_idx, key_idx } = outgoing.vp8;
-            write_vp8_head(payload, *descriptor, picture_id, tl0_pic_idx, key_idx, out);
+            write_vp8_head(payload, descriptor, vp8.picture_id, vp8.tl0_pic_idx, vp8.key_idx, out);
             &payload[descriptor.size_bytes()..]
         }
         None => payload,

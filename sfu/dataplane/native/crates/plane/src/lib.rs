@@ -11,7 +11,7 @@ pub use operation::{
     Codec, Credentials, EncodingSpec, LocalError, Operation, PayloadFormat, SetRoute, SetTrack, SrtpProfile,
 };
 pub use reason::{DropReason, Drops};
-pub use rows::{EncodingRow, Event, RouteRow, Target, TransportRow, or_zero};
+pub use rows::{EncodingRow, Event, Pacing, Probe, RouteRow, Target, TransportRow, or_zero};
 
 /// Simulcast encodings of one track.
 pub const MAX_ENCODINGS: usize = 3;

@@ -43,6 +43,7 @@ reasons! {
     SendBlocked = "send_blocked",
     PaddingOnly = "padding_only",
     SlowReceiver = "slow_receiver",
+    DescriptorMalformed = "descriptor_malformed",
 }
 
 /// Packets that ended here, by reason.

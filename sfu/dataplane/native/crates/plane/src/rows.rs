@@ -21,6 +21,26 @@ pub struct Target {
     pub temporal: i8,
 }
 
+/// How a transport is sent to (`PACING_DTYPE`).
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct Pacing {
+    pub transport: TransportId,
+    pub rate_bps: f64,
+    pub padding_bps: f64,
+    pub queue_limit_ms: f32,
+}
+
+/// One probe (`PROBE_DTYPE`).
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct Probe {
+    pub transport: TransportId,
+    pub cluster: u32,
+    pub rate_bps: f64,
+    pub size_bytes: u32,
+}
+
 macro_rules! row {
     ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),+ $(,)? }) => {
         $(#[$doc])*
@@ -48,6 +68,10 @@ row! {
         last_received_at: i64,
         round_trip_time_ms: f32,
         remb_bps: f64,
+        queue_packets: u32,
+        queue_ms: f32,
+        padding_bytes_sent: u64,
+        feedback_lost: u64,
     }
 }
 

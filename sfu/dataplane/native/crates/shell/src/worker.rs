@@ -1,0 +1,149 @@
+//! One thread that owns a core and its socket: waits, feeds it, sends what it gives.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use focus_dataplane::PlaneCore;
+use focus_ice::Address;
+use focus_plane::DropReason;
+use focus_units::Instant;
+
+use crate::exchange::{Command, Exchange};
+use crate::gathering::Gathering;
+use crate::poller::Poller;
+use crate::time::now;
+use crate::udp::UdpSocket;
+
+/// Reads of the socket in one turn. Lower: more turns. Higher: what was read first leaves later.
+const MAX_READS: usize = 4;
+
+const SOCKET: u64 = 0;
+const COMMANDS: u64 = 1;
+
+/// A core, its socket, and what Python says to them.
+pub struct Worker {
+    core: PlaneCore,
+    socket: UdpSocket,
+    exchange: Arc<Exchange>,
+    poller: Poller,
+    gathering: Gathering,
+}
+
+impl Worker {
+    /// Ready to run.
+    ///
+    /// # Errors
+    ///
+    /// The system has no descriptor left.
+    pub fn new(core: PlaneCore, socket: UdpSocket, exchange: Arc<Exchange>) -> std::io::Result<Self> {
+        let poller = Poller::new()?;
+        poller.add(socket.as_raw_fd(), SOCKET)?;
+        poller.add(exchange.commands_fd(), COMMANDS)?;
+        Ok(Self { core, socket, exchange, poller, gathering: Gathering::default() })
+    }
+
+    /// Until Python says `Close`.
+    pub fn run(mut self) {
+        loop {
+            self.wait();
+            self.read();
+            if !self.obey() {
+                return;
+            }
+            self.settle();
+        }
+    }
+
+    /// Until there is something to do: a packet, a command, a timer, or the end of gathering.
+    fn wait(&mut self) {
+        let now = now();
+        if let Some(until) = self.gathering.until() {
+            // Woken for every packet, gathering would gain nothing. Commands wait as well, for a millisecond.
+            if let Some(left) = left(now, until) {
+                std::thread::sleep(left);
+            }
+            return;
+        }
+        let timeout = self.core.next_timeout().map(|at| left(now, at).unwrap_or_default());
+        let is_commanded = self.poller.wait(timeout).any(|token| token == COMMANDS);
+        if is_commanded {
+            self.exchange.clear_commands();
+        }
+    }
+
+    fn read(&mut self) {
+        for _ in 0..MAX_READS {
+            let (core, exchange) = (&mut self.core, &self.exchange);
+            let mut take = |at: Instant, from: Address, data: &mut [u8]| {
+                // One peer's datagram must not take the port from all others.
+                if catch_unwind(AssertUnwindSafe(|| core.handle_datagram(at, from, data))).is_err() {
+                    exchange.count_failure();
+                }
+            };
+            if self.socket.receive(&mut take) == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Do what Python wants; false when it wants an end.
+    fn obey(&mut self) -> bool {
+        for command in self.exchange.take_commands() {
+            let now = now();
+            match command {
+                Command::Apply(operations, answer) => {
+                    let outcome = catch_unwind(AssertUnwindSafe(|| self.core.apply(now, operations)));
+                    answer.give(outcome.unwrap_or_else(|_| {
+                        self.exchange.count_failure();
+                        Ok(())
+                    }));
+                }
+                Command::Targets(targets) => self.core.set_targets(now, targets),
+                Command::Pacing(pacing) => self.core.set_pacing(now, pacing),
+                Command::Probes(probes) => self.core.probe(now, probes),
+                Command::Feedback(answer) => answer.give(self.core.feedback()),
+                Command::Stats(answer) => answer.give(self.core.stats(now)),
+                Command::Close => return false,
+            }
+        }
+        true
+    }
+
+    /// Do what is due, send what may leave, and say what came up.
+    fn settle(&mut self) {
+        let now = now();
+        let is_due = self.core.next_timeout().is_some_and(|at| now >= at);
+        if is_due && catch_unwind(AssertUnwindSafe(|| self.core.poll(now))).is_err() {
+            self.exchange.count_failure();
+        }
+        if self.core.is_departing() && self.gathering.is_over(now) {
+            if catch_unwind(AssertUnwindSafe(|| self.core.flush(now))).is_err() {
+                self.exchange.count_failure();
+            }
+        }
+        let egress = self.core.egress();
+        if !egress.is_empty() {
+            let datagrams = egress.messages().iter().map(focus_dataplane::Message::datagrams).sum();
+            let blocked = self.socket.send(egress);
+            egress.clear();
+            self.gathering.sent(now, datagrams);
+            if blocked > 0 {
+                self.core.count_drops(DropReason::SendBlocked, blocked);
+            }
+        }
+        if self.core.has_output() && self.exchange.wants_batch() {
+            self.exchange.give_batch(self.core.drain());
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.exchange.end();
+    }
+}
+
+fn left(now: Instant, until: Instant) -> Option<Duration> {
+    u64::try_from(until - now).ok().filter(|left| *left > 0).map(Duration::from_nanos)
+}

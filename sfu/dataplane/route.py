@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sfu.dataplane.resending import Again, Resender
     from sfu.dataplane.track import Track
     from sfu.dataplane.translation import Stamping
-    from sfu.plane import SetRoute
+    from sfu.plane import PayloadFormat, SetRoute
     from sfu.rtp.rtcp import ReportBlock, RtcpPacket
     from sfu.streams.cache import CacheBudget
     from sfu.streams.clock import StreamClock
@@ -177,18 +177,21 @@ class Route:
 
     def forward(self, now: Instant, received: Received) -> Transmit | None:
         """Send a packet of the track on, if it is one of those that flow; it may have to wait."""
-        self._make_room(now)
-        drop = self._decide(now, received)
-        if drop is not None:
-            self._drops[drop] += 1
+        pacer = self._pacer
+        if not pacer.is_off and pacer.is_full:
+            self._departures.make_room(now)
+        form = self._decide(now, received)
+        if isinstance(form, DropReason):
+            self._drops[form] += 1
             return None
         descriptor = received.facts.descriptor
         active = None if descriptor is None else self._selector.active_targets(descriptor)
-        size_bytes = len(received.packet.payload) + OVERHEAD_BYTES
-        if self._waits and not self._pacer.admits(now, size_bytes):
-            self._departures.wait(now, Waiting(self, received, active), size_bytes)
-            return None
-        outcome = self._send(now, now, received, active)
+        if self._waits and not pacer.is_off:
+            size_bytes = len(received.packet.payload) + OVERHEAD_BYTES
+            if not pacer.admits(now, size_bytes):
+                self._departures.wait(now, Waiting(self, received, active), size_bytes)
+                return None
+        outcome = self._send(now, now, received, form, active)
         if isinstance(outcome, Transmit):
             return outcome
         self._drops[outcome] += 1
@@ -196,7 +199,8 @@ class Route:
 
     def leave_out(self, now: Instant, received: Received) -> None:
         """A packet is for nobody, and no loss."""
-        self._make_room(now)
+        if self._pacer.is_full:
+            self._departures.make_room(now)
         if self._pacer.holds(self.spec.route):
             self._departures.wait(now, Waiting(self, received, is_left_out=True), 0)
         else:
@@ -207,7 +211,13 @@ class Route:
         if waiting.is_left_out:
             self._close_up(waiting.received)
             return None
-        return self._send(now, arrived_at, waiting.received, waiting.active)
+        form = self._translation.format_of(waiting.received.packet.payload_type)
+        if form is None:
+            self._close_up(waiting.received)
+            return DropReason.CODEC_NOT_NEGOTIATED
+        if not self.transport.can_send:
+            return DropReason.NO_SELECTED_PAIR
+        return self._send(now, arrived_at, waiting.received, form, waiting.active)
 
     def was_cut(self, now: Instant, cut: Cut) -> None:
         """Some of what waited has been dropped."""
@@ -299,20 +309,17 @@ class Route:
         if self.waits_for(encoding):
             self.track.request_keyframe(now, encoding)
 
-    def _make_room(self, now: Instant) -> None:
-        if self._pacer.is_full:
-            self._departures.make_room(now)
-
     def _begin_anew(self) -> None:
         """What is sent next is joined like another source."""
         self._sequence.pause()
         self._vp8.pause()
         self._descriptors.pause()
 
-    def _decide(self, now: Instant, received: Received) -> DropReason | None:
-        """Whether a packet that has come is for the subscriber."""
+    def _decide(self, now: Instant, received: Received) -> PayloadFormat | DropReason:
+        """The format in which a packet that has come is for the subscriber, or why it is not."""
         facts = received.facts
-        if self._translation.format_of(received.packet.payload_type) is None:
+        form = self._translation.format_of(received.packet.payload_type)
+        if form is None:
             self.leave_out(now, received)
             return DropReason.CODEC_NOT_NEGOTIATED
         if not self.transport.can_send:
@@ -329,20 +336,19 @@ class Route:
                 self.track.request_keyframe(now, facts.encoding)
                 return DropReason.SLOW_RECEIVER
             self._is_cut = False
-        return drop
+        return form if drop is None else drop
 
     def _send(
-        self, now: Instant, arrived_at: Instant, received: Received, active: int | None
+        self,
+        now: Instant,
+        arrived_at: Instant,
+        received: Received,
+        form: PayloadFormat,
+        active: int | None,
     ) -> Transmit | DropReason:
         """Make a packet that leaves now. Before this it has no number, and could be dropped without a gap."""
         reception, facts = received.reception, received.facts
         source, clock = reception.ssrc, reception.clock
-        form = self._translation.format_of(received.packet.payload_type)
-        if form is None:
-            self._close_up(received)
-            return DropReason.CODEC_NOT_NEGOTIATED
-        if not self.transport.can_send:
-            return DropReason.NO_SELECTED_PAIR
         payload: bytes | None = received.packet.payload
         if received.vp8 is not None:
             payload = self._vp8.rewrite(source, facts.seq, received.packet.payload, received.vp8)

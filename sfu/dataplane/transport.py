@@ -152,11 +152,13 @@ class Transport:
         protected = self._session.protect(data)
         if isinstance(protected, DropReason):
             return protected
-        size_bytes = len(protected)
+        pacer, size_bytes = self.pacer, len(protected)
+        cluster = 0 if pacer.is_off else pacer.cluster
         self.newest_seq = None
         if stamping.transport_cc is not None:
-            self.newest_seq = self._numbers.stamp(now, size_bytes, self.pacer.cluster)
-        self.pacer.sent(now, size_bytes)
+            self.newest_seq = self._numbers.stamp(now, size_bytes, cluster)
+        if not pacer.is_off:
+            pacer.sent(now, size_bytes)
         self.reports.active(now)
         return self._sent(Transmit(address, protected))
 

@@ -58,6 +58,8 @@ class Pacer(Generic[ItemT, ResendT]):
     """The queues of one peer, and what is owed for what has left. Sound is only charged: it does not wait."""
 
     def __init__(self) -> None:
+        self.is_off = True
+        """Nobody has asked for anything but that all leaves at once: nothing waits, and nothing is owed."""
         self._debt = Debt(AHEAD_NS, BEHIND_NS)
         self._padding = Debt(0, LATE_NS)
         self._pads = False
@@ -99,6 +101,7 @@ class Pacer(Generic[ItemT, ResendT]):
 
     def set_pacing(self, now: Instant, rate_bps: float, padding_bps: float, queue_limit_ms: float) -> None:
         """Send at other rates from now on (`sfu.plane.PACING_DTYPE`)."""
+        self.is_off = False
         self._debt.set_rate(now, rate_bps)
         self._pads = padding_bps > 0
         if self._pads:
@@ -107,6 +110,7 @@ class Pacer(Generic[ItemT, ResendT]):
 
     def probe(self, now: Instant, cluster: int, rate_bps: float, size_bytes: int) -> None:
         """Send so much at this rate, when the probes before have ended."""
+        self.is_off = False
         self._probes.ask(now, cluster, rate_bps, size_bytes)
 
     def admits(self, now: Instant, size_bytes: int) -> bool:

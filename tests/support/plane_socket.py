@@ -30,7 +30,17 @@ if TYPE_CHECKING:
 PATIENCE_S: Final = 10.0
 """How long anything may take before a test gives up."""
 
-PLANES: Final[dict[str, Callable[[MediaConfig], Plane]]] = {"reference": ReferencePlane}
+def native_plane(config: MediaConfig) -> Plane:
+    """The native plane, which may not have been built."""
+    from sfu.dataplane.native_plane import NativePlane  # noqa: PLC0415  # as said
+
+    return NativePlane(config)
+
+
+PLANES: Final[dict[str, Callable[[MediaConfig], Plane]]] = {
+    "reference": ReferencePlane,
+    "native": native_plane,
+}
 """Every plane that the contract's tests run on."""
 
 

@@ -2,7 +2,7 @@
 
 use focus_dataplane::Config;
 use focus_shell::{Plane as NativePlane, Settings};
-use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -10,9 +10,12 @@ use crate::core::batch;
 use crate::operations::{Protection, operations, pacing, probes, targets};
 use crate::{Batch, Stats, local_error};
 
-/// `focus_shell::Plane`.
+/// `focus_shell::Plane`, until it is closed.
 #[pyclass]
-pub struct Plane(NativePlane);
+pub struct Plane {
+    plane: Option<NativePlane>,
+    port: u16,
+}
 
 #[pymethods]
 impl Plane {
@@ -33,58 +36,68 @@ impl Plane {
             Some(number) => PyOSError::new_err((number, error.to_string())),
             None => PyOSError::new_err(error.to_string()),
         })?;
-        Ok(Self(plane))
+        Ok(Self { port: plane.port(), plane: Some(plane) })
     }
 
     #[getter]
     fn port(&self) -> u16 {
-        self.0.port()
+        self.port
     }
 
     #[getter]
-    fn failures(&self) -> u64 {
-        self.0.failures()
+    fn failures(&self) -> PyResult<u64> {
+        Ok(self.open()?.failures())
     }
 
     fn apply(&self, py: Python<'_>, list: &Bound<'_, PyAny>) -> PyResult<()> {
         let operations = operations(list, Protection::Srtp)?;
-        py.detach(|| self.0.apply(operations)).map_err(|error| local_error(py, &error))
+        let plane = self.open()?;
+        py.detach(|| plane.apply(operations)).map_err(|error| local_error(py, &error))
     }
 
     fn set_targets(&self, rows: &[u8]) -> PyResult<()> {
-        self.0.set_targets(targets(rows)?);
+        self.open()?.set_targets(targets(rows)?);
         Ok(())
     }
 
     fn set_pacing(&self, rows: &[u8]) -> PyResult<()> {
-        self.0.set_pacing(pacing(rows)?);
+        self.open()?.set_pacing(pacing(rows)?);
         Ok(())
     }
 
     fn probe(&self, rows: &[u8]) -> PyResult<()> {
-        self.0.probe(probes(rows)?);
+        self.open()?.probe(probes(rows)?);
         Ok(())
     }
 
-    fn feedback<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        let rows = py.detach(|| self.0.feedback());
-        PyBytes::new(py, &rows)
+    fn feedback<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let plane = self.open()?;
+        let rows = py.detach(|| plane.feedback());
+        Ok(PyBytes::new(py, &rows))
     }
 
     fn drain<'py>(&self, py: Python<'py>) -> PyResult<Batch<'py>> {
-        batch(py, &self.0.drain())
+        batch(py, &self.open()?.drain())
     }
 
-    fn stats<'py>(&self, py: Python<'py>) -> Stats<'py> {
-        let stats = py.detach(|| self.0.stats());
-        crate::stats(py, &stats)
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Stats<'py>> {
+        let plane = self.open()?;
+        let stats = py.detach(|| plane.stats());
+        Ok(crate::stats(py, &stats))
     }
 
-    fn fileno(&self) -> i32 {
-        self.0.batch_fd()
+    fn fileno(&self) -> PyResult<i32> {
+        Ok(self.open()?.batch_fd())
     }
 
     fn close(&mut self, py: Python<'_>) {
-        py.detach(|| self.0.close());
+        let plane = self.plane.take();
+        py.detach(|| drop(plane));
+    }
+}
+
+impl Plane {
+    fn open(&self) -> PyResult<&NativePlane> {
+        self.plane.as_ref().ok_or_else(|| PyRuntimeError::new_err("the plane is closed"))
     }
 }

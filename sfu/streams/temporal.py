@@ -127,29 +127,29 @@ class _TargetFilter:
 
     def _joining(self, number: int, frame: FrameDependencies, wanted: int) -> int:
         """The targets that begin with this frame."""
-        candidates = wanted & ~self._kept & frame.switch_targets
-        if candidates and all(self._frames.get(number - diff) for diff in frame.frame_diffs):
-            return candidates
+        missing = wanted & ~self._kept
+        if missing and all(self._frames.get(number - diff) for diff in frame.frame_diffs):
+            return missing & frame.switch_targets
         return 0
 
     def _keep(self, structure: Structure, kept: int, wanted: int, target: int) -> None:
         self._kept = kept
         self._is_told |= kept != structure.every_target
-        self._limit = target if kept == wanted else max(_temporal_ids(structure, kept))
+        self._limit = target if kept == wanted else max(_of(structure.temporal_ids(), kept))
 
 
 def _targets_within(structure: Structure, active: int, limit: int) -> int:
     """The decode targets without a temporal layer above this; the lowest where all that are active have."""
     if limit == ALL_TEMPORAL:
         return structure.every_target
-    lowest = min(_temporal_ids(structure, active or structure.every_target))
     ids = structure.temporal_ids()
-    return sum(1 << target for target, temporal in enumerate(ids) if temporal <= max(limit, lowest))
+    limit = max(limit, min(_of(ids, active or structure.every_target)))
+    return sum(1 << target for target, temporal in enumerate(ids) if temporal <= limit)
 
 
-def _temporal_ids(structure: Structure, targets: int) -> list[int]:
-    """The highest temporal layer of each of these decode targets."""
-    return [temporal for target, temporal in enumerate(structure.temporal_ids()) if targets >> target & 1]
+def _of(temporal_ids: tuple[int, ...], targets: int) -> list[int]:
+    """Those of these decode targets."""
+    return [temporal for target, temporal in enumerate(temporal_ids) if targets >> target & 1]
 
 
 class _IdFilter:

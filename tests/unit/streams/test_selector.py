@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfu.plane import ALL_TEMPORAL, PAUSED, DropReason
+from sfu.streams.descriptor_reader import DescriptorReader
 from sfu.streams.selector import EncodingSelector, Forwarding, PacketFacts, Paused, Switching
 from sfu.streams.temporal import MAX_FRAMES
 from sfu.units import Kind
+from tests.support.descriptors import L1T3, key_frame, packet
 
 if TYPE_CHECKING:
     from random import Random
@@ -283,6 +285,34 @@ def test_frames_remembered_are_bounded() -> None:
 def test_the_base_layer_always_passes(temporal: int) -> None:
     selector = forwarding(0, temporal=temporal)
     assert selector.decide(delta(0, 101, temporal=0)) is None
+
+
+def described(reader: DescriptorReader, seq: int, value: bytes, *, starts: bool = False) -> PacketFacts:
+    descriptor = reader.read(seq, value)
+    return PacketFacts(0, seq, 3_000 * seq, starts, temporal=0, descriptor=descriptor)
+
+
+def test_a_dependency_descriptor_decides_and_what_is_left_out_is_told() -> None:
+    selector, reader = EncodingSelector(Kind.VIDEO), DescriptorReader()
+    selector.set_target(0, 1)
+    first = described(reader, 70_000, key_frame(L1T3, frame_number=1), starts=True)
+    assert selector.decide(first) is None
+    assert selector.decide(described(reader, 70_001, packet(3, 2))) is TEMPORAL
+    middle = described(reader, 70_002, packet(2, 3))
+    assert selector.decide(middle) is None
+    assert selector.temporal == 1
+    assert middle.descriptor is not None
+    assert selector.active_targets(middle.descriptor) == 0b011
+
+
+def test_layers_that_were_dropped_later_come_back_as_if_they_had_been_left_out() -> None:
+    selector = forwarding(0)
+    assert selector.decide(delta(0, 101, temporal=2)) is None
+    selector.lower(0)
+    assert selector.temporal == 0
+    assert selector.decide(delta(0, 101, temporal=2)) is TEMPORAL
+    assert selector.decide(delta(0, 102, temporal=1)) is TEMPORAL
+    assert selector.decide(delta(0, 103, temporal=1, sync=True)) is None
 
 
 def test_encodings_that_stand_under_other_numbers_flow_on() -> None:

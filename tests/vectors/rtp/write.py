@@ -46,6 +46,8 @@ LONGEST_CUT: Final = 60
 """Examples up to this many bytes are cut short at every byte."""
 BROKEN: Final = 8
 """Broken siblings of each example."""
+RECORDED: Final = 16
+"""Descriptors behind each key frame that a browser wrote."""
 
 
 def examples() -> dict[str, list[str]]:
@@ -139,6 +141,14 @@ def _descriptors() -> Iterator[str]:
             yield value.hex()
 
 
+def recorded() -> Iterator[str]:
+    """Dependency descriptors of Chromium, each behind the key frame before it."""
+    for path in sorted((FOLDER.parent / "descriptors").glob("*.txt")):
+        key_frame, *others = (line.split()[1] for line in path.read_text(encoding="ascii").splitlines())
+        yield key_frame
+        yield from (f"{key_frame}/{other}" for other in others[:RECORDED])
+
+
 def siblings(example: str) -> Iterator[str]:
     """The same bytes cut short and broken; of a descriptor behind a key frame only its own."""
     before, slash, last = example.rpartition("/")
@@ -156,8 +166,10 @@ def siblings(example: str) -> Iterator[str]:
 def main() -> None:
     """Write the files of all parsers."""
     for parser, data in examples().items():
-        lines = dict.fromkeys(bytes_ for example in data for bytes_ in (example, *siblings(example)))
-        text = "".join(line_of(parser, data) + "\n" for data in lines)
+        lines = [line for example in data for line in (example, *siblings(example))]
+        if parser == "dependency_descriptor":
+            lines += recorded()
+        text = "".join(line_of(parser, line) + "\n" for line in dict.fromkeys(lines))
         (FOLDER / f"{parser}.tsv").write_text(text, encoding="ascii")
     assert {path.stem for path in FOLDER.glob("*.tsv")} == PARSERS.keys()
 

@@ -1,1 +1,17 @@
-//! Sockets and threads around the data plane's core.
+//! Sockets and threads around the data plane's core: the only place with `unsafe`, in `system` and `messages`.
+#![deny(unsafe_code)]
+
+mod control;
+mod event;
+mod exchange;
+mod gathering;
+mod messages;
+mod plane;
+mod poller;
+mod socket_name;
+mod system;
+mod time;
+mod udp;
+mod worker;
+
+pub use plane::{Plane, Settings};

@@ -1,0 +1,1 @@
+"""The native swarm from Python: getting it, feeding it, reading it, bringing its participants into a call."""

@@ -113,6 +113,18 @@ proptest! {
 }
 
 #[test]
+fn times_are_rounded_to_the_nearest_unit_after_any_time_of_running() {
+    for ticks in [7, (1 << 44) + 7] {
+        for (nanoseconds, rounded) in [(-125_000, 0), (-124_999, 0), (124_999, 0), (125_000, 1)] {
+            let arrivals = [(0, Some((ticks - 1) * DELTA_NS)), (1, Some(ticks * DELTA_NS + nanoseconds))];
+            let read = told(&arrivals);
+            let delta = read[1].1.expect("an arrival") - read[0].1.expect("an arrival");
+            assert_eq!(delta, (1 + rounded) * DELTA_NS);
+        }
+    }
+}
+
+#[test]
 fn numbers_left_out_did_not_arrive() {
     let at = Some(REFERENCE_NS);
     assert_eq!(

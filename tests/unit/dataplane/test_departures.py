@@ -266,6 +266,20 @@ def test_a_slow_receiver_is_spared_all_up_to_a_key_frame_which_is_asked_for(pace
     assert [number for number in pictures if number is not None] == sorted(set(pictures))  # type: ignore[type-var]
 
 
+def test_a_link_that_is_too_narrow_by_half_is_cut_as_the_design_says(paced: Call) -> None:
+    pace(paced, 300_000)
+    start = paced.driver.now
+    for _ in range(17):
+        paced.low.send_frame(parts=2, size=FULL)
+        paced.driver.advance(1_000 / 30)
+        if paced.driver.drops(DropReason.SLOW_RECEIVER):
+            break
+    assert paced.driver.now - start == pytest.approx(17 / 30 * NS_PER_S, abs=100)
+    assert len(since_ms(paced, start)) == 9 * 2 + 1
+    assert since_ms(paced, start)[-1] < 550
+    assert paced.driver.drops(DropReason.SLOW_RECEIVER) == 1 + 7 * 2
+
+
 def test_a_key_frame_that_waits_already_is_where_it_goes_on(paced: Call) -> None:
     pace(paced, 300_000, queue_limit_ms=100)
     paced.low.send_frame(parts=6, size=FULL)

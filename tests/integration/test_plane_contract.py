@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import select
 import socket
 import time
@@ -19,6 +20,9 @@ from sfu.dataplane.wire import Transmit
 from sfu.errors import LocalError
 from sfu.plane import (
     ALL_TEMPORAL,
+    LOST,
+    PACING_DTYPE,
+    PROBE_DTYPE,
     TARGET_DTYPE,
     AddTransport,
     DropReason,
@@ -28,9 +32,10 @@ from sfu.plane import (
     StreamBound,
 )
 from sfu.rtp.rtcp import Nack, Pli, ReceiverReport, SenderReport
-from sfu.rtp.twcc import TransportFeedback
+from sfu.rtp.twcc import DELTA_NS, TransportFeedback
 from sfu.streams.resend import decapsulate
 from sfu.units import NS_PER_MS, Ssrc
+from tests.support.eventually import eventually
 from tests.support.plane_driver import PROFILE
 from tests.support.plane_media import (
     CAMERA,
@@ -61,7 +66,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from sfu.dataplane.srtp import SrtpSession
-    from sfu.plane import Plane, SrtpProfile
+    from sfu.plane import Plane, SrtpProfile, StructArray
     from sfu.units import RouteId
 
 pytestmark = pytest.mark.integration
@@ -83,6 +88,17 @@ async def plane(make: Callable[[MediaConfig], Plane]) -> AsyncIterator[Plane]:
 
 def aim(plane: Plane, route: RouteId, encoding: int) -> None:
     plane.set_targets(np.array([(route, encoding, ALL_TEMPORAL)], TARGET_DTYPE))
+
+
+def pace(
+    plane: Plane,
+    peer: SocketPeer,
+    rate_bps: float,
+    *,
+    padding_bps: float = 0,
+    queue_limit_ms: float = 250,
+) -> None:
+    plane.set_pacing(np.array([(peer.transport, rate_bps, padding_bps, queue_limit_ms)], PACING_DTYPE))
 
 
 async def simulcast(plane: Plane) -> tuple[SocketPeer, SocketPeer, list[VideoSource]]:
@@ -180,6 +196,84 @@ async def test_without_rtx_the_same_bytes_come_again(plane: Plane) -> None:
     subscriber.say(Nack(Ssrc(9), VIDEO_SSRC, (subscriber.rtp[0].sequence_number,)))
     await subscriber.until(lambda: len(subscriber.encrypted) == 2)
     assert subscriber.encrypted[0] == subscriber.encrypted[1]
+    publisher.close()
+    subscriber.close()
+
+
+async def test_a_frame_leaves_at_the_rate_that_python_sets(plane: Plane) -> None:
+    publisher, subscriber, (low, _, _) = await simulcast(plane)
+    aim(plane, VIDEO, 0)
+    low.send_frame(key=True)
+    await subscriber.until(lambda: len(subscriber.rtp) == 1)
+    pace(plane, subscriber, 1_000_000)
+    start = subscriber.now
+    low.send_frame(parts=9, size=1_000)
+    await subscriber.until(lambda: len(subscriber.rtp) == 10)
+    # Eight packets of 1,046 bytes and more that were owed by the ninth, and 1 ms of that in advance.
+    assert subscriber.now - start >= (8 * 8.36 - 1) * NS_PER_MS
+    numbers = [packet.sequence_number for packet in subscriber.rtp]
+    assert numbers == list(range(numbers[0], numbers[0] + 10))
+    row = plane.stats().transports[1]
+    assert (row["transport"], row["queue_packets"], row["queue_ms"]) == (subscriber.transport, 0, 0)
+    publisher.close()
+    subscriber.close()
+
+
+async def test_who_is_too_slow_is_spared_video_until_a_key_frame(plane: Plane) -> None:
+    publisher, subscriber, (low, _, _) = await simulcast(plane)
+    aim(plane, VIDEO, 0)
+    low.send_frame(key=True)
+    await subscriber.until(lambda: len(subscriber.rtp) == 1)
+    publisher.rtcp.clear()
+    pace(plane, subscriber, 100_000, queue_limit_ms=50)
+    low.send_frame(parts=9, size=1_000)
+    await publisher.until(lambda: any(isinstance(one, Pli) for one in publisher.rtcp))
+    dropped = plane.stats().drops[DropReason.SLOW_RECEIVER]
+    assert dropped + len(subscriber.rtp) == 1 + 9
+    pace(plane, subscriber, math.inf)
+    low.send_frame()
+    low.send_frame(key=True)
+    before = len(subscriber.rtp)
+    await subscriber.until(lambda: len(subscriber.rtp) > before)
+    numbers = [packet.sequence_number for packet in subscriber.rtp]
+    assert numbers == list(range(numbers[0], numbers[0] + before + 1))
+    assert plane.stats().drops[DropReason.SLOW_RECEIVER] == dropped + 1
+    publisher.close()
+    subscriber.close()
+
+
+async def test_a_probe_is_sent_and_what_the_subscriber_says_of_it_comes_up(plane: Plane) -> None:
+    publisher, subscriber, _ = await simulcast(plane)
+    plane.probe(np.array([(subscriber.transport, 3, 1_000_000, 2_900)], PROBE_DTYPE))
+    await subscriber.until(lambda: len(subscriber.rtp) == 10)
+    assert {packet.ssrc for packet in subscriber.rtp} == {RTX_SSRC}
+    assert len(plane.feedback()) == 0
+    arrivals = tuple((number, 4_000 * DELTA_NS) for number in range(9))
+    subscriber.say(TransportFeedback(Ssrc(9), RTX_SSRC, 0, (*arrivals, (9, None))))
+    told: list[StructArray] = []
+
+    def count_told() -> int:
+        told.append(plane.feedback())
+        return sum(map(len, told))
+
+    await eventually(lambda: count_told() == 10)
+    rows = np.concatenate(told)
+    assert rows["seq"].tolist() == list(range(10))
+    assert set(rows["cluster"].tolist()) == {3}
+    assert (rows["arrived_at"] == LOST).tolist() == [False] * 9 + [True]
+    assert rows["size_bytes"].tolist() == [len(data) for data in subscriber.encrypted]
+    assert rows["sent_at"][-1] - rows["sent_at"][0] >= 15 * NS_PER_MS
+    assert plane.stats().transports["padding_bytes_sent"].tolist() == [0, rows["size_bytes"].sum()]
+    publisher.close()
+    subscriber.close()
+
+
+async def test_padding_comes_while_nothing_else_does(plane: Plane) -> None:
+    publisher, subscriber, _ = await simulcast(plane)
+    pace(plane, subscriber, math.inf, padding_bps=500_000)
+    await subscriber.until(lambda: len(subscriber.rtp) >= 20)
+    assert all(packet.padding_bytes for packet in subscriber.rtp)
+    pace(plane, subscriber, math.inf)
     publisher.close()
     subscriber.close()
 

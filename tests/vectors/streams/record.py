@@ -205,6 +205,10 @@ def selector(rng: Random) -> Iterator[str]:
                 target, temporal = rng.randint(PAUSED, 2), rng.choice((0, 1, 2, ALL_TEMPORAL))
                 chosen.set_target(target, temporal)
                 yield call("set_target", target, temporal)
+            elif chance < 0.065:
+                temporal = rng.randrange(3)
+                chosen.lower(temporal)
+                yield call("lower", temporal)
             elif chance < 0.07:
                 encoding = rng.randrange(3)
                 chosen.source_changed(encoding)

@@ -1,7 +1,7 @@
 //! Packets kept for retransmission: a second of each stream, and never more than a budget over all.
 //!
-//! All caches of a worker share one arena of slots and one order of age, so that storing a packet, finding it and
-//! giving up the oldest are O(1) each, and a packet that leaves is handed back with its buffer.
+//! All caches of a worker share one arena of slots and one order of age, so that storing a packet, finding it
+//! and giving up the oldest are O(1) each, and a packet that leaves is handed back with its buffer.
 
 use focus_units::Instant;
 use rustc_hash::FxHashMap;
@@ -10,8 +10,8 @@ use arena::{Arena, Order};
 
 mod arena;
 
-/// How long a packet is kept. Longer: repairs come when the picture has moved on. Shorter: a receiver far away
-/// can't repair a burst.
+/// How long a packet is kept. Longer: repairs come when the picture has moved on. Shorter: a receiver far
+/// away can't repair a burst.
 pub const MAX_AGE_S: i64 = 1;
 
 /// Bytes kept of one stream: a second at 8 Mbit/s.

@@ -14,8 +14,8 @@ struct Report {
 
 /// The RTP clock of one received stream, fixed by its sender reports (RFC 3550 section 6.4.1).
 ///
-/// An `ntp` is a 64-bit NTP timestamp as on the wire: seconds in the upper half. Only differences count, so the
-/// era that begins in 2036 does no harm.
+/// An `ntp` is a 64-bit NTP timestamp as on the wire: seconds in the upper half. Only differences count, so
+/// the era that begins in 2036 does no harm.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamClock {
     clock_rate: u32,

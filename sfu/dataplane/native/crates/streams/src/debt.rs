@@ -11,8 +11,8 @@ pub const MIN_RATE_BPS: i64 = 30_000;
 /// From here on nothing is owed.
 pub const MAX_RATE_BPS: i64 = 100_000_000_000;
 
-/// More is never owed. Lower: what goes whatever is owed (sound) is soon forgotten. Higher: after much of it, the rest
-/// waits when the rate has long been enough again.
+/// More is never owed. Lower: what goes whatever is owed (sound) is soon forgotten. Higher: after much of it,
+/// the rest waits when the rate has long been enough again.
 pub const MAX_DEBT_MS: i64 = 500;
 
 const MAX_DEBT_NS: i64 = MAX_DEBT_MS * NS_PER_MS;
@@ -28,8 +28,8 @@ pub struct Debt {
 }
 
 impl Debt {
-    /// `ahead_ns` is how much may be owed for a packet to leave beside others at once, `behind_ns` what is paid in
-    /// advance at most, by sending nothing or by sending late.
+    /// `ahead_ns` is how much may be owed for a packet to leave beside others at once, `behind_ns` what is
+    /// paid in advance at most, by sending nothing or by sending late.
     pub const fn new(ahead_ns: i64, behind_ns: i64) -> Self {
         Self { ahead_ns, behind_ns, rate_bps: None, paid_at: Instant(0) }
     }

@@ -7,8 +7,9 @@ use focus_rtp::dependency_descriptor::{
 };
 use focus_rtp::unwrap::Unwrapper;
 
-/// Coded video sequences remembered of one stream, one for each key frame: what comes late is read by its own.
-/// Lower: packets from before the last key frames can't be read. Higher: nothing that is of use any more.
+/// Coded video sequences remembered of one stream, one for each key frame: what comes late is read by its
+/// own. Lower: packets from before the last key frames can't be read. Higher: nothing that is of use any
+/// more.
 pub const MAX_SEQUENCES: usize = 4;
 
 /// The descriptor of one packet, read in its place among those of its stream.
@@ -56,9 +57,9 @@ impl Sequence {
 
 /// What is known of one RTP stream's frames.
 ///
-/// A structure holds for the packets behind the one that brought it, by sequence number: what is late is read by the
-/// structure of its own key frame. A structure that can't be read takes with it the descriptors of all frames up to
-/// the next.
+/// A structure holds for the packets behind the one that brought it, by sequence number: what is late is read
+/// by the structure of its own key frame. A structure that can't be read takes with it the descriptors of all
+/// frames up to the next.
 #[derive(Debug, Default)]
 pub struct DescriptorReader {
     numbers: Unwrapper<FRAME_NUMBER_BITS>,
@@ -74,7 +75,8 @@ impl DescriptorReader {
         Self::default()
     }
 
-    /// Read the descriptor of a packet with this unwrapped number; `None` for one that nobody can make sense of.
+    /// Read the descriptor of a packet with this unwrapped number; `None` for one that nobody can make sense
+    /// of.
     pub fn read(&mut self, seq: i64, value: &[u8]) -> Option<PacketDescriptor> {
         let place = self.sequences.iter().position(|sequence| sequence.first_seq <= seq);
         let known = place.map(|place| &self.sequences[place]);
@@ -125,7 +127,8 @@ impl DescriptorReader {
         Some(read)
     }
 
-    /// Note a sequence in its place; the same for the same packet. One too many is there until the packet is read.
+    /// Note a sequence in its place; the same for the same packet. One too many is there until the packet is
+    /// read.
     fn begin(&mut self, begun: Sequence) -> usize {
         match self.sequences.binary_search_by(|known| begun.first_seq.cmp(&known.first_seq)) {
             Ok(place) => place,

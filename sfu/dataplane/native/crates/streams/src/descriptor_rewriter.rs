@@ -30,9 +30,9 @@ impl DescriptorRewriting {
 
 /// Keeps frame numbers and template ids going over switches.
 ///
-/// Frames refer to each other by the difference of their numbers, so what is left out stays a gap among them; numbers
-/// move only where the frames of another source begin, with a key frame. Template ids of a structure are not those of
-/// the one before, so that a receiver which misses a key frame's first packet knows it.
+/// Frames refer to each other by the difference of their numbers, so what is left out stays a gap among them;
+/// numbers move only where the frames of another source begin, with a key frame. Template ids of a structure
+/// are not those of the one before, so that a receiver which misses a key frame's first packet knows it.
 #[derive(Debug)]
 pub struct DescriptorRewriter {
     source: Option<Ssrc>,

@@ -7,8 +7,9 @@ use rustc_hash::FxHashMap;
 /// encoder emit nothing but key frames. Higher: a new subscriber stares at black.
 pub const MIN_INTERVAL_MS: i64 = 200;
 
-/// A key frame asked for is asked for again after this long, if it is still wanted. Lower: where the round trip
-/// is longer, the encoder makes two. Higher: after a request that was lost, the picture is black for longer.
+/// A key frame asked for is asked for again after this long, if it is still wanted. Lower: where the round
+/// trip is longer, the encoder makes two. Higher: after a request that was lost, the picture is black for
+/// longer.
 pub const RETRY_MS: i64 = 500;
 
 #[derive(Clone, Copy, Debug)]
@@ -25,8 +26,8 @@ impl Asked {
 
 /// Merges key-frame requests per RTP stream (PLI, RFC 4585 section 6.3.1).
 ///
-/// What is asked for while a PLI is under way is served by the key frame that answers it. Nothing is asked again
-/// by itself: who still waits says so again.
+/// What is asked for while a PLI is under way is served by the key frame that answers it. Nothing is asked
+/// again by itself: who still waits says so again.
 #[derive(Debug, Default)]
 pub struct KeyframeThrottle {
     wanted: FxHashMap<Ssrc, Instant>,

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use focus_units::{Instant, NS_PER_MS};
 
-/// A missing packet is first asked for after this long. Lower: reordered packets are sent twice. Higher: every
-/// repair is late by as much.
+/// A missing packet is first asked for after this long. Lower: reordered packets are sent twice. Higher:
+/// every repair is late by as much.
 pub const REORDER_TOLERANCE_MS: i64 = 10;
 
 /// Shortest time between two requests for one packet, however short the round trip.
@@ -107,8 +107,8 @@ impl NackGenerator {
         self.missing.clear();
     }
 
-    /// Append the sequence numbers to ask for now to `asked`, ascending; those asked for `MAX_TRIES` times are
-    /// given up.
+    /// Append the sequence numbers to ask for now to `asked`, ascending; those asked for `MAX_TRIES` times
+    /// are given up.
     pub fn poll(&mut self, now: Instant, asked: &mut Vec<i64>) {
         if self.due_at.is_none_or(|due_at| now < due_at) {
             return;

@@ -8,22 +8,22 @@ use rustc_hash::FxHashMap;
 use crate::debt::Debt;
 use crate::probing::{LATE_NS, MAX_PROBE_BPS, Probes, least};
 
-/// With `BEHIND_NS` what leaves at once: 5 ms of the rate, or one packet. Lower: more and smaller batches, so more CPU
-/// for a packet. Higher: short queues on the way overflow.
+/// With `BEHIND_NS` what leaves at once: 5 ms of the rate, or one packet. Lower: more and smaller batches, so
+/// more CPU for a packet. Higher: short queues on the way overflow.
 pub const AHEAD_NS: i64 = 4 * NS_PER_MS;
 
 /// The part of it that a late timer makes up for.
 pub const BEHIND_NS: i64 = NS_PER_MS;
 
-/// How long video waits at most. Lower: a key frame on a narrow link is thrown away while it is being sent. Higher: who
-/// falls behind sees the call later than the others do before anything is done about it.
+/// How long video waits at most. Lower: a key frame on a narrow link is thrown away while it is being sent.
+/// Higher: who falls behind sees the call later than the others do before anything is done about it.
 pub const DEFAULT_QUEUE_LIMIT_MS: i64 = 250;
 
 /// The longest limit that is believed.
 pub const MAX_QUEUE_LIMIT_MS: f64 = 10_000.0;
 
-/// Packets that wait in one queue: 250 ms at 36 Mbit/s. Lower: a fast link drops what it could carry. Higher: more
-/// memory for who is slow.
+/// Packets that wait in one queue: 250 ms at 36 Mbit/s. Lower: a fast link drops what it could carry. Higher:
+/// more memory for who is slow.
 pub const MAX_QUEUED: usize = 1_024;
 
 /// What may leave next.

@@ -9,8 +9,8 @@ use crate::debt::Debt;
 /// Clusters that wait for the one before. What was asked for before that is out of date.
 pub const MAX_CLUSTERS: usize = 8;
 
-/// A cluster that has not begun by then is forgotten. Lower: one that waits for a path to come up is lost. Higher: it
-/// tells of a rate that nobody thinks of any more.
+/// A cluster that has not begun by then is forgotten. Lower: one that waits for a path to come up is lost.
+/// Higher: it tells of a rate that nobody thinks of any more.
 pub const MAX_WAIT_MS: i64 = 2_000;
 
 /// Fastest cluster. Lower: fast links are not found. Higher: a late timer sends more packets at once.

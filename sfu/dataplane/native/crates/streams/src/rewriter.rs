@@ -1,8 +1,9 @@
 //! Rewriting one route's packets so that its subscriber sees one RTP stream, whatever it is made of.
 //!
-//! A packet's origin is its `source`, the SSRC it came from: an encoding that starts anew under another SSRC is a
-//! switch like any other. Of each packet of the current source the rewriters are told whether it is forwarded or
-//! dropped, in order of arrival. Those of other sources, and all while a route is paused, they never see.
+//! A packet's origin is its `source`, the SSRC it came from: an encoding that starts anew under another SSRC
+//! is a switch like any other. Of each packet of the current source the rewriters are told whether it is
+//! forwarded or dropped, in order of arrival. Those of other sources, and all while a route is paused, they
+//! never see.
 
 use focus_rtp::vp8::{PICTURE_ID_MODULO, Vp8Descriptor};
 use focus_units::{Instant, NS_PER_S, Ssrc};
@@ -39,15 +40,16 @@ impl SequenceRewriter {
         Self { numbers: OffsetMap::new(Some(first_seq)), next_seq: first_seq, source: None }
     }
 
-    /// The outgoing number after the highest so far, unwrapped: a 16-bit number that is asked for lies below it.
+    /// The outgoing number after the highest so far, unwrapped: a 16-bit number that is asked for lies below
+    /// it.
     pub const fn next_seq(&self) -> i64 {
         self.next_seq
     }
 
     /// The outgoing number, unwrapped, of a packet that is forwarded.
     ///
-    /// Another source than before is a switch, and its packets from before this one never pass. `None` where the
-    /// packet is older than what is remembered: it can't be sent any more.
+    /// Another source than before is a switch, and its packets from before this one never pass. `None` where
+    /// the packet is older than what is remembered: it can't be sent any more.
     pub fn forward(&mut self, source: Ssrc, seq: i64) -> Option<i64> {
         if self.source != Some(source) {
             self.numbers.rebase();
@@ -104,14 +106,14 @@ impl Joined {
 
 /// One outgoing RTP clock out of several, aligned by what sender reports say (RFC 3550 section 6.4.1).
 ///
-/// At a switch, the first packet's capture time by its own clock's sender report is looked up on the clock that
-/// flowed before. So audio stays in step with video, and the picture does not jump. Where the new encoding's first
-/// picture is older than what was sent, time goes on at half speed until it is right again: an outgoing timestamp
-/// is never less than one before it.
+/// At a switch, the first packet's capture time by its own clock's sender report is looked up on the clock
+/// that flowed before. So audio stays in step with video, and the picture does not jump. Where the new
+/// encoding's first picture is older than what was sent, time goes on at half speed until it is right again:
+/// an outgoing timestamp is never less than one before it.
 ///
-/// The twin holds the clock that flows by reference. Here it is a copy, made when its stream is joined and made
-/// again by [`sender_report`](Self::sender_report): nothing else changes what is asked of it, and it outlives its
-/// reception as the twin's does.
+/// The twin holds the clock that flows by reference. Here it is a copy, made when its stream is joined and
+/// made again by [`sender_report`](Self::sender_report): nothing else changes what is asked of it, and it
+/// outlives its reception as the twin's does.
 #[derive(Debug)]
 pub struct TimestampMapper {
     first_ts: i64,
@@ -148,8 +150,8 @@ impl TimestampMapper {
         }
     }
 
-    /// The outgoing timestamp, unwrapped, of a forwarded packet that arrived `now`; packets of one frame get the
-    /// same.
+    /// The outgoing timestamp, unwrapped, of a forwarded packet that arrived `now`; packets of one frame get
+    /// the same.
     ///
     /// `clock` is of the stream it came in, another than before being a switch, and `ts` its timestamp there,
     /// unwrapped.
@@ -262,8 +264,8 @@ pub struct Vp8Numbers {
 
 /// Keeps picture id, TL0PICIDX and KEYIDX going over switches and over pictures left out.
 ///
-/// Decoders take a jump of these for loss, and ask for a key frame. A late packet gets what the other packets of
-/// its picture got. Ids that go back in order of sequence number are an encoder that started anew.
+/// Decoders take a jump of these for loss, and ask for a key frame. A late packet gets what the other packets
+/// of its picture got. Ids that go back in order of sequence number are an encoder that started anew.
 #[derive(Debug)]
 pub struct Vp8Rewriter {
     pictures: OffsetMap,

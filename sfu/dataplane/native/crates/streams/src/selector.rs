@@ -45,8 +45,8 @@ pub struct PacketFacts {
 
 /// The choice of one route. An encoding starts at the start of one of its key frames and nowhere else.
 ///
-/// There is no time limit on waiting: where the current encoding has dried up and others flow, what reaches the
-/// subscriber still begins with a key frame of the target. Asking for it is the caller's.
+/// There is no time limit on waiting: where the current encoding has dried up and others flow, what reaches
+/// the subscriber still begins with a key frame of the target. Asking for it is the caller's.
 #[derive(Debug)]
 pub struct EncodingSelector {
     kind: Kind,

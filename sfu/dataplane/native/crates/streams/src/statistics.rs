@@ -8,8 +8,8 @@ use focus_units::{Instant, NS_PER_S, Ssrc};
 /// Sequence numbers for which duplicates are told from late packets. What is older is refused.
 pub const WINDOW: i64 = 2_048;
 
-/// A jump of at least this many numbers is a source that started anew, not loss (A.1, which first waits for two
-/// packets in sequence; ours are authenticated by SRTP).
+/// A jump of at least this many numbers is a source that started anew, not loss (A.1, which first waits for
+/// two packets in sequence; ours are authenticated by SRTP).
 pub const MAX_DROPOUT: i64 = 3_000;
 
 /// A difference in transit above this is a clock that was set, not jitter.
@@ -79,8 +79,8 @@ const fn place(seq: i64) -> (usize, i64) {
 
 /// Counts one received RTP stream, and makes its report blocks.
 ///
-/// Packets repaired by RTX are told apart by `repaired`: they keep duplicates out, but don't hide the loss from the
-/// sender (RFC 4588 section 6.2: the two streams are reported separately).
+/// Packets repaired by RTX are told apart by `repaired`: they keep duplicates out, but don't hide the loss
+/// from the sender (RFC 4588 section 6.2: the two streams are reported separately).
 #[derive(Debug)]
 pub struct ReceiveStatistics {
     clock_rate: u32,
@@ -150,8 +150,8 @@ impl ReceiveStatistics {
         self.jitter * 1_000.0 / f64::from(self.clock_rate)
     }
 
-    /// A packet of the stream itself arrived; `seq` and `ts` are unwrapped, the size is whatever the caller counts
-    /// by.
+    /// A packet of the stream itself arrived; `seq` and `ts` are unwrapped, the size is whatever the caller
+    /// counts by.
     ///
     /// `None`, or why it must not be forwarded: `Duplicate` (also of a repaired packet) or `TooOld`.
     pub fn received(&mut self, now: Instant, seq: i64, ts: i64, size_bytes: usize) -> Option<DropReason> {
@@ -169,7 +169,8 @@ impl ReceiveStatistics {
 
     /// A packet came by RTX; a reason where it must not be forwarded.
     ///
-    /// One far ahead of what was received is refused: nobody asked for it, and it would make all that comes too old.
+    /// One far ahead of what was received is refused: nobody asked for it, and it would make all that comes
+    /// too old.
     pub fn repaired(&mut self, seq: i64) -> Option<DropReason> {
         if self.highest.is_none_or(|highest| seq - highest >= MAX_DROPOUT) {
             return Some(DropReason::TooOld);

@@ -17,8 +17,8 @@ const UNKNOWN: u32 = u32::MAX;
 
 /// Drops frames above a temporal layer; goes down at the next frame, up where a decoder can follow.
 ///
-/// A frame passes or is dropped as a whole, its late packets included. Where packets have a dependency descriptor, it
-/// decides; else the payload's temporal id.
+/// A frame passes or is dropped as a whole, its late packets included. Where packets have a dependency
+/// descriptor, it decides; else the payload's temporal id.
 #[derive(Debug)]
 pub struct TemporalFilter {
     by_id: IdFilter,
@@ -54,8 +54,9 @@ impl TemporalFilter {
         self.by_id.lower(limit);
     }
 
-    /// Whether a packet is of a frame at or below the layer that can be had towards `target`, the highest temporal
-    /// layer that is wanted. Call it for each packet of the encoding that flows, in order of arrival.
+    /// Whether a packet is of a frame at or below the layer that can be had towards `target`, the highest
+    /// temporal layer that is wanted. Call it for each packet of the encoding that flows, in order of
+    /// arrival.
     pub fn passes(&mut self, facts: &PacketFacts, target: i8) -> bool {
         self.is_described = facts.descriptor.is_some();
         match (&facts.descriptor, facts.temporal) {
@@ -100,9 +101,9 @@ impl<T: Copy> Frames<T> {
 
 /// By decode targets: a frame that belongs to one of those kept passes, and so has what it refers to.
 ///
-/// Targets with a temporal layer above the limit are given up at the next frame. One comes back at a frame that is a
-/// switching point for it (AV1 RTP specification, section A.7), if all that this frame refers to has passed. Spatial
-/// layers are no matter of this: targets of each are kept.
+/// Targets with a temporal layer above the limit are given up at the next frame. One comes back at a frame
+/// that is a switching point for it (AV1 RTP specification, section A.7), if all that this frame refers to
+/// has passed. Spatial layers are no matter of this: targets of each are kept.
 #[derive(Debug)]
 struct TargetFilter {
     limit: i8,

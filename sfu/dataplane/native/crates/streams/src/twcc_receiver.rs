@@ -6,12 +6,12 @@ use focus_rtp::twcc::{STATUSES_PER_PACKET, TransportFeedback, split_arrivals};
 use focus_rtp::unwrap::Unwrapper;
 use focus_units::{Instant, Ssrc};
 
-/// The first arrival not yet told waits this long. Lower: more feedback packets. Above 100, the publisher's estimate
-/// lags behind its link.
+/// The first arrival not yet told waits this long. Lower: more feedback packets. Above 100, the publisher's
+/// estimate lags behind its link.
 pub const FEEDBACK_INTERVAL_MS: i64 = 50;
 
-/// Arrivals waiting to be told: 40,000 packets a second. What exceeds it is as good as lost, and slows down the
-/// publisher.
+/// Arrivals waiting to be told: 40,000 packets a second. What exceeds it is as good as lost, and slows down
+/// the publisher.
 pub const MAX_PENDING: usize = 2_000;
 
 /// Numbers told as lost in front of the first that arrived. A longer jump is a counter that started anew.
@@ -21,8 +21,8 @@ const COUNTER_BITS: u32 = 16;
 
 /// Arrival times of one transport's packets as feedback packets (packet rule 5).
 ///
-/// Each number is told once, those that did not come included; one that comes after it was told as lost is told again
-/// by itself.
+/// Each number is told once, those that did not come included; one that comes after it was told as lost is
+/// told again by itself.
 #[derive(Debug)]
 pub struct TwccReceiver {
     sender_ssrc: Ssrc,

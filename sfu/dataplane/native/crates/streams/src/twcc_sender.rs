@@ -11,19 +11,20 @@ use focus_units::Instant;
 /// In a report, the arrival of a packet that had not come (`sfu.plane.LOST`).
 pub const LOST: i64 = -1;
 
-/// Numbers that feedback may be about. Lower: at 1,000 packets a second, feedback that comes later than this many
-/// milliseconds is of no use. Higher: more memory for each transport.
+/// Numbers that feedback may be about. Lower: at 1,000 packets a second, feedback that comes later than this
+/// many milliseconds is of no use. Higher: more memory for each transport.
 pub const MAX_NUMBERS: usize = 4_096;
 
 /// Nobody wants to know of packets that were sent earlier than this.
 pub const MAX_AGE_S: i64 = 10;
 
-/// Times of the peer, in `DELTA_NS`, end here and begin anew: 139 years, or a peer that plays with its clock. As
-/// nanoseconds they fit 64 bits.
+/// Times of the peer, in `DELTA_NS`, end here and begin anew: 139 years, or a peer that plays with its clock.
+/// As nanoseconds they fit 64 bits.
 pub const MAX_TICKS: i64 = 1 << 44;
 
-/// Packets sent earlier than this are given up before their numbers are needed. Not much more than `MAX_AGE_S`, or a
-/// quiet transport holds the memory of a busy one; but more, since feedback comes on a clock that may run back a little.
+/// Packets sent earlier than this are given up before their numbers are needed. Not much more than
+/// `MAX_AGE_S`, or a quiet transport holds the memory of a busy one; but more, since feedback comes on a
+/// clock that may run back a little.
 const FORGET_AFTER_S: i64 = MAX_AGE_S + 1;
 
 /// 24 bits of reference time, in units of 256 ticks.
@@ -65,8 +66,8 @@ struct Sent {
 
 /// The one counter of a transport, over sound, video, RTX and padding, and what it counted lately.
 ///
-/// It remembers from the first packet that something may yet be heard of: for a peer that sends feedback and loses
-/// little, a round trip's worth.
+/// It remembers from the first packet that something may yet be heard of: for a peer that sends feedback and
+/// loses little, a round trip's worth.
 #[derive(Debug, Default)]
 pub struct TwccSender {
     next_seq: i64,
@@ -110,8 +111,8 @@ impl TwccSender {
 
     /// Append what is new in the peer's feedback to `reported`, in its order.
     ///
-    /// Of each packet it tells once that it is lost, and once that it came. Numbers that were never given, or are too
-    /// old, say nothing.
+    /// Of each packet it tells once that it is lost, and once that it came. Numbers that were never given, or
+    /// are too old, say nothing.
     pub fn report(&mut self, now: Instant, feedback: &TransportFeedback, reported: &mut Vec<Reported>) {
         for (number, arrival) in &feedback.arrivals {
             // The clock goes on with every arrival that is told, known or not.

@@ -195,9 +195,10 @@ proptest! {
         for (seq, value) in values {
             let descriptor = reader.read(seq, &value);
             prop_assert!(reader.sequences.len() <= MAX_SEQUENCES);
-            if let Some(PacketDescriptor { sequence_start, structure: Some(structure), active, .. }) = descriptor {
-                prop_assert!(sequence_start <= seq);
-                prop_assert!(active <= structure.every_target());
+            let Some(descriptor) = descriptor else { continue };
+            if let Some(structure) = descriptor.structure {
+                prop_assert!(descriptor.sequence_start <= seq);
+                prop_assert!(descriptor.active <= structure.every_target());
             }
         }
     }

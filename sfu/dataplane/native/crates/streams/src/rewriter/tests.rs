@@ -209,7 +209,8 @@ mod timestamps {
                 let ts = encodings[choice].ts(captured_at);
                 encodings[choice].clock.received(ts);
                 prop_assert!(encodings[choice].is_ready(&mapper, arrived_at));
-                // The encoder rounds to its own clock, at the first packet too: half a tick each, and one of ours.
+                // The encoder rounds to its own clock, at the first packet too: half a tick each, and one of
+                // ours.
                 assert_near(encodings[choice].map(&mut mapper, arrived_at, ts), first, captured_at);
                 if chance == 0 {
                     let reporting = &mut encodings[reporting];

@@ -99,13 +99,14 @@ proptest! {
         prop_assert_eq!(verdict.fates.len(), waiting.len());
         prop_assert_ne!(verdict.fates[0], Fate::Kept);
         let Some(limit) = verdict.limit else {
-            let kept = verdict.fates.iter().position(|fate| *fate == Fate::Kept);
-            prop_assert!(kept.is_none_or(|kept| waiting[kept].as_ref().is_some_and(|it| it.starts_key_frame)));
+            let kept = verdict.fates.iter().position(|fate| *fate == Fate::Kept).map(|kept| &waiting[kept]);
+            prop_assert!(kept.is_none_or(|kept| kept.as_ref().is_some_and(|facts| facts.starts_key_frame)));
             prop_assert!(!verdict.fates.contains(&Fate::LeftOut));
             return Ok(());
         };
         for (one, fate) in waiting.iter().zip(&verdict.fates) {
-            let is_above = one.as_ref().and_then(|facts| facts.temporal).is_some_and(|temporal| temporal > limit);
+            let temporal = one.as_ref().and_then(|facts| facts.temporal);
+            let is_above = temporal.is_some_and(|temporal| temporal > limit);
             prop_assert_eq!(*fate, if is_above { Fate::LeftOut } else { Fate::Kept });
         }
     }

@@ -94,8 +94,8 @@ proptest! {
             receiver.poll(now, &mut feedback);
             entries.extend(over_the_wire(feedback));
         }
-        let arrived: Vec<u16> = entries.iter().filter(|entry| entry.1.is_some()).map(|entry| entry.0).collect();
-        prop_assert_eq!(arrived, came);
+        let arrived = entries.iter().filter(|entry| entry.1.is_some()).map(|entry| entry.0);
+        prop_assert_eq!(arrived.collect::<Vec<_>>(), came);
         prop_assert!(entries.is_sorted_by(|before, after| after.0.wrapping_sub(before.0) == 1));
     }
 }

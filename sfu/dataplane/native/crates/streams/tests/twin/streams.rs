@@ -127,6 +127,7 @@ fn selector() {
         |selector, name, words| {
             match name {
                 "set_target" => selector.set_target(words.int(), words.int()),
+                "lower" => selector.lower(words.int()),
                 "source_changed" => selector.source_changed(words.int()),
                 "renumber" => {
                     let numbers = words.list();

@@ -3,6 +3,7 @@
 mod core;
 mod operations;
 mod plane;
+mod rig;
 
 use focus_plane::{DropReason, LocalError};
 use pyo3::prelude::*;
@@ -45,5 +46,6 @@ fn stats<'py>(py: Python<'py>, stats: &focus_dataplane::Stats) -> Stats<'py> {
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<core::Core>()?;
-    module.add_class::<plane::Plane>()
+    module.add_class::<plane::Plane>()?;
+    module.add_class::<rig::Rig>()
 }

@@ -31,7 +31,7 @@ impl Plane {
         let host =
             host.parse().map_err(|error| PyValueError::new_err(format!("{host} is no address: {error}")))?;
         let core = Config { consent_timeout_s, packet_cache_bytes };
-        let settings = Settings { host, port, receive_buffer_bytes, core };
+        let settings = Settings { host, port, receive_buffer_bytes, tcp_port: None, core };
         let plane = NativePlane::start(settings, seed).map_err(|error| match error.raw_os_error() {
             Some(number) => PyOSError::new_err((number, error.to_string())),
             None => PyOSError::new_err(error.to_string()),

@@ -79,6 +79,16 @@ impl PlaneCore {
         self.program.drops.add(reason, packets);
     }
 
+    /// Whether a peer has proved that an address is its own.
+    pub fn is_known(&self, address: Address) -> bool {
+        self.program.ice.transport_of(address).is_some()
+    }
+
+    /// Nothing comes from an address any more, nor reaches it: a connection has ended.
+    pub fn forget(&mut self, address: Address) {
+        self.program.ice.forget(address);
+    }
+
     /// Carry out operations in order, and what is due.
     ///
     /// # Errors

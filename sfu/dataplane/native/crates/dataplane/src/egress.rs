@@ -26,13 +26,25 @@ impl Message {
 }
 
 /// What is to be sent, in order. Its buffers are kept over `clear`.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Egress {
     bytes: Vec<u8>,
     messages: Vec<Message>,
+    max_segments: usize,
+}
+
+impl Default for Egress {
+    fn default() -> Self {
+        Self::with_segments(MAX_SEGMENTS)
+    }
 }
 
 impl Egress {
+    /// With at most so many datagrams in a message: 1 sends each by itself.
+    pub const fn with_segments(max_segments: usize) -> Self {
+        Self { bytes: Vec::new(), messages: Vec::new(), max_segments }
+    }
+
     /// Where the next datagram is built: it goes from the length that this has now to its end.
     pub fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
@@ -49,7 +61,7 @@ impl Egress {
             && last.start + last.len == start
             && len <= last.segment
             && last.len % last.segment == 0
-            && last.len / last.segment < MAX_SEGMENTS
+            && last.len / last.segment < self.max_segments
             && last.len + len <= MAX_MESSAGE_BYTES
         {
             last.len += len;

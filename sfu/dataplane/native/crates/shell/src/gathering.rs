@@ -44,6 +44,11 @@ impl Gathering {
         }
     }
 
+    /// Nothing waits any more: what did has left another way.
+    pub fn end(&mut self) {
+        self.until = None;
+    }
+
     /// So many packets left.
     pub fn sent(&mut self, now: Instant, packets: usize) {
         self.is_busy_at(now);

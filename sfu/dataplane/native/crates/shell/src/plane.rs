@@ -10,6 +10,7 @@ use focus_dataplane::{Batch, Config, PlaneCore, Random, Stats};
 use focus_plane::{LocalError, Operation, Pacing, Probe, Target};
 
 use crate::exchange::{Command, Exchange};
+use crate::tcp::TcpServer;
 use crate::udp::UdpSocket;
 use crate::worker::Worker;
 
@@ -20,6 +21,8 @@ pub struct Settings {
     pub host: IpAddr,
     pub port: u16,
     pub receive_buffer_bytes: usize,
+    /// Where peers without UDP connect to; `None`: nowhere.
+    pub tcp_port: Option<u16>,
     pub core: Config,
 }
 
@@ -27,6 +30,7 @@ pub struct Settings {
 pub struct Plane {
     exchange: Arc<Exchange>,
     port: u16,
+    tcp_port: Option<u16>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -39,13 +43,18 @@ impl Plane {
     pub fn start(settings: Settings, seed: [u8; 32]) -> io::Result<Self> {
         let socket = UdpSocket::bind(settings.host, settings.port, settings.receive_buffer_bytes)?;
         let port = socket.port();
+        let tcp = match settings.tcp_port {
+            Some(port) => TcpServer::bind(settings.host, port)?,
+            None => TcpServer::off(),
+        };
+        let tcp_port = tcp.port();
         let exchange = Arc::new(Exchange::new()?);
         let worker_exchange = Arc::clone(&exchange);
         let (started, starts) = std::sync::mpsc::sync_channel(1);
         // The core is made on its thread: its packets are shared within it, and never leave it.
         let thread = std::thread::Builder::new().name("focus-plane".into()).spawn(move || {
             let core = PlaneCore::new(settings.core, Random::from_seed(seed));
-            match Worker::new(core, socket, worker_exchange) {
+            match Worker::new(core, socket, tcp, worker_exchange) {
                 Ok(worker) => {
                     let _ = started.send(Ok(()));
                     worker.run();
@@ -56,12 +65,17 @@ impl Plane {
             }
         })?;
         starts.recv().unwrap_or_else(|_| Err(io::Error::other("the worker ended at once")))?;
-        Ok(Self { exchange, port, thread: Some(thread) })
+        Ok(Self { exchange, port, tcp_port, thread: Some(thread) })
     }
 
     /// The port that was bound.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The TCP port that was bound, where peers can connect.
+    pub fn tcp_port(&self) -> Option<u16> {
+        self.tcp_port
     }
 
     /// Carry out operations in order.
@@ -128,3 +142,6 @@ impl Drop for Plane {
         self.close();
     }
 }
+
+#[cfg(test)]
+mod tests;

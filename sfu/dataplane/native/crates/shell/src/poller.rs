@@ -14,6 +14,14 @@ const MAX_EVENTS: usize = 64;
 const READABLE: u32 = libc::EPOLLIN as u32;
 const WRITABLE: u32 = libc::EPOLLOUT as u32;
 
+/// What is waited for. That a descriptor has failed is told in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interest {
+    Nothing,
+    Reading,
+    ReadingAndWriting,
+}
+
 /// A set of descriptors, each under a token.
 pub(crate) struct Poller {
     epoll: OwnedFd,
@@ -41,13 +49,17 @@ impl Poller {
         self.control(libc::EPOLL_CTL_ADD, fd, READABLE, token)
     }
 
-    /// Wait, or do not wait any more, for a descriptor to be writable as well.
+    /// Wait for something else of a descriptor that is there.
     ///
     /// # Errors
     ///
-    /// It is not there.
-    pub(crate) fn set_writable(&self, fd: RawFd, token: u64, is_waited_for: bool) -> io::Result<()> {
-        let events = if is_waited_for { READABLE | WRITABLE } else { READABLE };
+    /// It is not.
+    pub(crate) fn change(&self, fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {
+        let events = match interest {
+            Interest::Nothing => 0,
+            Interest::Reading => READABLE,
+            Interest::ReadingAndWriting => READABLE | WRITABLE,
+        };
         self.control(libc::EPOLL_CTL_MOD, fd, events, token)
     }
 
@@ -85,6 +97,7 @@ impl Poller {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
     use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsRawFd;
 
@@ -116,11 +129,23 @@ mod tests {
             let mut poller = Poller { is_exact, ..Poller::new().expect("there are descriptors") };
             poller.add(one.as_raw_fd(), 3).expect("it can be waited for");
             assert_eq!(poller.wait(Some(Duration::ZERO)).count(), 0);
-            poller.set_writable(one.as_raw_fd(), 3, true).expect("it is there");
+            poller.change(one.as_raw_fd(), 3, Interest::ReadingAndWriting).expect("it is there");
             assert_eq!(poller.wait(None).collect::<Vec<_>>(), [3]);
-            poller.set_writable(one.as_raw_fd(), 3, false).expect("it is there");
+            poller.change(one.as_raw_fd(), 3, Interest::Reading).expect("it is there");
             assert_eq!(poller.wait(Some(Duration::ZERO)).count(), 0);
         }
+    }
+
+    #[test]
+    fn nothing_is_told_of_what_is_not_waited_for() {
+        let (one, mut other) = pair();
+        let mut poller = Poller::new().expect("there are descriptors");
+        poller.add(one.as_raw_fd(), 3).expect("it can be waited for");
+        poller.change(one.as_raw_fd(), 3, Interest::Nothing).expect("it is there");
+        other.write_all(b"x").expect("there is room");
+        assert_eq!(poller.wait(Some(Duration::ZERO)).count(), 0);
+        poller.change(one.as_raw_fd(), 3, Interest::Reading).expect("it is there");
+        assert_eq!(poller.wait(None).collect::<Vec<_>>(), [3]);
     }
 
     #[test]

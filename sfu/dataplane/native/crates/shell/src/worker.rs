@@ -7,11 +7,12 @@ use std::time::Duration;
 use focus_dataplane::PlaneCore;
 use focus_ice::Address;
 use focus_plane::DropReason;
-use focus_units::Instant;
+use focus_units::{Instant, earliest};
 
 use crate::exchange::{Command, Exchange};
 use crate::gathering::Gathering;
 use crate::poller::Poller;
+use crate::tcp::{LISTENER, TcpServer};
 use crate::time::now;
 use crate::udp::UdpSocket;
 
@@ -21,10 +22,13 @@ const MAX_READS: usize = 4;
 const SOCKET: u64 = 0;
 const COMMANDS: u64 = 1;
 
-/// A core, its socket, and what Python says to them.
+/// A core, its sockets, and what Python says to them.
 pub struct Worker {
     core: PlaneCore,
     socket: UdpSocket,
+    tcp: TcpServer,
+    /// Tokens of TCP under which something has happened.
+    ready: Vec<u64>,
     exchange: Arc<Exchange>,
     poller: Poller,
     gathering: Gathering,
@@ -36,11 +40,17 @@ impl Worker {
     /// # Errors
     ///
     /// The system has no descriptor left.
-    pub fn new(core: PlaneCore, socket: UdpSocket, exchange: Arc<Exchange>) -> std::io::Result<Self> {
+    pub fn new(
+        core: PlaneCore,
+        socket: UdpSocket,
+        tcp: TcpServer,
+        exchange: Arc<Exchange>,
+    ) -> std::io::Result<Self> {
         let poller = Poller::new()?;
         poller.add(socket.as_raw_fd(), SOCKET)?;
         poller.add(exchange.commands_fd(), COMMANDS)?;
-        Ok(Self { core, socket, exchange, poller, gathering: Gathering::default() })
+        tcp.join(&poller)?;
+        Ok(Self { core, socket, tcp, ready: Vec::new(), exchange, poller, gathering: Gathering::default() })
     }
 
     /// Until Python says `Close`.
@@ -48,6 +58,7 @@ impl Worker {
         loop {
             self.wait();
             self.read();
+            self.read_tcp();
             if !self.obey() {
                 return;
             }
@@ -65,24 +76,35 @@ impl Worker {
             }
             return;
         }
-        let timeout = self.core.next_timeout().map(|at| left(now, at).unwrap_or_default());
-        let is_commanded = self.poller.wait(timeout).any(|token| token == COMMANDS);
-        if is_commanded {
-            self.exchange.clear_commands();
+        let due_at = earliest([self.core.next_timeout(), self.tcp.next_timeout()]);
+        for token in self.poller.wait(due_at.map(|at| left(now, at).unwrap_or_default())) {
+            match token {
+                COMMANDS => self.exchange.clear_commands(),
+                LISTENER.. => self.ready.push(token),
+                _ => {}
+            }
         }
     }
 
     fn read(&mut self) {
         for _ in 0..MAX_READS {
             let (core, exchange) = (&mut self.core, &self.exchange);
-            let mut take = |at: Instant, from: Address, data: &mut [u8]| {
-                // One peer's datagram must not take the port from all others.
-                if catch_unwind(AssertUnwindSafe(|| core.handle_datagram(at, from, data))).is_err() {
-                    exchange.count_failure();
-                }
-            };
+            let mut take = |at, from, data: &mut [u8]| hand_over(core, exchange, at, from, data);
             if self.socket.receive(&mut take) == 0 {
                 return;
+            }
+        }
+    }
+
+    fn read_tcp(&mut self) {
+        let now = now();
+        let (core, exchange) = (&mut self.core, &self.exchange);
+        for token in self.ready.drain(..) {
+            if token == LISTENER {
+                self.tcp.accept(now, &self.poller, |address| core.is_known(address));
+            } else {
+                let mut take = |at, from, data: &mut [u8]| hand_over(core, exchange, at, from, data);
+                self.tcp.handle(now, token, &self.poller, &mut take);
             }
         }
     }
@@ -117,20 +139,26 @@ impl Worker {
         if is_due && catch_unwind(AssertUnwindSafe(|| self.core.poll(now))).is_err() {
             self.exchange.count_failure();
         }
-        if self.core.is_departing() && self.gathering.is_over(now) {
-            if catch_unwind(AssertUnwindSafe(|| self.core.flush(now))).is_err() {
-                self.exchange.count_failure();
-            }
+        if !self.core.is_departing() {
+            self.gathering.end();
+        } else if self.gathering.is_over(now)
+            && catch_unwind(AssertUnwindSafe(|| self.core.flush(now))).is_err()
+        {
+            self.exchange.count_failure();
         }
         let egress = self.core.egress();
         if !egress.is_empty() {
             let datagrams = egress.messages().iter().map(focus_dataplane::Message::datagrams).sum();
-            let blocked = self.socket.send(egress);
+            let blocked = self.socket.send(egress) + self.tcp.send(egress, &self.poller);
             egress.clear();
             self.gathering.sent(now, datagrams);
             if blocked > 0 {
                 self.core.count_drops(DropReason::SendBlocked, blocked);
             }
+        }
+        self.tcp.poll(now, &self.poller, |address| self.core.is_known(address));
+        for gone in self.tcp.take_ended() {
+            self.core.forget(gone);
         }
         if self.core.has_output() && self.exchange.wants_batch() {
             self.exchange.give_batch(self.core.drain());
@@ -141,6 +169,13 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.exchange.end();
+    }
+}
+
+/// One peer's datagram must not take the port from all others.
+fn hand_over(core: &mut PlaneCore, exchange: &Exchange, at: Instant, from: Address, data: &mut [u8]) {
+    if catch_unwind(AssertUnwindSafe(|| core.handle_datagram(at, from, data))).is_err() {
+        exchange.count_failure();
     }
 }
 

@@ -1,0 +1,259 @@
+//! A publisher and its subscribers on one thread, to measure a plane and what the system allows at best.
+//!
+//! They speak what a plane must hear (checks, SRTP), and no more: the subscribers count. Both sides use the plane's own
+//! sockets and cryptography, so what a plane costs and what the floor costs differ only by what the plane does.
+
+mod stream;
+mod subscribers;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use focus_dataplane::Egress;
+use focus_ice::{Address, Attribute, BINDING, MessageClass, serialise};
+use focus_plane::SrtpProfile;
+use focus_srtp::Srtp;
+use focus_units::{Instant, NS_PER_MS, Ssrc};
+
+pub use self::stream::Sizes;
+use self::stream::Stream;
+use self::subscribers::Subscribers;
+use crate::system::clock_ns;
+use crate::time::now;
+use crate::udp::UdpSocket;
+
+/// Longest that a packet is waited for. Lower: a machine that is busy elsewhere looks like loss.
+const PATIENCE_NS: i64 = 2_000 * NS_PER_MS;
+
+/// The SSRC of the publisher's one stream.
+pub const PUBLISHED_SSRC: Ssrc = Ssrc(1_111);
+
+const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
+
+/// What was seen in one run.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct Measured {
+    pub elapsed_ns: i64,
+    /// Packets that reached subscribers, over all of them.
+    pub arrived: u64,
+    /// Packets that should have.
+    pub expected: u64,
+    /// From a packet's departure to each arrival, by the kernel's clock.
+    pub delays_ns: Vec<u32>,
+    /// Time on a core that sending took; of the floor only.
+    pub cpu_ns: i64,
+}
+
+/// A publisher and its subscribers.
+pub struct Rig {
+    publisher: UdpSocket,
+    subscribers: Subscribers,
+    plane: Address,
+    session: Srtp,
+    stream: Stream,
+    egress: Egress,
+}
+
+impl Rig {
+    /// So many subscribers around a plane on this port of the loopback.
+    ///
+    /// # Errors
+    ///
+    /// The system has no socket left.
+    ///
+    /// # Panics
+    ///
+    /// `send_key` has not the length that the profile asks for.
+    pub fn new(port: u16, subscribers: usize, profile: SrtpProfile, send_key: &[u8]) -> io::Result<Self> {
+        let loopback = Ipv4Addr::LOCALHOST;
+        let session = Srtp::new(profile, send_key, send_key).expect("a key of the profile's length");
+        Ok(Self {
+            publisher: UdpSocket::bind(loopback.into(), 0, RECEIVE_BUFFER_BYTES)?,
+            subscribers: Subscribers::open(subscribers)?,
+            plane: Address::from(SocketAddr::new(loopback.into(), port)),
+            session,
+            stream: Stream::default(),
+            egress: Egress::with_segments(1),
+        })
+    }
+
+    /// The publisher's address becomes that of the transport with these credentials.
+    ///
+    /// # Errors
+    ///
+    /// The plane does not answer.
+    pub fn check_publisher(&mut self, ufrag: &str, password: &str) -> io::Result<()> {
+        let (plane, request) = (self.plane, check(ufrag, password));
+        self.egress.push_datagram(plane, &request);
+        self.publisher.send(&self.egress);
+        self.egress.clear();
+        let deadline = now().after_ns(PATIENCE_NS);
+        while self.publisher.receive(&mut |_, _, _| ()) == 0 {
+            pause_before(deadline)?;
+        }
+        Ok(())
+    }
+
+    /// A subscriber's address becomes that of the transport with these credentials.
+    ///
+    /// # Errors
+    ///
+    /// The plane does not answer.
+    pub fn check_subscriber(&mut self, index: usize, ufrag: &str, password: &str) -> io::Result<()> {
+        self.subscribers.send(index, self.plane, &check(ufrag, password))?;
+        let deadline = now().after_ns(PATIENCE_NS);
+        while self.subscribers.receive_one(index) == 0 {
+            pause_before(deadline)?;
+        }
+        Ok(())
+    }
+
+    /// Publish bursts as fast as they arrive: at most `window` packets are on their way to each subscriber.
+    ///
+    /// # Errors
+    ///
+    /// A packet is lost: the run says nothing then.
+    pub fn closed_loop(&mut self, bursts: usize, sizes: &Sizes, window: u64) -> io::Result<Measured> {
+        self.subscribers.begin();
+        let began_at = now();
+        let mut published = 0;
+        for _ in 0..bursts {
+            published += self.publish(sizes);
+            let deadline = now().after_ns(PATIENCE_NS);
+            while published - self.subscribers.least() > window {
+                if self.subscribers.receive() == 0 {
+                    pause_before(deadline)?;
+                }
+            }
+        }
+        self.collect(began_at, published)
+    }
+
+    /// Publish a burst every `period_ns`, for a while; each packet's delay is measured.
+    ///
+    /// # Errors
+    ///
+    /// A packet is lost: the run says nothing then.
+    pub fn paced(&mut self, bursts: usize, sizes: &Sizes, period_ns: i64) -> io::Result<Measured> {
+        self.subscribers.begin();
+        let began_at = now();
+        let mut published = 0;
+        for burst in 0..bursts {
+            let due_at = began_at.after_ns(burst as i64 * period_ns);
+            while now() < due_at {
+                if self.subscribers.receive() == 0 {
+                    std::thread::sleep(Duration::from_micros(20));
+                }
+            }
+            self.subscribers.departs(sizes.packets());
+            published += self.publish(sizes);
+        }
+        self.collect(began_at, published)
+    }
+
+    /// What sending costs at best: encrypt the same packets for each subscriber, and send them from one socket, with
+    /// `segments` of them in a message.
+    ///
+    /// # Errors
+    ///
+    /// The system has no socket left.
+    ///
+    /// # Panics
+    ///
+    /// `send_key` has not the length that the profile asks for.
+    pub fn floor(
+        &mut self,
+        bursts: usize,
+        sizes: &Sizes,
+        segments: usize,
+        (profile, send_key): (SrtpProfile, &[u8]),
+    ) -> io::Result<Measured> {
+        let mut socket = UdpSocket::bind(Ipv4Addr::LOCALHOST.into(), 0, RECEIVE_BUFFER_BYTES)?;
+        let mut sessions: Vec<Srtp> = (0..self.subscribers.len())
+            .map(|_| Srtp::new(profile, send_key, send_key).expect("a key of the profile's length"))
+            .collect();
+        let mut egress = Egress::with_segments(segments);
+        let mut measured = Measured::default();
+        self.subscribers.begin();
+        let began_at = now();
+        let mut published = 0;
+        for _ in 0..bursts {
+            let plain = self.stream.burst(sizes);
+            let before = clock_ns(libc::CLOCK_THREAD_CPUTIME_ID);
+            for (index, session) in sessions.iter_mut().enumerate() {
+                let to = self.subscribers.address(index);
+                for packet in plain.iter() {
+                    let out = egress.buffer();
+                    let start = out.len();
+                    out.extend_from_slice(packet);
+                    session.protect_rtp(out, start, stream::HEADER_BYTES).map_err(|drop| refused(&drop))?;
+                    egress.push(to, start);
+                }
+            }
+            socket.send(&egress);
+            egress.clear();
+            measured.cpu_ns += clock_ns(libc::CLOCK_THREAD_CPUTIME_ID) - before;
+            published += sizes.packets() as u64;
+            while self.subscribers.receive() > 0 {}
+        }
+        let collected = self.collect(began_at, published)?;
+        Ok(Measured { cpu_ns: measured.cpu_ns, ..collected })
+    }
+
+    fn publish(&mut self, sizes: &Sizes) -> u64 {
+        let plane = self.plane;
+        for packet in self.stream.burst(sizes) {
+            let out = self.egress.buffer();
+            let start = out.len();
+            out.extend_from_slice(packet);
+            self.session.protect_rtp(out, start, stream::HEADER_BYTES).expect("numbers only grow");
+            self.egress.push(plane, start);
+        }
+        self.publisher.send(&self.egress);
+        self.egress.clear();
+        // What comes back (NACKs, PLIs, feedback) is read and forgotten.
+        self.publisher.receive(&mut |_, _, _| ());
+        sizes.packets() as u64
+    }
+
+    /// Wait for what is on its way.
+    fn collect(&mut self, began_at: Instant, published: u64) -> io::Result<Measured> {
+        let deadline = now().after_ns(PATIENCE_NS);
+        while self.subscribers.least() < published {
+            if self.subscribers.receive() == 0 {
+                pause_before(deadline)?;
+            }
+        }
+        Ok(Measured {
+            elapsed_ns: now() - began_at,
+            arrived: self.subscribers.arrived(),
+            expected: published * self.subscribers.len() as u64,
+            delays_ns: self.subscribers.take_delays(),
+            cpu_ns: 0,
+        })
+    }
+}
+
+/// A signed check that nominates.
+fn check(ufrag: &str, password: &str) -> Vec<u8> {
+    let mut request = Vec::new();
+    let username = format!("{ufrag}:rig");
+    let attributes =
+        [(Attribute::Username as u16, username.as_bytes()), (Attribute::UseCandidate as u16, &[][..])];
+    serialise(&mut request, MessageClass::Request, BINDING, *b"rig's check!", &attributes, Some(password));
+    request
+}
+
+fn pause_before(deadline: Instant) -> io::Result<()> {
+    if now() >= deadline {
+        return Err(io::Error::new(io::ErrorKind::TimedOut, "a packet was lost"));
+    }
+    std::thread::yield_now();
+    Ok(())
+}
+
+fn refused(drop: &focus_plane::DropReason) -> io::Error {
+    io::Error::other(format!("{drop:?}"))
+}

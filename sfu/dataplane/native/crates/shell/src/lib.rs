@@ -8,7 +8,6 @@ mod gathering;
 mod messages;
 mod plane;
 mod poller;
-pub mod rig;
 mod socket_name;
 mod system;
 mod tcp;

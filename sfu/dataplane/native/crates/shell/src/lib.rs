@@ -8,6 +8,7 @@ mod gathering;
 mod messages;
 mod plane;
 mod poller;
+pub mod rig;
 mod socket_name;
 mod system;
 mod tcp;

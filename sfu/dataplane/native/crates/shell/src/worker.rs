@@ -139,8 +139,9 @@ impl Worker {
         if is_due && catch_unwind(AssertUnwindSafe(|| self.core.poll(now))).is_err() {
             self.exchange.count_failure();
         }
-        if self.core.is_departing()
-            && self.gathering.is_over(now)
+        if !self.core.is_departing() {
+            self.gathering.end();
+        } else if self.gathering.is_over(now)
             && catch_unwind(AssertUnwindSafe(|| self.core.flush(now))).is_err()
         {
             self.exchange.count_failure();

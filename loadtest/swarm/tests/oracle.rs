@@ -180,7 +180,7 @@ fn assert_agreement(path: Path) -> Vec<Counts> {
     assert_eq!(pairs.len(), 2);
     for (lean, oracle) in &pairs {
         assert_eq!(without_duplicates(*lean), *oracle);
-        assert!(oracle.packets_received >= 500);
+        assert!(oracle.packets_received >= 400);
     }
     pairs.into_iter().map(|(lean, _)| lean).collect()
 }
@@ -194,7 +194,8 @@ fn both_count_the_same_on_a_clean_path() {
 
 #[test]
 fn both_count_the_same_where_packets_are_lost_and_resent() {
-    let counts = assert_agreement(|number| (usize::from(number % 11 != 3), 0));
+    // Scattered: resends count too, and a plain remainder falls into step with the frames.
+    let counts = assert_agreement(|number| (usize::from((number * 2_654_435_761 >> 9) % 11 != 3), 0));
     assert!(counts.iter().any(|stream| stream.late > 50), "resends came");
     assert!(counts.iter().any(|stream| stream.packets_lost > 10), "sound is not resent");
 }

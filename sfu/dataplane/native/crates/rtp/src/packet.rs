@@ -150,25 +150,6 @@ impl RtpHeader {
     }
 }
 
-/// Bytes of a packet's header, encrypted or not: what SRTP leaves in the clear (RFC 3711 section 3.1).
-///
-/// # Errors
-///
-/// `short`, `version`, `extension`, as [`RtpHeader::parse`].
-pub fn header_length(data: &[u8]) -> Result<usize, ParseError> {
-    if data.len() < HEADER_BYTES {
-        return Err(SHORT);
-    }
-    if data[0] >> 6 != 2 {
-        return Err(ParseError("version"));
-    }
-    let end = HEADER_BYTES + 4 * usize::from(data[0] & 15);
-    if data.len() < end {
-        return Err(SHORT);
-    }
-    if data[0] & HAS_EXTENSION == 0 { Ok(end) } else { Ok(extension_block(data, end)?.1.end) }
-}
-
 /// The profile of the block at a position, and where its elements are.
 fn extension_block(data: &[u8], position: usize) -> Result<(u16, Range<usize>), ParseError> {
     let head = data[position..].first_chunk::<BLOCK_HEAD_BYTES>().ok_or(EXTENSION)?;

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from loadtest.client.participant import Participant
     from loadtest.client.scene import Party
 
-PATIENCE_S: Final = 20.0
+PATIENCE_S: Final = 40.0
 """A limit against hanging, not a measure."""
 MAX_STANDSTILL_S: Final = 3.0
 """A picture or sound that stands for longer was disturbed. Lower: a busy machine fails the test. Higher: a

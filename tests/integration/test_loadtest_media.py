@@ -197,7 +197,7 @@ async def test_a_transport_ends_when_the_other_side_closes() -> None:
     try:
         await connect(alice, bob)
         await alice.transport.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await bob.transport.closed.wait()
     finally:
         await bob.transport.close()

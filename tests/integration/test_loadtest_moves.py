@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
-PATIENCE_S = 15.0
+PATIENCE_S = 30.0
 """A limit against hanging, not a measure."""
 
 

@@ -28,6 +28,7 @@ from sfu.runtime.addresses import candidates_of
 from sfu.runtime.runtime import Runtime
 from sfu.transport.certificate import Certificate
 from sfu.transport.leg_transport import LegTransport
+from tests.support.eventually import eventually
 from tests.support.small_call import Answered, EndAll, Join, Left, SmallCall
 
 if TYPE_CHECKING:
@@ -247,5 +248,4 @@ async def test_many_join_at_once_and_leave_and_nothing_is_left_of_them() -> None
         assert server.counted("focus_legs") == 0
         assert len(server.plane.stats().transports) == 0
         clients.clear()
-        await asyncio.sleep(0.1)
-        assert leg_transports() <= before
+        await eventually(lambda: leg_transports() <= before)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from aiohttp import web
 
+from tests.support.eventually import PATIENCE_S
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -111,7 +113,7 @@ class ScriptedHomeserver:
 
     async def until(self, path: str, count: int = 1) -> list[Asked]:
         """Wait until so many requests below a path have come."""
-        async with asyncio.timeout(10), self._news:
+        async with asyncio.timeout(PATIENCE_S), self._news:
             await self._news.wait_for(lambda: len(self.requests(path)) >= count)
         return self.requests(path)
 

@@ -12,10 +12,12 @@ import uvloop
 from rich.console import Console
 
 from loadtest.bench.browser import BrowserBenchSettings, bench_browser
+from loadtest.bench.peers import OURS, PEERS, PeersBenchSettings, bench_peers
 from loadtest.bench.tab import BrowserMissingError, NothingSeenError
 from loadtest.client.accounts import AccountsError, Credentials, parse_accounts
 from loadtest.demo import DemoSettings, demo
 from loadtest.ending import Ending
+from loadtest.fleet.native import SwarmMissingError
 from loadtest.focus_process import FocusProcessError
 from loadtest.homeserver.install import HomeserverError
 from loadtest.media.clips import VideoFormat
@@ -157,6 +159,27 @@ def bench_browser_command(
     _measure(lambda stage: bench_browser(settings, stage), json_file)
 
 
+@bench.command("peers")
+def bench_peers_command(  # the options of a command
+    json_file: JsonFile = None,
+    rounds: Annotated[int, typer.Option(min=1, max=100, help="How often each is measured.")] = 4,
+    receivers: Annotated[int, typer.Option(min=1, max=200, help="How many one publisher is sent to.")] = 20,
+    seconds: Annotated[float, typer.Option(min=0.5, max=600, help="Of media in each measurement.")] = 4.0,
+    sfu: Annotated[
+        list[str] | None, typer.Option(help="Measure this one, and others that are named; else all.")
+    ] = None,
+    logs: Logs = None,
+) -> None:
+    """Measure what forwarding costs, beside the media servers that `make peers` builds."""
+    _check_json_file(json_file)
+    unknown = set(sfu or ()) - {OURS, *PEERS}
+    if unknown:
+        raise typer.BadParameter(f"{min(unknown)}: not one of {OURS}, {', '.join(PEERS)}", param_hint="--sfu")
+    chosen = tuple(name for name in (OURS, *PEERS) if not sfu or name in sfu)
+    settings = PeersBenchSettings(rounds, receivers, seconds, chosen, logs)
+    _measure(lambda stage: bench_peers(settings, stage), json_file)
+
+
 def main() -> None:
     """Run the command line."""
     app()
@@ -201,10 +224,19 @@ def _measure(bench: Callable[[Stage], Coroutine[object, object, Figures]], json_
                 figures = runner.run(bench(stage))
             if json_file is not None:
                 figures.write(json_file)
-        except (BrowserMissingError, FocusProcessError, HomeserverError, NothingSeenError, OSError) as error:
+        except (
+            BrowserMissingError,
+            FocusProcessError,
+            HomeserverError,
+            NothingSeenError,
+            SwarmMissingError,
+            OSError,
+        ) as error:
             stage.say(f"loadtest: {error}")
             sys.exit(FAILED)
         figures.show(stage.console)
+    if figures.faults:
+        sys.exit(FAILED)
 
 
 async def _until_ended(

@@ -107,24 +107,17 @@ class Comparison:
         ]
 
     def table(self) -> Table:
-        """For people: cost and forwarding latency."""
+        """For people: cost and forwarding delay of whoever was measured."""
         table = Table("packets", "server", "µs/packet", "min-max", "p50 ms", "p99 ms", box=None)
         for workload in self._workloads:
             for sfu in (self._ours, *self._peers):
                 cost = self.cost(workload, sfu)
                 p50 = self._spread(workload, sfu, lambda trial: trial.delay_p50_ms)
                 p99 = self._spread(workload, sfu, lambda trial: trial.delay_p99_ms)
-                if cost is None or p50 is None or p99 is None:
-                    table.add_row(workload, sfu, "-", "-", "-", "-")
-                    continue
-                table.add_row(
-                    workload,
-                    sfu,
-                    f"{cost.median:.2f}",
-                    f"{cost.low:.2f}-{cost.high:.2f}",
-                    f"{p50.median:.2f}",
-                    f"{p99.median:.2f}",
-                )
+                if cost is not None and p50 is not None and p99 is not None:
+                    spread = f"{cost.low:.2f}-{cost.high:.2f}"
+                    delays = f"{p50.median:.2f}", f"{p99.median:.2f}"
+                    table.add_row(workload, sfu, f"{cost.median:.2f}", spread, *delays)
         return table
 
     def _content(self, workload: str, sfu: str) -> dict[str, object] | None:

@@ -58,7 +58,8 @@ class Janus:
                 "LD_LIBRARY_PATH": str(libraries),
                 "LD_PRELOAD": str(built("janus", "show_loopback.so")),
             }
-            command = [built("janus", "usr", "bin", "janus"), f"--configs-folder={folder}"]
+            program = built("janus", "usr", "bin", "janus")
+            command: list[str | Path] = [program, f"--configs-folder={folder}"]
             async with (
                 peer_process(self.name, command, folder, environment, talks=False) as process,
                 aiohttp.ClientSession() as http,
@@ -131,7 +132,7 @@ class JanusServing:
         # Until then there is nothing to subscribe to.
         await session.connected(handle)
         feed = joined["plugindata"]["data"]["id"]
-        for receiver in seats.receivers():
+        for receiver in seats.receiving():
             handle = await session.attach()
             offered = await session.tell(
                 handle,

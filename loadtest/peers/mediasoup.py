@@ -41,7 +41,7 @@ class Mediasoup:
         with tempfile.TemporaryDirectory(prefix="peer-mediasoup-") as folder:
             environment = {"NODE_PATH": str(modules)}
             # `env` finds node, or says that there is none.
-            command = ["env", "node", SCRIPT]
+            command: list[str | Path] = ["env", "node", SCRIPT]
             async with peer_process(self.name, command, Path(folder), environment) as process:
                 yield MediasoupServing(process)
 
@@ -76,7 +76,7 @@ class MediasoupServing:
         publisher.accept_answer(mediasoup_sdp.answer(offer, opened))
         await self._ask("connect", id=PUBLISHER, **mediasoup_sdp.connected(offer))
         await self._ask("produce", id=PUBLISHER, **produced)
-        for number, receiver in enumerate(seats.receivers()):
+        for number, receiver in enumerate(seats.receiving()):
             name = str(number)
             opened = await self._ask("open", id=name)
             consumed = (await self._ask("consume", id=name))["parameters"]

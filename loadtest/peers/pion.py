@@ -68,7 +68,7 @@ class PionServing:
         """
         publisher = seats.publisher()
         publisher.accept_answer(await self._ask("publish", publisher.offer))
-        for receiver in seats.receivers():
+        for receiver in seats.receiving():
             receiver.accept_answer(await self._ask("subscribe", receiver.offer))
 
     async def _ask(self, what: str, offer: str) -> str:

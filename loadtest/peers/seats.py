@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from loadtest._swarm import Swarm
+    from loadtest.fleet.fleet import Fleet
     from loadtest.fleet.schedule import Schedule
 
 
@@ -38,29 +39,29 @@ class Seat:
         return self.swarm.accept_offer(self.id, sdp)
 
 
+@dataclass(frozen=True, slots=True)
 class Seats:
-    """Hands out each participant once.
+    """Whom a server lets in.
 
-    Args:
-        publishers: swarm of the publisher: its own, so that receivers do not disturb its pace.
-        receivers: swarm of the others.
+    Attributes:
+        publishers: fleet of the publisher: of its own, so that receivers do not disturb its pace.
+        receivers: fleet of the others.
         schedule: what is sent.
         count: of receivers.
     """
 
-    def __init__(self, publishers: Swarm, receivers: Swarm, schedule: Schedule, count: int) -> None:
-        self.count = count
-        self._publishers = publishers
-        self._receivers = receivers
-        self._schedule = schedule
+    publishers: Fleet
+    receivers: Fleet
+    schedule: Schedule
+    count: int
 
     def publisher(self) -> Seat:
-        """Who sends."""
-        identity, offer = self._publishers.add_publisher(self._schedule.frames, self._schedule.period_ms)
-        return Seat(self._publishers, identity, offer)
+        """Take the publisher's seat; once."""
+        swarm = self.publishers.swarm
+        return Seat(swarm, *swarm.add_publisher(self.schedule.frames, self.schedule.period_ms))
 
-    def receivers(self) -> Iterator[Seat]:
-        """Who receives, one video each."""
+    def receiving(self) -> Iterator[Seat]:
+        """Take the receivers' seats, for one video each; once."""
+        swarm = self.receivers.swarm
         for _ in range(self.count):
-            identity, offer = self._receivers.add_receiver(audio=0, video=1)
-            yield Seat(self._receivers, identity, offer)
+            yield Seat(swarm, *swarm.add_receiver(audio=0, video=1))

@@ -57,7 +57,6 @@ func newForwarder() (*forwarder, error) {
 	settings.SetIncludeLoopbackCandidate(true)
 	settings.SetIPFilter(net.IP.IsLoopback)
 	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
-	settings.SetLite(true)
 	track, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8}, "video", "bench")
 	if err != nil {
 		return nil, err

@@ -9,7 +9,7 @@ use focus_rtp::packet::{HEADER_BYTES, HeaderWriter, RtpHeader, needs_two_bytes, 
 use focus_rtp::rtcp::{RtcpPacket, parse_compound};
 use focus_rtp::twcc::TransportFeedback;
 use focus_rtp::vp8::write_vp8_head;
-use focus_srtp::{Srtp, rtp_header_len};
+use focus_srtp::Srtp;
 use focus_streams::pacer::Pacer;
 use focus_streams::resend::ResendBudget;
 use focus_streams::rewriter::Vp8Numbers;
@@ -177,7 +177,7 @@ impl Transport {
         debug_assert!(data.len() >= HEADER_BYTES);
         self.admit(ssrc, DropReason::RtpMalformed)?;
         let session = self.session.as_mut().ok_or(DropReason::RtpMalformed)?;
-        let len = session.unprotect_rtp(data, rtp_header_len(data).unwrap_or(data.len()))?;
+        let len = session.unprotect_rtp(data)?;
         self.ssrcs.insert(ssrc);
         let header = RtpHeader::parse(&data[..len]).map_err(|_| DropReason::RtpMalformed)?;
         Ok((header, len))

@@ -44,7 +44,7 @@ impl LiteAgent {
     /// An agent without peers. Whose checks stay away for `consent_timeout_s` is gone (RFC 7675 section 5.1).
     pub fn new(consent_timeout_s: f64) -> Self {
         Self {
-            consent_timeout_ns: (consent_timeout_s * NS_PER_S as f64).round() as i64,
+            consent_timeout_ns: (consent_timeout_s * NS_PER_S as f64).round_ties_even() as i64,
             peers: FxHashMap::default(),
             by_ufrag: FxHashMap::default(),
             by_address: FxHashMap::default(),

@@ -79,16 +79,15 @@ impl Srtp {
 
     /// Verify and decrypt an RTP packet in place: its length without the tag.
     ///
-    /// `header_len` counts CSRCs and extension (see [`rtp_header_len`]).
-    ///
     /// # Errors
     ///
     /// [`DropReason::SrtpReplay`]: its number has been before, or lies behind the window.
-    /// [`DropReason::SrtpAuthentication`]: it is short, or not the peer's. It leaves no state here, but what
-    /// is behind the header is garbage then: who wants to try other keys keeps a copy.
+    /// [`DropReason::SrtpAuthentication`]: it is short, has no header, or is not the peer's. It leaves no state
+    /// here, but what is behind the header is garbage then: who wants to try other keys keeps a copy.
     #[inline]
-    pub fn unprotect_rtp(&mut self, packet: &mut [u8], header_len: usize) -> Result<usize, DropReason> {
+    pub fn unprotect_rtp(&mut self, packet: &mut [u8]) -> Result<usize, DropReason> {
         let Some(Keys { receive, .. }) = &mut self.keys else { return Ok(packet.len()) };
+        let header_len = rtp_header_len(packet).ok_or(DropReason::SrtpAuthentication)?;
         let (sequence_number, ssrc) = rtp_numbers(packet).ok_or(DropReason::SrtpAuthentication)?;
         let known = receive.streams.find(ssrc);
         let index = match &known {

@@ -42,8 +42,7 @@ fn carry_out(session: &mut Srtp, operation: &str, input: &[u8]) -> Result<Vec<u8
             session.protect_rtp(&mut packet, 0, header_len)?;
         }
         "unprotect" => {
-            let header_len = rtp_header_len(&packet).ok_or(DropReason::SrtpAuthentication)?;
-            let len = session.unprotect_rtp(&mut packet, header_len)?;
+            let len = session.unprotect_rtp(&mut packet)?;
             packet.truncate(len);
         }
         "protect_rtcp" => session.protect_rtcp(&mut packet, 0)?,

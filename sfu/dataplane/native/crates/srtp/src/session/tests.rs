@@ -36,8 +36,7 @@ fn protected(session: &mut Srtp, packet: &[u8]) -> Vec<u8> {
 
 fn unprotected(session: &mut Srtp, data: &[u8]) -> Result<Vec<u8>, DropReason> {
     let mut packet = data.to_vec();
-    let header_len = rtp_header_len(data).ok_or(DropReason::SrtpAuthentication)?;
-    let length = session.unprotect_rtp(&mut packet, header_len)?;
+    let length = session.unprotect_rtp(&mut packet)?;
     packet.truncate(length);
     Ok(packet)
 }
@@ -137,10 +136,6 @@ fn what_was_changed_or_is_short_fails_authentication() {
             assert_eq!(unprotected(&mut there, bad), Err(DropReason::SrtpAuthentication));
             assert_eq!(unprotected_rtcp(&mut there, bad), Err(DropReason::SrtpAuthentication));
         }
-        assert_eq!(
-            there.unprotect_rtp(&mut data.clone(), data.len() + 1),
-            Err(DropReason::SrtpAuthentication)
-        );
         assert_eq!(unprotected(&mut there, &data), Ok(rtp(1)));
         let compound = protected_rtcp(&mut here);
         for end in 0..compound.len() {
@@ -169,8 +164,10 @@ fn what_comes_twice_is_a_replay() {
         let data = protected(&mut here, &rtp(1));
         assert!(unprotected(&mut there, &data).is_ok());
         assert_eq!(unprotected(&mut there, &data), Err(DropReason::SrtpReplay));
-        // The number is looked at before the tag: also what was cut is a replay.
+        // The number is looked at before the tag, and the header before the number.
         assert_eq!(unprotected(&mut there, &data[..14]), Err(DropReason::SrtpReplay));
+        let with_extension = [&[data[0] | 0x10], &data[1..14]].concat();
+        assert_eq!(unprotected(&mut there, &with_extension), Err(DropReason::SrtpAuthentication));
         let encrypted = protected_rtcp(&mut here);
         assert!(unprotected_rtcp(&mut there, &encrypted).is_ok());
         assert_eq!(unprotected_rtcp(&mut there, &encrypted), Err(DropReason::SrtpReplay));
@@ -236,7 +233,7 @@ fn the_null_profile_changes_nothing() {
         let mut packet = b"packet".to_vec();
         assert_eq!(session.protect_rtp(&mut packet, 0, 0), Ok(()));
         assert_eq!(session.protect_rtcp(&mut packet, 0), Ok(()));
-        assert_eq!(session.unprotect_rtp(&mut packet, 0), Ok(6));
+        assert_eq!(session.unprotect_rtp(&mut packet), Ok(6));
         assert_eq!(session.unprotect_rtcp(&mut packet), Ok(6));
         assert_eq!(packet, b"packet");
     }

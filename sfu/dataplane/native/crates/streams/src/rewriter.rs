@@ -119,13 +119,13 @@ pub struct TimestampMapper {
     first_ts: i64,
     joined: Option<Joined>,
     highest: i64,
-    highest_at: Instant,
+    highest_at: Option<Instant>,
 }
 
 impl TimestampMapper {
     /// `first_ts` is the first outgoing timestamp, random.
     pub const fn new(first_ts: i64) -> Self {
-        Self { first_ts, joined: None, highest: first_ts, highest_at: Instant(0) }
+        Self { first_ts, joined: None, highest: first_ts, highest_at: None }
     }
 
     /// The clock that flows, as of its last sender report; `None` before the first packet.
@@ -158,18 +158,11 @@ impl TimestampMapper {
     pub fn map(&mut self, now: Instant, id: ClockId, clock: &StreamClock, ts: i64) -> i64 {
         let out = match &self.joined {
             Some(joined) if joined.id == id => joined.out(ts),
-            before => {
-                let is_first = before.is_none();
-                let out = self.joined.insert(self.join(now, id, clock, ts)).out(ts);
-                if is_first {
-                    self.highest_at = now;
-                }
-                out
-            }
+            _ => self.joined.insert(self.join(now, id, clock, ts)).out(ts),
         };
-        if out > self.highest {
+        if self.highest_at.is_none() || out > self.highest {
             self.highest = out;
-            self.highest_at = now;
+            self.highest_at = Some(now);
         }
         out
     }
@@ -186,13 +179,12 @@ impl TimestampMapper {
 
     fn join(&self, now: Instant, id: ClockId, clock: &StreamClock, ts: i64) -> Joined {
         let clock = *clock;
-        let Some(before) = &self.joined else {
+        let (Some(before), Some(highest_at)) = (&self.joined, self.highest_at) else {
             let offset_fixed = fixed(self.first_ts - ts);
             return Joined { id, clock, offset_fixed, first_ts: ts, floor: self.first_ts };
         };
         let rate = i128::from(clock.clock_rate());
-        let elapsed_fixed =
-            ((i128::from(now - self.highest_at) * rate) << TICK_BITS).div_euclid(NS_PER_S.into());
+        let elapsed_fixed = ((i128::from(now - highest_at) * rate) << TICK_BITS).div_euclid(NS_PER_S.into());
         let by_arrival = fixed(self.highest) + elapsed_fixed;
         let most_fixed = (i128::from(MAX_DEVIATION_S) * rate) << TICK_BITS;
         let exact = by_reports(before, &clock, ts)

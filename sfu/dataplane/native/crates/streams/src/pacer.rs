@@ -229,9 +229,10 @@ impl<M, R> Pacer<M, R> {
 
     /// Nothing of a flow is sent any more.
     pub fn forget(&mut self, flow: RouteId) {
-        self.media.retain(|queued| queued.flow != flow);
+        if self.held.remove(&flow).is_some() {
+            self.media.retain(|queued| queued.flow != flow);
+        }
         self.resends.retain(|queued| queued.flow != flow);
-        self.held.remove(&flow);
     }
 
     /// When `turn` or `overdue` next has something to say.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use focus_plane::ALL_TEMPORAL;
-use focus_rtp::dependency_descriptor::{FrameDependencies, Structure};
+use focus_rtp::dependency_descriptor::{FrameDependencies, MAX_TEMPORAL_IDS, Structure};
 
 use crate::descriptor_reader::PacketDescriptor;
 use crate::selector::PacketFacts;
@@ -184,27 +184,28 @@ impl TargetFilter {
     fn keep(&mut self, structure: &Structure, kept: u32, wanted: u32, target: i8) {
         self.kept = kept;
         self.is_told |= kept != structure.every_target();
-        self.limit =
-            if kept == wanted { target } else { temporal_ids(structure, kept).max().unwrap_or(target) };
+        self.limit = if kept == wanted { target } else { highest_layer(structure, kept) };
     }
 }
 
 /// The decode targets without a temporal layer above this; the lowest where all that are active have.
 fn targets_within(structure: &Structure, active: u32, limit: i8) -> u32 {
+    let every = structure.every_target();
     if limit == ALL_TEMPORAL {
-        return structure.every_target();
+        return every;
     }
-    let active = if active == 0 { structure.every_target() } else { active };
-    let limit = temporal_ids(structure, active).min().map_or(limit, |lowest| lowest.max(limit));
-    let within = structure.temporal_ids().enumerate().filter(|(_, temporal)| *temporal as i8 <= limit);
-    within.fold(0, |targets, (target, _)| targets | 1 << target)
+    let active = if active == 0 { every } else { active };
+    let within = |limit: i8| {
+        let above = structure.templates.iter().filter(|template| template.temporal_id as i8 > limit);
+        every & !above.fold(0, |targets, template| targets | template.targets())
+    };
+    (limit.max(0)..MAX_TEMPORAL_IDS as i8).map(within).find(|targets| targets & active != 0).unwrap_or(every)
 }
 
-/// The highest temporal layer of each of these decode targets.
-fn temporal_ids(structure: &Structure, targets: u32) -> impl Iterator<Item = i8> {
-    let of_targets =
-        structure.temporal_ids().enumerate().filter(move |(target, _)| targets >> target & 1 != 0);
-    of_targets.map(|(_, temporal)| temporal as i8)
+/// The highest temporal layer of all these decode targets.
+fn highest_layer(structure: &Structure, targets: u32) -> i8 {
+    let of_targets = structure.templates.iter().filter(|template| template.targets() & targets != 0);
+    of_targets.map(|template| template.temporal_id as i8).max().unwrap_or(0)
 }
 
 /// By the temporal ids of payloads: a layer comes back at a frame that refers to the base layer only.

@@ -73,14 +73,14 @@ impl UdpSocket {
         self.socket.as_raw_fd()
     }
 
-    /// Give what has come, in order, with the time at which the kernel received it: how many datagrams.
+    /// Give what has come, in order, with the time at which the kernel received it: how many messages that was.
     ///
-    /// A datagram is given in full, whatever its length; an empty one, too.
+    /// Fewer than `MAX_MESSAGES`, and nothing is left. A datagram is given in full, whatever its length; an empty
+    /// one, too.
     pub(crate) fn receive(&mut self, take: &mut impl FnMut(Instant, Address, &mut [u8])) -> usize {
         // Nothing has come; or an ICMP error about something sent, which is the peer's to notice.
         let Ok(messages) = self.inbound.receive(self.socket.as_fd()) else { return 0 };
         let clock = WallClock::read();
-        let mut datagrams = 0;
         for index in 0..messages {
             let (name, control, data) = self.inbound.message(index);
             let Some(from) = name.address() else { continue };
@@ -88,14 +88,12 @@ impl UdpSocket {
             let segment = control.segment_bytes().unwrap_or(data.len()).max(1);
             if data.is_empty() {
                 take(at, from, data);
-                datagrams += 1;
             }
             for datagram in data.chunks_mut(segment) {
                 take(at, from, datagram);
-                datagrams += 1;
             }
         }
-        datagrams
+        messages
     }
 
     /// Send all messages that go over UDP: how many datagrams the system would not take.

@@ -11,6 +11,7 @@ use focus_units::{Instant, earliest};
 
 use crate::exchange::{Command, Exchange};
 use crate::gathering::Gathering;
+use crate::messages::MAX_MESSAGES;
 use crate::poller::Poller;
 use crate::tcp::{LISTENER, TcpServer};
 use crate::time::now;
@@ -90,7 +91,7 @@ impl Worker {
         for _ in 0..MAX_READS {
             let (core, exchange) = (&mut self.core, &self.exchange);
             let mut take = |at, from, data: &mut [u8]| hand_over(core, exchange, at, from, data);
-            if self.socket.receive(&mut take) == 0 {
+            if self.socket.receive(&mut take) < MAX_MESSAGES {
                 return;
             }
         }

@@ -184,11 +184,11 @@ impl Rig {
             let before = clock_ns(libc::CLOCK_THREAD_CPUTIME_ID);
             for (index, session) in sessions.iter_mut().enumerate() {
                 let to = self.subscribers.address(index);
-                for packet in plain.iter() {
+                for packet in plain {
                     let out = egress.buffer();
                     let start = out.len();
                     out.extend_from_slice(packet);
-                    session.protect_rtp(out, start, stream::HEADER_BYTES).map_err(|drop| refused(&drop))?;
+                    session.protect_rtp(out, start, stream::HEADER_BYTES).map_err(refused)?;
                     egress.push(to, start);
                 }
             }
@@ -254,6 +254,6 @@ fn pause_before(deadline: Instant) -> io::Result<()> {
     Ok(())
 }
 
-fn refused(drop: &focus_plane::DropReason) -> io::Error {
+fn refused(drop: focus_plane::DropReason) -> io::Error {
     io::Error::other(format!("{drop:?}"))
 }

@@ -179,7 +179,7 @@ class Pacer(Generic[ItemT, ResendT]):
 
     def of(self, flow: int) -> list[Queued[ItemT]]:
         """The media of a flow that waits, in order."""
-        return [queued for queued in self._media if queued.flow == flow]
+        return [queued for queued in self._media if queued.flow == flow] if self.holds(flow) else []
 
     def sift(self, flow: int, judge: Callable[[Queued[ItemT]], Queued[ItemT] | None]) -> None:
         """Replace what waits of a flow, one by one and in order; None takes it away."""
@@ -189,7 +189,8 @@ class Pacer(Generic[ItemT, ResendT]):
 
     def forget(self, flow: int) -> None:
         """Nothing of a flow is sent any more."""
-        self.sift(flow, lambda _: None)
+        if self.holds(flow):
+            self.sift(flow, lambda _: None)
         self._resends = deque(queued for queued in self._resends if queued.flow != flow)
 
     def next_timeout(self, *, can_fill: bool) -> Instant | None:

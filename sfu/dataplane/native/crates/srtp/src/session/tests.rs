@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 const PROFILES: [(SrtpProfile, usize); 3] =
@@ -236,5 +238,44 @@ fn the_null_profile_changes_nothing() {
         assert_eq!(session.unprotect_rtp(&mut packet), Ok(6));
         assert_eq!(session.unprotect_rtcp(&mut packet), Ok(6));
         assert_eq!(packet, b"packet");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_refused_and_leave_no_state(
+        profile in prop::sample::select(PROFILES.map(|(profile, _)| profile).to_vec()),
+        datagrams in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 1..8),
+        has_a_known_ssrc: bool,
+    ) {
+        let (mut here, mut there) = pair(profile);
+        let first = protected(&mut here, &rtp(1));
+        prop_assert!(unprotected(&mut there, &first).is_ok());
+        for mut data in datagrams {
+            if has_a_known_ssrc && data.len() >= 12 {
+                data[4..12].copy_from_slice(&[0, 0, 0, 7, 0, 0, 0, 7]);
+            }
+            prop_assert!(unprotected(&mut there, &data).is_err());
+            prop_assert!(unprotected_rtcp(&mut there, &data).is_err());
+        }
+        let next = protected(&mut here, &rtp(2));
+        prop_assert_eq!(unprotected(&mut there, &next), Ok(rtp(2)));
+        let compound = protected_rtcp(&mut here);
+        prop_assert_eq!(unprotected_rtcp(&mut there, &compound), Ok(RTCP.to_vec()));
+    }
+
+    #[test]
+    fn streams_do_not_mix(numbers in prop::collection::vec((0_u32..5, 1_u16..200), 1..60)) {
+        let (mut here, mut there) = pair(SrtpProfile::AeadAes128Gcm);
+        let mut sent = std::collections::HashSet::new();
+        for (ssrc, number) in numbers {
+            let mut buffer = rtp_of(number, ssrc, 5);
+            let outcome = here.protect_rtp(&mut buffer, 0, 12);
+            prop_assert_eq!(outcome.is_ok(), sent.insert((ssrc, number)));
+            if outcome.is_ok() {
+                prop_assert_eq!(unprotected(&mut there, &buffer), Ok(rtp_of(number, ssrc, 5)));
+                prop_assert_eq!(unprotected(&mut there, &buffer), Err(DropReason::SrtpReplay));
+            }
+        }
     }
 }

@@ -27,7 +27,7 @@ class Stats(TypedDict):
     delays: bytes
     """uint64 counts: from the stamp that a publisher wrote to the kernel's stamp of arrival."""
     lateness_max_ns: int
-    """By how much the latest reading of the sockets missed its time: tells an overloaded swarm."""
+    """By how much the latest reading of the sockets missed its time since `stats` was last called."""
     full_receivers: int
     """Whose media str0m carries whole."""
     lean_receivers: int
@@ -93,7 +93,7 @@ class Swarm:
         """Have all publishers stop."""
 
     def stats(self) -> Stats:
-        """The counters; they only ever grow, so that a window is the difference of two."""
+        """The counters since the start: what happened in a window is the difference of two."""
 
     def remove(self, id: int) -> None:  # noqa: A002
         """Say goodbye for a participant and forget it."""

@@ -47,7 +47,7 @@ class Reading:
         full_receivers: whose media went through str0m whole.
         lean_receivers: whose media took the lean path.
         cpu_s: what the swarm's thread used of a core.
-        lateness_max_ms: by how much the latest drain missed its time, ever.
+        lateness_max_ms: by how much the latest reading of sockets missed its time, since the reading before.
     """
 
     participants: Rows

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from aiortc import RTCPeerConnection, RTCSessionDescription, rtcdtlstransport
 
 from loadtest.client import sdp
 from loadtest.fleet.fleet import Fleet
@@ -115,6 +116,27 @@ async def test_participants_tell_of_themselves_and_talk() -> None:
             kind, reason = await fleet.inbox(receiver).get()
         assert kind == "closed"
         assert reason
+
+
+@pytest.mark.parametrize(
+    ("profile", "is_full"), [(b"SRTP_AES128_CM_SHA1_80", 1), (b"SRTP_AEAD_AES_128_GCM", 0)]
+)
+async def test_a_profile_that_the_lean_path_does_not_read_is_left_to_str0m(
+    profile: bytes, is_full: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profiles = [known for known in rtcdtlstransport.SRTP_PROFILES if known.openssl_profile == profile]
+    monkeypatch.setattr(rtcdtlstransport, "SRTP_PROFILES", profiles)
+    peer = RTCPeerConnection()
+    with Fleet(full_share=0) as fleet:
+        receiver, offer = fleet.swarm.add_receiver()
+        await peer.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+        await peer.setLocalDescription(await peer.createAnswer())
+        fleet.swarm.accept_answer(receiver, peer.localDescription.sdp)
+        await eventually(lambda: bool(fleet.reading().participants["is_open"].all()))
+        reading = fleet.reading()
+        await peer.close()
+    assert reading.participants["is_full"].tolist() == [is_full]
+    assert (reading.full_receivers, reading.lean_receivers) == (is_full, 1 - is_full)
 
 
 def test_what_can_not_be_done_is_a_value_error() -> None:

@@ -12,9 +12,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use str0m::config::CryptoProvider;
 
 use crate::clock::Clock;
+use crate::effects::{Effects, Event};
 use crate::error::Error;
 use crate::keytap;
-use crate::participant::{Effects, Event, Participant, Role};
+use crate::participant::{Participant, Role};
 use crate::schedule::Schedule;
 use crate::socket::{Batch, Bell, Poller, Udp, clock, monotonic_ns, thread_cpu_ns, wall_offset};
 use crate::stats::{participant_row, stream_row};
@@ -54,7 +55,7 @@ pub struct Stats {
     pub streams: Vec<i64>,
     /// Counts of delays, bucket by bucket.
     pub delays: Vec<u64>,
-    /// By how much the latest beat missed its time.
+    /// By how much the latest beat missed its time since this was last asked.
     pub lateness_max_ns: i64,
     /// Receivers whose media str0m carries.
     pub full_receivers: u64,
@@ -196,10 +197,10 @@ impl Engine {
     }
 
     /// The counters.
-    pub fn stats(&self) -> Stats {
+    pub fn stats(&mut self) -> Stats {
         let mut stats = Stats {
             delays: self.effects.delays.counts().to_vec(),
-            lateness_max_ns: self.lateness_max_ns,
+            lateness_max_ns: std::mem::take(&mut self.lateness_max_ns),
             cpu_ns: thread_cpu_ns(),
             ..Stats::default()
         };

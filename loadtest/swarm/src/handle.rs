@@ -6,9 +6,10 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
+use crate::effects::{Effects, Event};
 use crate::engine::{Engine, Outside, Request, Settings, Stats};
 use crate::error::Error;
-use crate::participant::{Effects, Event, Participant};
+use crate::participant::Participant;
 use crate::schedule::Schedule;
 use crate::socket::Bell;
 
@@ -118,7 +119,7 @@ impl Swarm {
     ///
     /// Where the swarm is closed.
     pub fn stats(&self) -> Result<Stats, Error> {
-        self.ask(|engine| engine.stats())
+        self.ask(Engine::stats)
     }
 
     /// End the thread and with it all sockets. Once is enough.

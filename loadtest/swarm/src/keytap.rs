@@ -11,7 +11,9 @@ use std::time::Instant;
 
 use str0m::config::{CryptoProvider, DtlsCert, DtlsVersion};
 use str0m::crypto::CryptoError;
-use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, ProtocolVersion};
+use str0m::crypto::dtls::{
+    DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, ProtocolVersion, SrtpProfile,
+};
 
 use crate::srtp::Keys;
 
@@ -26,6 +28,17 @@ pub enum Tap {
     Copy,
 }
 
+impl Tap {
+    fn judge(self, material: &[u8], profile: SrtpProfile, is_client: bool) -> Outcome {
+        match self {
+            Self::Pass => Outcome::Passed,
+            Self::Take | Self::Copy => {
+                Keys::new(material, profile, is_client).map_or(Outcome::Passed, Outcome::Keys)
+            }
+        }
+    }
+}
+
 /// Where a connection's keys turn up.
 #[derive(Debug, Clone, Default)]
 pub struct Slot(Arc<Mutex<Outcome>>);
@@ -38,7 +51,7 @@ pub enum Outcome {
     Pending,
     /// Keys for the lean path.
     Keys(Keys),
-    /// str0m has the keys, and there is nothing for the lean path: it doesn't read the profile that was agreed.
+    /// str0m alone has the keys: so it should be, or the lean path doesn't read the profile that was agreed.
     Passed,
 }
 
@@ -62,9 +75,9 @@ thread_local! {
 pub fn tapped<T>(tap: Tap, build: impl FnOnce() -> T) -> (T, Slot) {
     let slot = Slot::default();
     NEXT.with(|next| *next.borrow_mut() = Some((tap, slot.clone())));
-    let built = build();
+    let made = build();
     NEXT.with(|next| next.borrow_mut().take());
-    (built, slot)
+    (made, slot)
 }
 
 /// str0m's crypto with our DTLS.
@@ -129,16 +142,13 @@ impl DtlsInstance for TappedDtls {
     fn poll_output<'a>(&mut self, buffer: &'a mut [u8]) -> DtlsOutput<'a> {
         let is_client = self.inner.is_active();
         match self.inner.poll_output(buffer) {
-            DtlsOutput::KeyingMaterial(material, profile) if self.tap != Tap::Pass => {
-                match Keys::new(material.as_ref(), profile, is_client) {
-                    Some(keys) => {
-                        self.slot.put(Outcome::Keys(keys));
-                        if self.tap == Tap::Take {
-                            // Said before, hence without effect; str0m takes any number of them.
-                            return DtlsOutput::Connected;
-                        }
-                    }
-                    None => self.slot.put(Outcome::Passed),
+            DtlsOutput::KeyingMaterial(material, profile) => {
+                let outcome = self.tap.judge(material.as_ref(), profile, is_client);
+                let is_taken = self.tap == Tap::Take && matches!(outcome, Outcome::Keys(_));
+                self.slot.put(outcome);
+                if is_taken {
+                    // Said before, hence without effect: str0m takes any number of them.
+                    return DtlsOutput::Connected;
                 }
                 DtlsOutput::KeyingMaterial(material, profile)
             }
@@ -180,5 +190,41 @@ impl DtlsInstance for TappedDtls {
 
     fn close(&mut self) -> Result<(), DtlsImplError> {
         self.inner.close()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GCM: (&[u8], SrtpProfile) = (&[7; 56], SrtpProfile::AEAD_AES_128_GCM);
+    const CM: (&[u8], SrtpProfile) = (&[7; 60], SrtpProfile::AES128_CM_SHA1_80);
+
+    #[test]
+    fn keys_of_a_profile_that_the_lean_path_reads_are_noted() {
+        for tap in [Tap::Take, Tap::Copy] {
+            assert!(matches!(tap.judge(GCM.0, GCM.1, true), Outcome::Keys(_)));
+        }
+        assert!(matches!(Tap::Pass.judge(GCM.0, GCM.1, true), Outcome::Passed));
+    }
+
+    #[test]
+    fn keys_of_any_other_profile_are_left_to_str0m() {
+        for tap in [Tap::Take, Tap::Copy, Tap::Pass] {
+            assert!(matches!(tap.judge(CM.0, CM.1, true), Outcome::Passed));
+        }
+    }
+
+    #[test]
+    fn all_connections_share_one_configuration() {
+        let shared = [None, Some(1_150)].map(|mtu| SharedDtls::config(mtu).expect("builds"));
+        assert!(Arc::ptr_eq(&shared[0], &shared[1]));
+    }
+
+    #[test]
+    fn a_tap_serves_one_connection_alone() {
+        let ((), first) = tapped(Tap::Take, || ());
+        NEXT.with(|next| assert!(next.borrow().is_none()));
+        assert!(matches!(first.outcome(), Outcome::Pending));
     }
 }

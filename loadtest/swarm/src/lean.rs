@@ -44,6 +44,13 @@ pub struct Lean {
     report_at_ns: i64,
 }
 
+/// What an RTP packet is.
+enum Kind {
+    Media(Format),
+    /// A resend, padding or a probe.
+    Repair,
+}
+
 struct Stream {
     inbound: Inbound,
     missing: Missing,
@@ -114,14 +121,12 @@ impl Lean {
         let header = Header::parse(datagram).ok_or(Unreadable)?;
         let number = self.description.transport_wide_id();
         let number = number.and_then(|id| u16_at(header.extension(datagram, id)?, 0));
-        // Probes come on SSRC 0 under whatever payload type suits their sender.
-        let format = if header.ssrc == 0 { None } else { self.description.format(header.payload_type) };
-        match format {
-            Some(format @ (Format::Vp8 | Format::Video | Format::Audio)) if !self.is_repair(header.ssrc) => {
-                self.receive_media(datagram, &header, format, arrived_at_ns, delays)?;
+        let known = self.streams.iter().position(|stream| stream.inbound.ssrc == header.ssrc);
+        match self.kind(&header, known.is_some())? {
+            Kind::Media(format) => {
+                self.receive_media(datagram, &header, known, format, arrived_at_ns, delays)?;
             }
-            None if header.ssrc != 0 => return Err(Unreadable),
-            _ => self.receive_repair(datagram, &header, arrived_at_ns, delays)?,
+            Kind::Repair => self.receive_repair(datagram, &header, arrived_at_ns, delays)?,
         }
         if let Some(number) = number {
             self.arrivals.add(number, arrived_at_ns);
@@ -141,43 +146,51 @@ impl Lean {
             self.feedback_at_ns = now_ns + FEEDBACK_NS;
             reports = self.arrivals.reports();
         }
-        let mut compound = Compound::new(self.ssrc, &blocks);
-        let mut says_something = !blocks.is_empty();
+        let mut compound = (!blocks.is_empty()).then(|| Compound::new(self.ssrc, &blocks));
         for Stream { inbound, missing, .. } in &mut self.streams {
             let numbers = missing.due(now_ns);
             if !numbers.is_empty() {
-                compound.nack(inbound.ssrc, &numbers);
                 inbound.nacks_sent += 1;
-                says_something = true;
+                begun(&mut compound, self.ssrc).nack(inbound.ssrc, &numbers);
             }
             if inbound.asks_for_key_frame(now_ns) {
-                compound.pli(inbound.ssrc);
-                says_something = true;
+                begun(&mut compound, self.ssrc).pli(inbound.ssrc);
             }
         }
         let media = self.streams.first().map_or(0, |stream| stream.inbound.ssrc);
         let mut datagrams = Vec::new();
         for report in &reports {
-            compound.transport_feedback(media, report);
-            let full = std::mem::replace(&mut compound, Compound::new(self.ssrc, &[]));
-            datagrams.push(self.sealer.seal_rtcp(full.finish()));
-            says_something = false;
+            begun(&mut compound, self.ssrc).transport_feedback(media, report);
+            let full = compound.take().map(Compound::finish);
+            datagrams.extend(full.map(|bytes| self.sealer.seal_rtcp(bytes)));
         }
-        if says_something {
-            datagrams.push(self.sealer.seal_rtcp(compound.finish()));
-        }
+        let rest = compound.map(Compound::finish);
+        datagrams.extend(rest.map(|bytes| self.sealer.seal_rtcp(bytes)));
         datagrams
+    }
+
+    /// What a packet is, by its header.
+    fn kind(&self, header: &Header, is_known: bool) -> Result<Kind, Unreadable> {
+        // Probes come on SSRC 0 under whatever payload type suits their sender.
+        if header.ssrc == 0 {
+            return Ok(Kind::Repair);
+        }
+        let format = self.description.format(header.payload_type).ok_or(Unreadable)?;
+        // Padding of an RTX stream may carry the payload type of what it repairs: where SSRCs are announced, they tell.
+        let is_repair = matches!(format, Format::Rtx(_))
+            || !is_known && self.description.repaired_by(header.ssrc).is_some();
+        Ok(if is_repair { Kind::Repair } else { Kind::Media(format) })
     }
 
     fn receive_media(
         &mut self,
         datagram: &mut [u8],
         header: &Header,
+        index: Option<usize>,
         format: Format,
         arrived_at_ns: i64,
         delays: &mut Histogram,
     ) -> Result<(), Unreadable> {
-        let index = self.streams.iter().position(|stream| stream.inbound.ssrc == header.ssrc);
         let newest = index.and_then(|index| self.streams[index].inbound.reception().newest());
         let seq = unwrap(header.sequence_number, newest).ok_or(Unreadable)?;
         let payload = self.opener.open_rtp(datagram, header.length, seq).ok_or(Unreadable)?;
@@ -228,10 +241,6 @@ impl Lean {
             stream.take(&packet, true, arrived_at_ns, delays);
         }
         Ok(())
-    }
-
-    fn is_repair(&self, ssrc: u32) -> bool {
-        self.description.repaired_by(ssrc).is_some()
     }
 
     /// The stream that a resend is of: as the description pairs them, else the only one of that payload type.
@@ -290,4 +299,9 @@ impl Stream {
             delay,
         }
     }
+}
+
+/// The compound packet in the making, which begins when there is something to say.
+fn begun(compound: &mut Option<Compound>, ssrc: u32) -> &mut Compound {
+    compound.get_or_insert_with(|| Compound::new(ssrc, &[]))
 }

@@ -8,6 +8,7 @@
 
 pub mod clock;
 pub mod description;
+pub mod effects;
 pub mod engine;
 pub mod error;
 pub mod handle;
@@ -15,6 +16,7 @@ pub mod histogram;
 pub mod inbound;
 pub mod keytap;
 pub mod lean;
+pub mod media;
 pub mod missing;
 pub mod participant;
 pub mod publisher;

@@ -9,16 +9,16 @@ use str0m::config::{CryptoProvider, DtlsVersion};
 use str0m::format::Codec;
 use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid};
 use str0m::net::{Protocol, Receive};
-use str0m::rtp::{RtpPacket, RtpWrite};
+use str0m::rtp::RtpWrite;
 use str0m::{Candidate, IceConnectionState, Input, Output, Rtc};
 
 use crate::clock::Clock;
-use crate::description::{Description, Format};
+use crate::description::Description;
+use crate::effects::{Datagram, Effects, Event, Traffic};
 use crate::error::Error;
-use crate::histogram::Histogram;
-use crate::inbound::{Inbound, MediaPacket};
-use crate::keytap::{Outcome, Slot, Tap, tapped};
-use crate::lean::{Lean, MAX_STREAMS};
+use crate::inbound::Inbound;
+use crate::keytap::{Slot, Tap, tapped};
+use crate::media::{Media, Taken, Track};
 use crate::publisher::{Frame, Publisher};
 use crate::rtp::{is_media, is_rtcp};
 use crate::schedule::Schedule;
@@ -43,71 +43,6 @@ pub enum Role {
     },
     /// Sends one video track.
     Publisher(Schedule),
-}
-
-/// What a participant tells.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// ICE and DTLS are through.
-    Connected,
-    /// The data channel of this label is open.
-    ChannelOpen(String),
-    /// A message on it.
-    Text(String),
-    /// A key frame was asked for.
-    KeyframeWanted,
-    /// The connection is over, and why.
-    Closed(String),
-}
-
-/// A datagram to send.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Datagram {
-    /// Where to.
-    pub to: SocketAddr,
-    /// The bytes.
-    pub bytes: Vec<u8>,
-}
-
-/// What comes of an input.
-#[derive(Debug, Default)]
-pub struct Effects {
-    /// To be sent, in order.
-    pub datagrams: Vec<Datagram>,
-    /// To be told.
-    pub events: Vec<Event>,
-    /// Delays of the packets that came.
-    pub delays: Histogram,
-}
-
-/// Counters of one participant.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// Of any kind.
-    pub datagrams_received: i64,
-    /// Their bytes.
-    pub bytes_received: i64,
-    /// RTP packets of the track, without resends.
-    pub media_sent: i64,
-    /// Requests that came.
-    pub keyframes_wanted: i64,
-    /// SRTCP datagrams.
-    pub feedback_sent: i64,
-    /// Datagrams that the lean path could make nothing of; str0m does not tell.
-    pub unreadable: i64,
-}
-
-/// Who takes care of media.
-enum Media {
-    /// The lean path, once there are keys.
-    Awaited,
-    Lean(Box<Lean>),
-    /// str0m; these are its streams.
-    Full(Vec<Inbound>),
-    Publishing {
-        mid: Mid,
-        publisher: Publisher,
-    },
 }
 
 /// One connection to whatever is under test.
@@ -170,11 +105,13 @@ impl Participant {
             }
             Role::Publisher(schedule) => {
                 let mid = api.add_media(MediaKind::Video, Direction::SendOnly, None, None, None);
-                Media::Publishing { mid, publisher: Publisher::new(schedule) }
+                Media::Publishing(Track { mid, publisher: Publisher::new(schedule) })
             }
         };
         api.add_channel(CHANNEL_LABEL.into());
-        let (offer, pending) = api.apply().expect("there is a section at least");
+        let Some((offer, pending)) = api.apply() else {
+            unreachable!("a channel was added");
+        };
         let participant = Self {
             local,
             clock,
@@ -276,25 +213,16 @@ impl Participant {
         self.traffic.datagrams_received += 1;
         self.traffic.bytes_received += datagram.len() as i64;
         if is_media(datagram) {
-            match &mut self.media {
-                Media::Lean(lean) => {
-                    match lean.receive(datagram, arrived_at_ns, &mut effects.delays) {
-                        Ok(()) => self.media_from = Some(from),
-                        Err(_) => self.traffic.unreadable += 1,
-                    }
-                    return;
-                }
-                Media::Awaited => return, // came before the keys, as browsers drop it
-                Media::Full(_) | Media::Publishing { .. } => {}
+            match self.media.receive(datagram, arrived_at_ns, &mut effects.delays) {
+                Taken::Read => self.media_from = Some(from),
+                Taken::Unreadable => self.traffic.unreadable += 1,
+                Taken::TooEarly => {}
+                Taken::NotOurs => self.give_datagram(from, datagram, arrived_at_ns, effects),
             }
+        } else {
+            self.give_datagram(from, datagram, arrived_at_ns, effects);
+            self.adopt_keys(arrived_at_ns);
         }
-        let Ok(input) = Receive::new(Protocol::Udp, from, self.local, datagram) else {
-            self.traffic.unreadable += 1;
-            return;
-        };
-        let input = Input::Receive(self.clock.instant(arrived_at_ns), input);
-        self.give(input, effects);
-        self.adopt_keys(arrived_at_ns);
     }
 
     /// Do what is due.
@@ -302,52 +230,36 @@ impl Participant {
         if self.next_timeout_ns <= now_ns {
             self.advance(now_ns, effects);
         }
-        match &mut self.media {
-            Media::Lean(lean) => {
-                if let Some(to) = self.media_from {
-                    for bytes in lean.poll(now_ns) {
-                        self.traffic.feedback_sent += 1;
-                        effects.datagrams.push(Datagram { to, bytes });
-                    }
-                }
+        if let Some(to) = self.media_from {
+            for bytes in self.media.feedback(now_ns) {
+                self.traffic.feedback_sent += 1;
+                effects.datagrams.push(Datagram { to, bytes });
             }
-            Media::Full(streams) => {
-                let asking =
-                    streams.iter_mut().filter_map(|s| s.asks_for_key_frame(now_ns).then_some(s.ssrc));
-                let asking = asking.collect::<Vec<_>>();
-                for ssrc in &asking {
-                    if let Some(stream) = self.rtc.direct_api().stream_rx(&(*ssrc).into()) {
-                        stream.request_keyframe(KeyframeRequestKind::Pli);
-                    }
-                }
-                if !asking.is_empty() {
-                    self.advance(now_ns, effects);
-                }
+        }
+        let asking = self.media.without_key_frame(now_ns);
+        for ssrc in &asking {
+            if let Some(stream) = self.rtc.direct_api().stream_rx(&(*ssrc).into()) {
+                stream.request_keyframe(KeyframeRequestKind::Pli);
             }
-            Media::Awaited | Media::Publishing { .. } => {}
+        }
+        if !asking.is_empty() {
+            self.advance(now_ns, effects);
         }
     }
 
     /// When the track's next frame is due; None while nothing is sent.
     pub fn next_frame_ns(&self) -> Option<i64> {
-        match &self.media {
-            Media::Publishing { publisher, .. } if self.is_connected && !self.is_closed => {
-                publisher.next_at_ns()
-            }
-            _ => None,
-        }
+        self.media.track().filter(|_| self.is_connected())?.publisher.next_at_ns()
     }
 
     /// Send the frame that is due, if one is.
     pub fn publish(&mut self, now_ns: i64, effects: &mut Effects) {
-        let Media::Publishing { mid, publisher } = &mut self.media else {
+        let is_connected = self.is_connected();
+        let Some(track) = self.media.track_mut().filter(|_| is_connected) else {
             return;
         };
-        if !self.is_connected || self.is_closed {
-            return;
-        }
-        let mid = *mid;
-        if let Some(frame) = publisher.poll(now_ns) {
+        let mid = track.mid;
+        if let Some(frame) = track.publisher.poll(now_ns) {
             self.write(mid, frame, now_ns);
             self.advance(now_ns, effects);
         }
@@ -355,8 +267,8 @@ impl Participant {
 
     /// Begin or end the sending of the track.
     pub fn set_sending(&mut self, is_sending: bool, now_ns: i64) {
-        if let Media::Publishing { publisher, .. } = &mut self.media {
-            if is_sending { publisher.start(now_ns) } else { publisher.stop() }
+        if let Some(track) = self.media.track_mut() {
+            if is_sending { track.publisher.start(now_ns) } else { track.publisher.stop() }
         }
     }
 
@@ -369,29 +281,22 @@ impl Participant {
 
     /// The streams it receives.
     pub fn streams(&self) -> Vec<&Inbound> {
-        match &self.media {
-            Media::Lean(lean) => lean.streams().collect(),
-            Media::Full(streams) => streams.iter().collect(),
-            Media::Awaited | Media::Publishing { .. } => Vec::new(),
-        }
+        self.media.streams()
     }
 
     /// Beats that its track let pass.
     pub fn frames_skipped(&self) -> u64 {
-        match &self.media {
-            Media::Publishing { publisher, .. } => publisher.frames_skipped(),
-            _ => 0,
-        }
+        self.media.track().map_or(0, |track| track.publisher.frames_skipped())
     }
 
     /// Whether it sends a track.
     pub fn is_publisher(&self) -> bool {
-        matches!(self.media, Media::Publishing { .. })
+        self.media.track().is_some()
     }
 
     /// Whether str0m carries its media.
     pub fn is_full(&self) -> bool {
-        matches!(self.media, Media::Full(_) | Media::Publishing { .. })
+        self.media.is_full()
     }
 
     /// Whether it is in.
@@ -408,15 +313,28 @@ impl Participant {
 
     fn describe(&mut self, sdp: &str) {
         let description = Description::parse(sdp);
-        if let Media::Lean(lean) = &mut self.media {
-            lean.renegotiate(description.clone());
-        }
+        self.media.describe(&description);
         self.description = Some(description);
     }
 
     fn advance(&mut self, now_ns: i64, effects: &mut Effects) {
         self.give(Input::Timeout(self.clock.instant(now_ns)), effects);
         self.adopt_keys(now_ns);
+    }
+
+    fn give_datagram(&mut self, from: SocketAddr, bytes: &[u8], arrived_at_ns: i64, effects: &mut Effects) {
+        match Receive::new(Protocol::Udp, from, self.local, bytes) {
+            Ok(datagram) => {
+                self.give(Input::Receive(self.clock.instant(arrived_at_ns), datagram), effects);
+            }
+            Err(_) => self.traffic.unreadable += 1,
+        }
+    }
+
+    fn adopt_keys(&mut self, now_ns: i64) {
+        if self.media.awaits_keys() {
+            self.media.adopt(self.slot.outcome(), self.description.as_ref(), self.ssrc, now_ns);
+        }
     }
 
     fn give(&mut self, input: Input<'_>, effects: &mut Effects) {
@@ -465,11 +383,14 @@ impl Participant {
                 effects.events.push(Event::Text(String::from_utf8_lossy(&message.data).into_owned()));
             }
             str0m::Event::ChannelClose(_) => self.channel = None,
-            str0m::Event::RtpPacket(packet) => self.take_packet(&packet, effects),
+            str0m::Event::RtpPacket(packet) => {
+                let arrived_at_ns = self.clock.nanos(packet.timestamp);
+                self.media.take(&packet, self.description.as_ref(), arrived_at_ns, &mut effects.delays);
+            }
             str0m::Event::KeyframeRequest(_) => {
                 self.traffic.keyframes_wanted += 1;
-                if let Media::Publishing { publisher, .. } = &mut self.media {
-                    publisher.want_key_frame();
+                if let Some(track) = self.media.track_mut() {
+                    track.publisher.want_key_frame();
                 }
                 effects.events.push(Event::KeyframeWanted);
             }
@@ -478,45 +399,6 @@ impl Participant {
             }
             str0m::Event::Closed => self.end("the other side closed".to_owned(), effects),
             _ => {}
-        }
-    }
-
-    fn take_packet(&mut self, packet: &RtpPacket, effects: &mut Effects) {
-        let Media::Full(streams) = &mut self.media else {
-            return;
-        };
-        let (ssrc, payload_type) = (*packet.header.ssrc, *packet.header.payload_type);
-        let index = streams.iter().position(|stream| stream.ssrc == ssrc);
-        let index = index.unwrap_or_else(|| {
-            let format = self.description.as_ref().and_then(|found| found.format(payload_type));
-            streams.push(Inbound::new(ssrc, payload_type, format.unwrap_or(Format::Video)));
-            streams.len() - 1
-        });
-        if index >= MAX_STREAMS {
-            streams.truncate(MAX_STREAMS);
-            return;
-        }
-        let media = MediaPacket {
-            payload_type,
-            seq: *packet.seq_no,
-            timestamp: packet.header.timestamp,
-            payload: &packet.payload,
-        };
-        streams[index].take(&media, self.clock.nanos(packet.timestamp), &mut effects.delays);
-    }
-
-    /// Go over to the lean path when its keys are there, or to str0m where it has to be.
-    fn adopt_keys(&mut self, now_ns: i64) {
-        if !matches!(self.media, Media::Awaited) {
-            return;
-        }
-        match self.slot.outcome() {
-            Outcome::Pending => {}
-            Outcome::Keys(keys) => {
-                let description = self.description.clone().unwrap_or_else(|| Description::parse(""));
-                self.media = Media::Lean(Box::new(Lean::new(&keys, description, self.ssrc, now_ns)));
-            }
-            Outcome::Passed => self.media = Media::Full(Vec::new()),
         }
     }
 

@@ -7,11 +7,11 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
+use crate::effects::Event;
 use crate::engine::Settings;
 use crate::error::Error;
 use crate::handle;
 use crate::histogram::{BUCKETS, lower_bound};
-use crate::participant::Event;
 use crate::schedule::{MAX_PAYLOAD_BYTES, MIN_PAYLOAD_BYTES, Schedule};
 use crate::stats::{PARTICIPANT_FIELDS, STREAM_FIELDS};
 

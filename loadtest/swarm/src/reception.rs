@@ -203,7 +203,7 @@ mod tests {
     fn frame_packet(seq: u64, frame: u64) -> (u64, u32, [u8; 7]) {
         let mut payload = [0; 7];
         payload[..6].copy_from_slice(&Descriptor::write(true, frame as u16 & 0x7fff, frame as u8));
-        payload[6] = u8::from(frame % 30 != 0);
+        payload[6] = u8::from(!frame.is_multiple_of(30));
         (seq, (frame * 3_000) as u32, payload)
     }
 

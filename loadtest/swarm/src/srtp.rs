@@ -143,6 +143,10 @@ pub struct Sealer {
 
 impl Sealer {
     /// Encrypt a compound packet.
+    ///
+    /// # Panics
+    ///
+    /// On less than a header, which no compound packet is.
     pub fn seal_rtcp(&mut self, mut compound: Vec<u8>) -> Vec<u8> {
         self.index = (self.index + 1) & !ENCRYPTED;
         let trailer = self.index | ENCRYPTED;
@@ -210,9 +214,9 @@ mod tests {
         let (client, server) = pair();
         let compound = vec![0x80, 201, 0, 2, 0, 0, 0, 7, 1, 2, 3, 4];
         let mut sealer = client.sealer();
-        let sealed = [sealer.seal_rtcp(compound.clone()), sealer.seal_rtcp(compound.clone())];
-        assert_ne!(sealed[0], sealed[1]);
-        for datagram in &sealed {
+        let datagrams = [sealer.seal_rtcp(compound.clone()), sealer.seal_rtcp(compound.clone())];
+        assert_ne!(datagrams[0], datagrams[1]);
+        for datagram in &datagrams {
             assert_eq!(server.opener().open_rtcp(datagram), Some(compound.clone()));
             assert_eq!(client.opener().open_rtcp(datagram), None);
         }

@@ -68,15 +68,12 @@ fn write(base: u64, arrivals: &[(u64, i64)], report_count: u8) -> (Report, usize
             break;
         }
         symbols.resize((seq - base) as usize, 0);
-        match u8::try_from(delta) {
-            Ok(small) => {
-                symbols.push(1);
-                deltas.push(small);
-            }
-            Err(_) => {
-                symbols.push(2);
-                deltas.extend((delta as i16).to_be_bytes());
-            }
+        if let Ok(small) = u8::try_from(delta) {
+            symbols.push(1);
+            deltas.push(small);
+        } else {
+            symbols.push(2);
+            deltas.extend((delta as i16).to_be_bytes());
         }
         told_ns += delta * DELTA_NS;
         taken += 1;
@@ -111,13 +108,12 @@ mod tests {
         arrivals.add(11, 65 * MS);
         arrivals.add(12, 200 * MS);
         let reports = arrivals.reports();
-        let expected = [0, 9, 0, 4, 0, 0, 1, 0, 0xd0 | 0x00, 0, 0, 4, 0x02, 0x1c];
         assert_eq!(reports.len(), 1);
-        assert_eq!(reports[0].0[..8], expected[..8]);
-        let chunk = u16::from_be_bytes([reports[0].0[8], reports[0].0[9]]);
-        assert_eq!(chunk, 0b11_01_00_01_10_00_00_00);
-        assert_eq!(reports[0].0[10..14], expected[10..14]);
-        assert!(reports[0].0.len().is_multiple_of(4));
+        let bytes = &reports[0].0;
+        assert_eq!(bytes[..8], [0, 9, 0, 4, 0, 0, 1, 0], "base, count, reference, number");
+        assert_eq!(u16::from_be_bytes([bytes[8], bytes[9]]), 0b11_01_00_01_10_00_00_00);
+        assert_eq!(bytes[10..14], [0, 4, 0x02, 0x1c], "0, 1 ms, and 135 ms in two bytes");
+        assert!(bytes.len().is_multiple_of(4));
     }
 
     #[test]

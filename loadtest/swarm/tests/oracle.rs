@@ -25,7 +25,7 @@ struct Both {
     rtc: Rtc,
     slot: Slot,
     clock: Clock,
-    description: Option<Description>,
+    description: Description,
     lean: Option<Lean>,
     oracle: HashMap<u32, Inbound>,
     delays: [Histogram; 2],
@@ -55,7 +55,7 @@ impl Both {
             rtc,
             slot,
             clock,
-            description: Some(Description::parse(&answer)),
+            description: Description::parse(&answer),
             lean: None,
             oracle: HashMap::new(),
             delays: [Histogram::default(), Histogram::default()],
@@ -67,10 +67,8 @@ impl Both {
     fn poll(&mut self, now_ns: i64) {
         self.rtc.handle_input(Input::Timeout(self.clock.instant(now_ns))).expect("goes on");
         self.drain();
-        if let (Outcome::Keys(keys), Some(description)) = (self.slot.outcome(), &self.description) {
-            if self.lean.is_none() {
-                self.lean = Some(Lean::new(&keys, description.clone(), 0x1234, now_ns));
-            }
+        if let (Outcome::Keys(keys), None) = (self.slot.outcome(), &self.lean) {
+            self.lean = Some(Lean::new(&keys, self.description.clone(), 0x1234, now_ns));
         }
     }
 
@@ -119,7 +117,7 @@ fn compare(path: Path) -> Vec<(Counts, Counts)> {
     let clock = Clock::new(Instant::now(), 0);
     let mut forwarder = Forwarder::new(clock);
     let (mut both, answer) = Both::new(clock, &mut forwarder);
-    let (video, audio) = (forwarder.mid(&answer, "video", 0), forwarder.mid(&answer, "audio", 0));
+    let (video, audio) = (Forwarder::mid(&answer, "video", 0), Forwarder::mid(&answer, "audio", 0));
     let (mut now_ns, mut frame, mut number, mut seq) = (0, 0, 0, 65_300);
     let mut held: Vec<(usize, Vec<u8>)> = Vec::new();
     for step in 0..4_000 {
@@ -195,7 +193,7 @@ fn both_count_the_same_on_a_clean_path() {
 #[test]
 fn both_count_the_same_where_packets_are_lost_and_resent() {
     // Scattered: resends count too, and a plain remainder falls into step with the frames.
-    let counts = assert_agreement(|number| (usize::from((number * 2_654_435_761 >> 9) % 11 != 3), 0));
+    let counts = assert_agreement(|number| (usize::from(((number * 2_654_435_761) >> 9) % 11 != 3), 0));
     assert!(counts.iter().any(|stream| stream.late > 50), "resends came");
     assert!(counts.iter().any(|stream| stream.packets_lost > 10), "sound is not resent");
 }

@@ -3,7 +3,8 @@
 mod support;
 
 use support::{Call, MS};
-use swarm::participant::{Event, Role};
+use swarm::effects::Event;
+use swarm::participant::Role;
 use swarm::schedule::{MAX_PAYLOAD_BYTES, Schedule};
 use swarm::vp8::Descriptor;
 

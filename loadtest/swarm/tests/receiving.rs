@@ -3,15 +3,15 @@
 mod support;
 
 use str0m::rtp::rtcp::Rtcp;
-use support::{Call, MS, receiver};
+use support::{Call, Forwarder, MS, receiver};
+use swarm::effects::Event;
 use swarm::error::Error;
-use swarm::participant::Event;
 
 const PATHS: [bool; 2] = [true, false];
 
 /// Send so many frames of three packets, 33 ms apart.
 fn send_video(call: &mut Call, answer: &str, frames: std::ops::Range<u64>, key_frame: Option<u64>) {
-    let mid = call.forwarder.mid(answer, "video", 0);
+    let mid = Forwarder::mid(answer, "video", 0);
     for frame in frames {
         call.forwarder.send_frame(mid, frame, 65_000 + frame * 3, 3, Some(frame) == key_frame);
         call.exchange();
@@ -100,13 +100,13 @@ fn a_stranger_reads_the_feedback_of_the_lean_path() {
     assert_eq!((arrived, lost), (300, 1), "299 packets, one resend, one lost");
     let nacks = rtcp.iter().filter(|packet| matches!(packet, Rtcp::Nack(_))).count();
     assert_eq!(nacks, 1);
-    let blocks = rtcp.iter().filter_map(|packet| match packet {
+    let mut blocks = rtcp.iter().filter_map(|packet| match packet {
         Rtcp::ReceiverReport(report) => report.reports.iter().next().copied(),
         _ => None,
     });
-    let last = blocks.last().expect("a receiver report");
-    assert_eq!((last.max_seq, last.packets_lost), (65_299, 0));
-    assert_ne!((last.last_sr_time, last.last_sr_delay), (0, 0));
+    let block = blocks.next_back().expect("a receiver report");
+    assert_eq!((block.max_seq, block.packets_lost), (65_299, 0));
+    assert_ne!((block.last_sr_time, block.last_sr_delay), (0, 0));
 }
 
 #[test]

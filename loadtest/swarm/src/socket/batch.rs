@@ -162,7 +162,7 @@ unsafe fn control_values(header: &libc::msghdr) -> ControlValues {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::participant::Datagram;
+    use crate::effects::Datagram;
     use crate::socket::{monotonic_ns, wall_offset};
 
     fn pair() -> (Udp, Udp) {

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::ptr;
 
 use super::check;
-use crate::participant::Datagram;
+use crate::effects::Datagram;
 
 /// Bytes of kernel buffer of each direction. Larger: longer pauses of ours lose nothing; smaller: less memory for
 /// hundreds of sockets. This is a second of 16 Mbit/s, and more than any pause that still is a measurement.

@@ -14,8 +14,9 @@ use str0m::rtp::rtcp::Rtcp;
 use str0m::rtp::{RawPacket, RtpPacket, RtpWrite};
 use str0m::{Candidate, Input, Output, Rtc};
 use swarm::clock::Clock;
+use swarm::effects::{Datagram, Effects};
 use swarm::keytap;
-use swarm::participant::{Datagram, Effects, Participant, Role};
+use swarm::participant::{Participant, Role};
 use swarm::stamp;
 use swarm::vp8::Descriptor;
 
@@ -88,7 +89,7 @@ impl Forwarder {
     }
 
     /// The section of a kind and number that this end sends on.
-    pub fn mid(&self, answer: &str, kind: &str, number: usize) -> Mid {
+    pub fn mid(answer: &str, kind: &str, number: usize) -> Mid {
         let section =
             answer.split("\r\nm=").filter(|part| part.starts_with(kind)).nth(number).expect("there");
         let mid = section.lines().find_map(|line| line.strip_prefix("a=mid:")).expect("a mid");

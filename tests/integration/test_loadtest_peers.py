@@ -1,20 +1,30 @@
-"""Processes of the servers that a focus is compared with, by small programs that behave like them."""
+"""The comparison with other servers: their processes, one measurement, and the bench on a focus alone."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING
+from io import StringIO
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from rich.console import Console
 
+from loadtest.bench.peers import PEERS, PeersBenchSettings, bench_peers
+from loadtest.fleet.schedule import bursts
 from loadtest.peers.cost import RunTime
+from loadtest.peers.measurement import TrialSettings, measure
 from loadtest.peers.process import peer_process
 from loadtest.peers.sfu import PeerError
+from loadtest.stage import Stage
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from loadtest.peers.seats import Seats
 
 pytestmark = pytest.mark.integration
 
@@ -71,3 +81,56 @@ async def test_who_does_not_listen_to_a_polite_word_is_ended_all_the_same(
         assert await process.line() == "on"
     with pytest.raises(ProcessLookupError):
         os.kill(process.pid, 0)
+
+
+# --- measuring -------------------------------------------------------------------------------------------
+
+
+class NobodyBetween:
+    """No server: the publisher sends to one receiver by itself, and the others hear nothing."""
+
+    name = "nobody"
+    pid = os.getpid()
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[NobodyBetween]:
+        yield self
+
+    async def join(self, seats: Seats) -> None:
+        publisher = seats.publisher()
+        first, *_ = seats.receiving()
+        publisher.accept_answer(first.accept_offer(publisher.offer))
+
+
+async def test_everything_between_two_silences_is_counted_once() -> None:
+    trial = await measure(NobodyBetween(), TrialSettings(bursts(8, 1_100, 8.0), 1, seconds=0.5))
+    assert trial.packets_received == trial.packets_sent > 0
+    assert (trial.packets_due, trial.receivers, trial.loss(1)) == (500, 1, 0.0)
+    assert trial.run_time_ns > 0
+    assert 0 < trial.delay_p50_ms <= trial.delay_p99_ms
+
+
+async def test_who_never_connects_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loadtest.peers.measurement.CONNECT_PATIENCE_S", 2.0)
+    with pytest.raises(PeerError, match="nobody: 1 of 2 connected"):
+        await measure(NobodyBetween(), TrialSettings(bursts(8, 1_100, 8.0), 2, seconds=0.5))
+
+
+@pytest.mark.timeout(240)
+async def test_a_focus_is_measured_and_who_is_not_here_is_no_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("loadtest.peers.cache.cache_folder", lambda: tmp_path)
+    console = Console(file=StringIO())
+    settings = PeersBenchSettings(rounds=1, receivers=2, seconds=0.5)
+    with Stage(console, console) as stage:
+        figures = await bench_peers(settings, stage)
+    content: dict[str, Any] = figures.content()
+    assert {content[f"{workload}_vs_{peer}"] for workload in content["sfus"] for peer in PEERS} == {None}
+    assert content["missing"].keys() == set(PEERS)
+    measured = {trial["workload"]: trial for trial in content["raw"]["trials"]}
+    assert measured.keys() == {"burst8", "real_sizes", "single"}
+    for trial in measured.values():
+        assert (trial["sfu"], trial["receivers"]) == ("focus", 2)
+        assert trial["packets_received"] == 2 * trial["packets_sent"] > 0
+    assert content["plane"] is not None

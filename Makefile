@@ -1,38 +1,67 @@
 # matrix-focus: `make demo` shows a call, `make test` runs everything. Each does its own set-up.
-.PHONY: help setup setup-tests demo check test unit format clean
+.PHONY: help setup setup-tests demo check check-python check-rust test unit format wheel peers fuzz clean
+
+CARGO := scripts/rust.sh cargo
+NATIVE := --manifest-path sfu/dataplane/native/Cargo.toml
+SWARM := --manifest-path loadtest/swarm/Cargo.toml
 
 help:
 	@echo "make setup   .venv with focus, loadtest and the tools"
 	@echo "make demo    a homeserver, a focus and participants in a call; ARGS=\"--participants 4 --seconds 20 --check\""
 	@echo "make check   formatting, lint, types, import contracts"
 	@echo "make unit    the quick tests"
-	@echo "make test    check and all tests, with real homeservers and browsers"
+	@echo "make test    check and all tests, with real homeservers, browsers and the native plane"
+	@echo "make fuzz    the native plane's parsers and core, for a minute in all; SECONDS=600 TARGETS=\"rtcp vp9\""
+	@echo "make peers   the other media servers of \`loadtest bench peers\`, into the user's cache"
+	@echo "make wheel   dist/: an abi3 wheel with the native plane, for machines without Rust"
 
 setup:
 	@scripts/setup.sh
 
 setup-tests:
-	@scripts/setup.sh browsers
+	@scripts/setup.sh browsers native
 
 demo: setup
 	@.venv/bin/loadtest demo $(ARGS)
 
-check: setup
+check: check-python check-rust
+
+check-python: setup
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	@.venv/bin/python scripts/check_size.py
 
+check-rust:
+	$(CARGO) fmt $(NATIVE) --all --check
+	$(CARGO) fmt $(SWARM) --check
+	$(CARGO) clippy --quiet $(NATIVE) --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --quiet $(SWARM) --features python --all-targets -- -D warnings
+
 unit: setup
 	.venv/bin/pytest -q -m "not integration and not e2e" $(ARGS)
 
+# The module for Python can't be linked into a program of its own; its tests are pytest's.
 test: setup-tests check
+	$(CARGO) test --quiet $(NATIVE) --workspace --exclude focus-native
+	$(CARGO) test --quiet $(SWARM)
 	.venv/bin/pytest -q $(ARGS)
 
 format: setup
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
+	$(CARGO) fmt $(NATIVE) --all
+	$(CARGO) fmt $(SWARM)
+
+wheel: setup
+	@scripts/wheel.sh
+
+peers:
+	@scripts/peers.sh
+
+fuzz:
+	@scripts/fuzz.sh "$(or $(SECONDS),60)" $(TARGETS)
 
 clean:
-	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv build dist target sfu/dataplane/*.so loadtest/*.so *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -20,7 +20,7 @@ def main() -> int:
     found = 0
     for name in listed:
         path = Path(name)
-        if path.parts[0] == "tests" or not path.is_file():
+        if "tests" in path.parts or path.name == "tests.rs" or not path.is_file():
             continue
         lines = len(path.read_text(encoding="utf-8").splitlines())
         if lines > MAX_LINES:

@@ -26,9 +26,17 @@ if [ -n "${SANITIZER:-}" ]; then
 fi
 scripts/rust.sh cargo build --quiet --release --target "$host" --manifest-path "$crate/Cargo.toml"
 
+weight_of() { # TARGET: a whole call has more to find than a parser
+    if [ "$1" = datagram ]; then echo 10; else echo 1; fi
+}
 cores=$(nproc)
-each=$((seconds * cores / ${#targets[@]} > 0 ? seconds * cores / ${#targets[@]} : 1))
-export each programs="$CARGO_TARGET_DIR/$host/release" kept=${XDG_CACHE_HOME:-$HOME/.cache}/matrix-focus/fuzz
+whole=0
+for target in "${targets[@]}"; do whole=$((whole + $(weight_of "$target"))); done
+shares=$(for target in "${targets[@]}"; do
+    share=$((seconds * cores * $(weight_of "$target") / whole))
+    echo "$((share < 1 ? 1 : share < seconds ? share : seconds)) $target"
+done | sort -rn)
+export programs="$CARGO_TARGET_DIR/$host/release" kept=${XDG_CACHE_HOME:-$HOME/.cache}/matrix-focus/fuzz
 seeds=$(mktemp -d)
 trap 'rm -rf "$seeds"' EXIT
 export seeds
@@ -36,19 +44,21 @@ python=.venv/bin/python
 if [ ! -x "$python" ]; then python=python3; fi
 "$python" "$crate/seeds.py" "$seeds"
 
-run() { # TARGET
-    mkdir -p "$kept/corpus/$1" "$kept/crashes" "$seeds/$1"
-    if ! "$programs/$1" "$kept/corpus/$1" "$seeds/$1" -artifact_prefix="$kept/crashes/$1-" \
-        -max_total_time="$each" -max_len=4096 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 >"$seeds/$1.log" 2>&1; then
-        echo "fuzz: $1 failed:" >&2
-        tail -n 60 "$seeds/$1.log" >&2
+run() { # SECONDS TARGET
+    local each=$1 target=$2
+    mkdir -p "$kept/corpus/$target" "$kept/crashes" "$seeds/$target"
+    if ! "$programs/$target" "$kept/corpus/$target" "$seeds/$target" -artifact_prefix="$kept/crashes/$target-" \
+        -max_total_time="$each" -max_len=4096 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+        >"$seeds/$target.log" 2>&1; then
+        echo "fuzz: $target failed:" >&2
+        tail -n 60 "$seeds/$target.log" >&2
         exit 255 # the others need not go on
     fi
-    echo "fuzz: $1: $(inputs <"$seeds/$1.log") inputs in $each s"
+    echo "fuzz: $target: $(inputs <"$seeds/$target.log") inputs in $each s"
 }
 inputs() {
     sed -n 's/^stat::number_of_executed_units: *//p' | awk '{ sum += $1 } END { print sum + 0 }'
 }
 export -f run inputs
-printf '%s\n' "${targets[@]}" | xargs -P "$cores" -I {} bash -euo pipefail -c 'run {}'
+xargs -P "$cores" -L 1 bash -euo pipefail -c 'run "$@"' run <<<"$shares"
 echo "fuzz: $(cat "$seeds"/*.log | inputs) inputs, and nothing found"

@@ -35,7 +35,7 @@ class _Cluster:
 
 
 class Probes:
-    """The clusters of one transport, one after another."""
+    """The clusters of one transport: each begins when what the one before has sent is paid at its rate."""
 
     def __init__(self) -> None:
         self._waiting: deque[_Cluster] = deque(maxlen=MAX_CLUSTERS)
@@ -53,7 +53,7 @@ class Probes:
 
     def poll(self, now: Instant) -> bool:
         """Whether the cluster that runs, or begins now, has a packet to send."""
-        while self._running is None and self._waiting:
+        while self._running is None and self._waiting and self._debt.admits(now, 0):
             cluster = self._waiting.popleft()
             if cluster.left_bytes > 0 and now < after_ms(cluster.asked_at, MAX_WAIT_MS):
                 self._running = cluster
@@ -65,7 +65,7 @@ class Probes:
         """When `poll` next has something to say."""
         if self._running is not None:
             return self._debt.paid_at
-        return self._waiting[0].asked_at if self._waiting else None
+        return max(self._waiting[0].asked_at, self._debt.paid_at) if self._waiting else None
 
     def sent(self, now: Instant, size_bytes: int) -> None:
         """A packet has left; it belongs to the cluster that runs."""

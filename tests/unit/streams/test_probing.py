@@ -39,7 +39,21 @@ def test_clusters_run_one_after_another() -> None:
     probes = Probes()
     probes.ask(START, 1, 1_000_000, 2_000)
     probes.ask(START, 2, 2_000_000, 1_000)
-    assert run(probes, 1_000) == [(0, 1), (8 * NS_PER_MS, 1), (8 * NS_PER_MS, 2)]
+    assert run(probes, 1_000) == [(0, 1), (8 * NS_PER_MS, 1), (16 * NS_PER_MS, 2)]
+
+
+def test_what_leaves_meanwhile_never_makes_anything_due_sooner() -> None:
+    probes = Probes()
+    probes.ask(START, 1, 1_000_000, 2_000)
+    probes.ask(START, 2, 2_000_000, 1_000)
+    assert probes.poll(START)
+    due = [probes.next_timeout() or 0]
+    for size_bytes in (500, 500, 1_500, 700):
+        probes.sent(START, size_bytes)
+        due.append(probes.next_timeout() or 0)
+    assert due == sorted(due)
+    assert probes.cluster == 0
+    assert not probes.poll(START)
 
 
 def test_what_else_leaves_is_part_of_the_cluster() -> None:

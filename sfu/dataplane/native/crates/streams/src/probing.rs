@@ -27,7 +27,7 @@ struct Cluster {
     asked_at: Instant,
 }
 
-/// The clusters of one transport, one after another.
+/// The clusters of one transport: each begins when what the one before has sent is paid at its rate.
 #[derive(Debug)]
 pub struct Probes {
     waiting: VecDeque<Cluster>,
@@ -63,6 +63,7 @@ impl Probes {
     /// Whether the cluster that runs, or begins now, has a packet to send.
     pub fn poll(&mut self, now: Instant) -> bool {
         while self.running.is_none()
+            && self.debt.admits(now, 0)
             && let Some(cluster) = self.waiting.pop_front()
         {
             if cluster.left_bytes > 0 && now < cluster.asked_at.after_ms(MAX_WAIT_MS) {
@@ -78,7 +79,7 @@ impl Probes {
     pub fn next_timeout(&self) -> Option<Instant> {
         match self.running {
             Some(_) => Some(self.debt.paid_at()),
-            None => self.waiting.front().map(|cluster| cluster.asked_at),
+            None => self.waiting.front().map(|cluster| cluster.asked_at.max(self.debt.paid_at())),
         }
     }
 

@@ -33,7 +33,7 @@ fn clusters_run_one_after_another() {
     let mut probes = Probes::new();
     probes.ask(START, 1, 1_000_000.0, 2_000);
     probes.ask(START, 2, 2_000_000.0, 1_000);
-    assert_eq!(run(&mut probes, 1_000), [(0, 1), (8 * NS_PER_MS, 1), (8 * NS_PER_MS, 2)]);
+    assert_eq!(run(&mut probes, 1_000), [(0, 1), (8 * NS_PER_MS, 1), (16 * NS_PER_MS, 2)]);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::{Batch, Stats, local_error};
 /// `focus_dataplane::PlaneCore`. What its methods return is to be sent: (host, port, datagram).
 #[pyclass(unsendable)]
 pub struct Core {
-    core: PlaneCore,
+    plane: PlaneCore,
     protection: Protection,
     buffer: Vec<u8>,
 }
@@ -28,7 +28,7 @@ impl Core {
     fn new(consent_timeout_s: f64, packet_cache_bytes: usize, seed: [u8; 32], is_encrypted: bool) -> Self {
         let config = Config { consent_timeout_s, packet_cache_bytes };
         Self {
-            core: PlaneCore::new(config, Random::from_seed(seed)),
+            plane: PlaneCore::new(config, Random::from_seed(seed)),
             protection: if is_encrypted { Protection::Srtp } else { Protection::Null },
             buffer: Vec::new(),
         }
@@ -41,29 +41,29 @@ impl Core {
         list: &Bound<'py, PyAny>,
     ) -> PyResult<Transmits<'py>> {
         let operations = operations(list, self.protection)?;
-        let applied = self.core.apply(Instant(now), operations);
+        let applied = self.plane.apply(Instant(now), operations);
         let transmits = self.transmits(py)?;
         applied.map_err(|error| local_error(py, &error))?;
         Ok(transmits)
     }
 
     fn set_targets(&mut self, now: i64, rows: &[u8]) -> PyResult<()> {
-        self.core.set_targets(Instant(now), targets(rows)?);
+        self.plane.set_targets(Instant(now), targets(rows)?);
         Ok(())
     }
 
     fn set_pacing(&mut self, now: i64, rows: &[u8]) -> PyResult<()> {
-        self.core.set_pacing(Instant(now), pacing(rows)?);
+        self.plane.set_pacing(Instant(now), pacing(rows)?);
         Ok(())
     }
 
     fn probe(&mut self, now: i64, rows: &[u8]) -> PyResult<()> {
-        self.core.probe(Instant(now), probes(rows)?);
+        self.plane.probe(Instant(now), probes(rows)?);
         Ok(())
     }
 
     fn feedback<'py>(&mut self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.core.feedback())
+        PyBytes::new(py, &self.plane.feedback())
     }
 
     fn handle_datagram<'py>(
@@ -79,38 +79,38 @@ impl Core {
         self.buffer.clear();
         self.buffer.extend_from_slice(data);
         let from = Address::from(SocketAddr::new(host, port));
-        self.core.handle_datagram(Instant(now), from, &mut self.buffer);
-        self.core.flush(Instant(now));
+        self.plane.handle_datagram(Instant(now), from, &mut self.buffer);
+        self.plane.flush(Instant(now));
         self.transmits(py)
     }
 
     fn poll<'py>(&mut self, py: Python<'py>, now: i64) -> PyResult<Transmits<'py>> {
-        self.core.poll(Instant(now));
+        self.plane.poll(Instant(now));
         self.transmits(py)
     }
 
     fn next_timeout(&mut self) -> Option<i64> {
-        self.core.next_timeout().map(|at| at.0)
+        self.plane.next_timeout().map(|at| at.0)
     }
 
     #[getter]
     fn has_output(&self) -> bool {
-        self.core.has_output()
+        self.plane.has_output()
     }
 
     fn drain<'py>(&mut self, py: Python<'py>) -> PyResult<Batch<'py>> {
-        batch(py, &self.core.drain())
+        batch(py, &self.plane.drain())
     }
 
     fn stats<'py>(&mut self, py: Python<'py>, now: i64) -> Stats<'py> {
-        crate::stats(py, &self.core.stats(Instant(now)))
+        crate::stats(py, &self.plane.stats(Instant(now)))
     }
 }
 
 impl Core {
     fn transmits<'py>(&mut self, py: Python<'py>) -> PyResult<Transmits<'py>> {
         let list = PyList::empty(py);
-        let egress = self.core.egress();
+        let egress = self.plane.egress();
         for (to, datagram) in egress.datagrams() {
             let to = SocketAddr::from(to);
             list.append((to.ip().to_string(), to.port(), PyBytes::new(py, datagram)))?;

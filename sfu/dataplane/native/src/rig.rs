@@ -3,7 +3,7 @@
 use std::io;
 
 use focus_plane::SrtpProfile;
-use focus_shell::rig::{Measured, PUBLISHED_SSRC, Rig as NativeRig, Sizes};
+use focus_shell::rig::{FIRST_SSRC, Measured, Rig as NativeRig, Sizes};
 use pyo3::exceptions::PyTimeoutError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -11,7 +11,7 @@ use pyo3::types::PyBytes;
 /// Elapsed, arrived, expected, delays as packed `u32`, time on a core: all times in nanoseconds.
 type Outcome<'py> = (i64, u64, u64, Bound<'py, PyBytes>, i64);
 
-/// `focus_shell::rig::Rig` with AEAD_AES_128_GCM.
+/// `focus_shell::rig::Rig` with `AEAD_AES_128_GCM`.
 #[pyclass]
 pub struct Rig {
     rig: NativeRig,
@@ -20,17 +20,18 @@ pub struct Rig {
 
 #[pymethods]
 impl Rig {
-    /// The SSRC that is published.
+    /// The SSRC of the first publisher; the others count on from it.
     #[classattr]
-    const SSRC: u32 = PUBLISHED_SSRC.0;
+    const FIRST_SSRC: u32 = FIRST_SSRC.0;
 
     #[new]
-    fn new(port: u16, subscribers: usize, key: Vec<u8>) -> PyResult<Self> {
-        Ok(Self { rig: NativeRig::new(port, subscribers, SrtpProfile::AeadAes128Gcm, &key)?, key })
+    fn new(port: u16, publishers: usize, subscribers: usize, key: Vec<u8>) -> PyResult<Self> {
+        let keys = (SrtpProfile::AeadAes128Gcm, &*key);
+        Ok(Self { rig: NativeRig::new(port, publishers, subscribers, keys)?, key })
     }
 
-    fn check_publisher(&mut self, py: Python<'_>, ufrag: &str, password: &str) -> PyResult<()> {
-        py.detach(|| self.rig.check_publisher(ufrag, password)).map_err(failed)
+    fn check_publisher(&mut self, py: Python<'_>, index: usize, ufrag: &str, password: &str) -> PyResult<()> {
+        py.detach(|| self.rig.check_publisher(index, ufrag, password)).map_err(failed)
     }
 
     fn check_subscriber(
@@ -46,24 +47,26 @@ impl Rig {
     fn closed_loop<'py>(
         &mut self,
         py: Python<'py>,
-        bursts: usize,
-        sizes: Vec<usize>,
+        rounds: usize,
+        sizes: Vec<Vec<usize>>,
+        share: u64,
         window: u64,
     ) -> PyResult<Outcome<'py>> {
-        let sizes = Sizes::new(sizes);
-        let measured = py.detach(|| self.rig.closed_loop(bursts, &sizes, window)).map_err(failed)?;
+        let sizes: Vec<_> = sizes.into_iter().map(Sizes::new).collect();
+        let measured = py.detach(|| self.rig.closed_loop(rounds, &sizes, share, window)).map_err(failed)?;
         Ok(outcome(py, &measured))
     }
 
     fn paced<'py>(
         &mut self,
         py: Python<'py>,
-        bursts: usize,
-        sizes: Vec<usize>,
+        rounds: usize,
+        sizes: Vec<Vec<usize>>,
+        share: u64,
         period_ns: i64,
     ) -> PyResult<Outcome<'py>> {
-        let sizes = Sizes::new(sizes);
-        let measured = py.detach(|| self.rig.paced(bursts, &sizes, period_ns)).map_err(failed)?;
+        let sizes: Vec<_> = sizes.into_iter().map(Sizes::new).collect();
+        let measured = py.detach(|| self.rig.paced(rounds, &sizes, share, period_ns)).map_err(failed)?;
         Ok(outcome(py, &measured))
     }
 

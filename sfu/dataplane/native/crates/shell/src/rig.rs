@@ -1,4 +1,4 @@
-//! A publisher and its subscribers on one thread, to measure a plane and what the system allows at best.
+//! Publishers and their subscribers on one thread, to measure a plane and what the system allows at best.
 //!
 //! They speak what a plane must hear (checks, SRTP), and no more: the subscribers count. Both sides use the plane's own
 //! sockets and cryptography, so what a plane costs and what the floor costs differ only by what the plane does.
@@ -26,8 +26,8 @@ use crate::udp::UdpSocket;
 /// Longest that a packet is waited for. Lower: a machine that is busy elsewhere looks like loss.
 const PATIENCE_NS: i64 = 2_000 * NS_PER_MS;
 
-/// The SSRC of the publisher's one stream.
-pub const PUBLISHED_SSRC: Ssrc = Ssrc(1_111);
+/// The SSRC of the first publisher's one stream; the others count on from it.
+pub const FIRST_SSRC: Ssrc = Ssrc(1_111);
 
 const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 
@@ -46,18 +46,22 @@ pub struct Measured {
     pub cpu_ns: i64,
 }
 
-/// A publisher and its subscribers.
-pub struct Rig {
-    publisher: UdpSocket,
-    subscribers: Subscribers,
-    plane: Address,
+struct Publisher {
+    socket: UdpSocket,
     session: Srtp,
     stream: Stream,
+}
+
+/// Publishers and their subscribers. A *round* is one burst of each publisher.
+pub struct Rig {
+    publishers: Vec<Publisher>,
+    subscribers: Subscribers,
+    plane: Address,
     egress: Egress,
 }
 
 impl Rig {
-    /// So many subscribers around a plane on this port of the loopback.
+    /// So many of both around a plane on this port of the loopback.
     ///
     /// # Errors
     ///
@@ -66,31 +70,40 @@ impl Rig {
     /// # Panics
     ///
     /// `send_key` has not the length that the profile asks for.
-    pub fn new(port: u16, subscribers: usize, profile: SrtpProfile, send_key: &[u8]) -> io::Result<Self> {
+    pub fn new(
+        port: u16,
+        publishers: usize,
+        subscribers: usize,
+        (profile, send_key): (SrtpProfile, &[u8]),
+    ) -> io::Result<Self> {
         let loopback = Ipv4Addr::LOCALHOST;
-        let session = Srtp::new(profile, send_key, send_key).expect("a key of the profile's length");
+        let open = |index: usize| {
+            Ok(Publisher {
+                socket: UdpSocket::bind(loopback.into(), 0, RECEIVE_BUFFER_BYTES)?,
+                session: Srtp::new(profile, send_key, send_key).expect("a key of the profile's length"),
+                stream: Stream::new(Ssrc(FIRST_SSRC.0 + index as u32)),
+            })
+        };
         Ok(Self {
-            publisher: UdpSocket::bind(loopback.into(), 0, RECEIVE_BUFFER_BYTES)?,
+            publishers: (0..publishers).map(open).collect::<io::Result<_>>()?,
             subscribers: Subscribers::open(subscribers)?,
             plane: Address::from(SocketAddr::new(loopback.into(), port)),
-            session,
-            stream: Stream::default(),
             egress: Egress::with_segments(1),
         })
     }
 
-    /// The publisher's address becomes that of the transport with these credentials.
+    /// A publisher's address becomes that of the transport with these credentials.
     ///
     /// # Errors
     ///
     /// The plane does not answer.
-    pub fn check_publisher(&mut self, ufrag: &str, password: &str) -> io::Result<()> {
-        let (plane, request) = (self.plane, check(ufrag, password));
-        self.egress.push_datagram(plane, &request);
-        self.publisher.send(&self.egress);
+    pub fn check_publisher(&mut self, index: usize, ufrag: &str, password: &str) -> io::Result<()> {
+        let publisher = &mut self.publishers[index];
+        self.egress.push_datagram(self.plane, &check(ufrag, password));
+        publisher.socket.send(&self.egress);
         self.egress.clear();
         let deadline = now().after_ns(PATIENCE_NS);
-        while self.publisher.receive(&mut |_, _, _| ()) == 0 {
+        while publisher.socket.receive(&mut |_, _, _| ()) == 0 {
             pause_before(deadline)?;
         }
         Ok(())
@@ -110,47 +123,62 @@ impl Rig {
         Ok(())
     }
 
-    /// Publish bursts as fast as they arrive: at most `window` packets are on their way to each subscriber.
+    /// Publish rounds as fast as they arrive: at most `window` packets are on their way to each subscriber, who gets
+    /// `share` of each round.
     ///
     /// # Errors
     ///
     /// A packet is lost: the run says nothing then.
-    pub fn closed_loop(&mut self, bursts: usize, sizes: &Sizes, window: u64) -> io::Result<Measured> {
+    pub fn closed_loop(
+        &mut self,
+        rounds: usize,
+        sizes: &[Sizes],
+        share: u64,
+        window: u64,
+    ) -> io::Result<Measured> {
         self.subscribers.begin();
         let began_at = now();
-        let mut published = 0;
-        for _ in 0..bursts {
-            published += self.publish(sizes);
+        let mut expected = 0;
+        for _ in 0..rounds {
+            self.publish(sizes);
+            expected += share;
             let deadline = now().after_ns(PATIENCE_NS);
-            while published - self.subscribers.least() > window {
+            while expected - self.subscribers.least() > window {
                 if self.subscribers.receive() == 0 {
                     pause_before(deadline)?;
                 }
             }
         }
-        self.collect(began_at, published)
+        self.collect(began_at, expected)
     }
 
-    /// Publish a burst every `period_ns`, for a while; each packet's delay is measured.
+    /// Publish a round every `period_ns`, for a while. Of a single publisher each packet's delay is measured.
     ///
     /// # Errors
     ///
     /// A packet is lost: the run says nothing then.
-    pub fn paced(&mut self, bursts: usize, sizes: &Sizes, period_ns: i64) -> io::Result<Measured> {
+    pub fn paced(
+        &mut self,
+        rounds: usize,
+        sizes: &[Sizes],
+        share: u64,
+        period_ns: i64,
+    ) -> io::Result<Measured> {
         self.subscribers.begin();
         let began_at = now();
-        let mut published = 0;
-        for burst in 0..bursts {
-            let due_at = began_at.after_ns(burst as i64 * period_ns);
+        for round in 0..rounds {
+            let due_at = began_at.after_ns(round as i64 * period_ns);
             while now() < due_at {
                 if self.subscribers.receive() == 0 {
                     std::thread::sleep(Duration::from_micros(20));
                 }
             }
-            self.subscribers.departs(sizes.packets());
-            published += self.publish(sizes);
+            if let [only] = sizes {
+                self.subscribers.departs(only.packets());
+            }
+            self.publish(sizes);
         }
-        self.collect(began_at, published)
+        self.collect(began_at, rounds as u64 * share)
     }
 
     /// What sending costs at best: encrypt the same packets for each subscriber, and send them from one socket, with
@@ -179,8 +207,9 @@ impl Rig {
         self.subscribers.begin();
         let began_at = now();
         let mut published = 0;
+        let stream = &mut self.publishers[0].stream;
         for _ in 0..bursts {
-            let plain = self.stream.burst(sizes);
+            let plain = stream.burst(sizes);
             let before = clock_ns(libc::CLOCK_THREAD_CPUTIME_ID);
             for (index, session) in sessions.iter_mut().enumerate() {
                 let to = self.subscribers.address(index);
@@ -202,26 +231,26 @@ impl Rig {
         Ok(Measured { cpu_ns: measured.cpu_ns, ..collected })
     }
 
-    fn publish(&mut self, sizes: &Sizes) -> u64 {
-        let plane = self.plane;
-        for packet in self.stream.burst(sizes) {
-            let out = self.egress.buffer();
-            let start = out.len();
-            out.extend_from_slice(packet);
-            self.session.protect_rtp(out, start, stream::HEADER_BYTES).expect("numbers only grow");
-            self.egress.push(plane, start);
+    fn publish(&mut self, sizes: &[Sizes]) {
+        for (publisher, sizes) in self.publishers.iter_mut().zip(sizes) {
+            for packet in publisher.stream.burst(sizes) {
+                let out = self.egress.buffer();
+                let start = out.len();
+                out.extend_from_slice(packet);
+                publisher.session.protect_rtp(out, start, stream::HEADER_BYTES).expect("numbers only grow");
+                self.egress.push(self.plane, start);
+            }
+            publisher.socket.send(&self.egress);
+            self.egress.clear();
+            // What comes back (NACKs, PLIs, feedback) is read and forgotten.
+            publisher.socket.receive(&mut |_, _, _| ());
         }
-        self.publisher.send(&self.egress);
-        self.egress.clear();
-        // What comes back (NACKs, PLIs, feedback) is read and forgotten.
-        self.publisher.receive(&mut |_, _, _| ());
-        sizes.packets() as u64
     }
 
     /// Wait for what is on its way.
-    fn collect(&mut self, began_at: Instant, published: u64) -> io::Result<Measured> {
+    fn collect(&mut self, began_at: Instant, expected: u64) -> io::Result<Measured> {
         let deadline = now().after_ns(PATIENCE_NS);
-        while self.subscribers.least() < published {
+        while self.subscribers.least() < expected {
             if self.subscribers.receive() == 0 {
                 pause_before(deadline)?;
             }
@@ -229,7 +258,7 @@ impl Rig {
         Ok(Measured {
             elapsed_ns: now() - began_at,
             arrived: self.subscribers.arrived(),
-            expected: published * self.subscribers.len() as u64,
+            expected: expected * self.subscribers.len() as u64,
             delays_ns: self.subscribers.take_delays(),
             cpu_ns: 0,
         })

@@ -1,6 +1,6 @@
 //! The packets of a publisher: VP8 of one layer, a key frame first.
 
-use super::PUBLISHED_SSRC;
+use focus_units::Ssrc;
 
 /// RTP header, and an extension block of one word-sized element each for mid and transport-wide number.
 pub const HEADER_BYTES: usize = 12 + 4 + 8;
@@ -28,8 +28,9 @@ impl Sizes {
 }
 
 /// One RTP stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Stream {
+    ssrc: Ssrc,
     packets: Vec<Vec<u8>>,
     sequence_number: u16,
     transport_number: u16,
@@ -39,6 +40,19 @@ pub struct Stream {
 }
 
 impl Stream {
+    /// Under this SSRC.
+    pub fn new(ssrc: Ssrc) -> Self {
+        Self {
+            ssrc,
+            packets: Vec::new(),
+            sequence_number: 0,
+            transport_number: 0,
+            picture_id: 0,
+            timestamp: 0,
+            has_begun: false,
+        }
+    }
+
     /// The next picture's packets, in the clear.
     pub fn burst(&mut self, sizes: &Sizes) -> &[Vec<u8>] {
         self.packets.resize_with(sizes.packets(), Vec::new);
@@ -53,7 +67,7 @@ impl Stream {
             packet.push(PAYLOAD_TYPE | if index + 1 == count { 0x80 } else { 0 });
             packet.extend_from_slice(&self.sequence_number.to_be_bytes());
             packet.extend_from_slice(&self.timestamp.to_be_bytes());
-            packet.extend_from_slice(&PUBLISHED_SSRC.0.to_be_bytes());
+            packet.extend_from_slice(&self.ssrc.0.to_be_bytes());
             packet.extend_from_slice(&[0xBE, 0xDE, 0, 2]);
             packet.extend_from_slice(&[0x10, b'0', 0x21]);
             packet.extend_from_slice(&self.transport_number.to_be_bytes());
@@ -80,7 +94,7 @@ mod tests {
 
     #[test]
     fn its_packets_are_pictures_of_vp8_after_one_key_frame() {
-        let mut stream = Stream::default();
+        let mut stream = Stream::new(Ssrc(1));
         let sizes = Sizes::new([1_100, 1_100, 300]);
         for picture in 0..3_u16 {
             let packets = stream.burst(&sizes).to_vec();

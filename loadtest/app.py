@@ -27,8 +27,8 @@ from loadtest.stage import Stage
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from loadtest.bench.figures import Figures
     from loadtest.report import Report
+    from sfu.figures import Figures
     from signalling.events.room_state import FocusDevice
 
 FAILED = 1

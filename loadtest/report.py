@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
-import platform
-import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rich.table import Table
@@ -16,9 +12,11 @@ from rich.text import Text
 
 from loadtest.judge import GOOD_FIRST_FRAME_MS, name_of
 from loadtest.live_table import short_names
+from sfu.figures import commit, machine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from rich.console import Console
 
@@ -87,33 +85,6 @@ class Report:
         _print_lines(console, "pairs that failed:", verdict.faults, "red")
         word, style = ("PASS", "bold green") if verdict.is_good else ("FAIL", "bold red")
         console.print(Text(f"check: {word}", style=style))
-
-
-def machine() -> dict[str, object]:
-    """What this runs on."""
-    return {"cores": len(os.sched_getaffinity(0)), "cpu": _cpu(), "kernel": platform.release()}
-
-
-def commit() -> str | None:
-    """The commit of this source tree; None where it is none."""
-    try:
-        asked = subprocess.run(  # noqa: S603  # asks git about our own folder
-            ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],  # noqa: S607
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-    except OSError:
-        return None
-    return asked.stdout.strip() or None
-
-
-def _cpu() -> str | None:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or None
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
 
 
 def _pairs(rows: Sequence[Row]) -> Table:

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from loadtest.bench.call import PUBLISHED, BenchCall
-from loadtest.bench.figures import Figures, highest, percentile
 from loadtest.bench.tab import NothingSeenError, Size, Tab, chromium, session_of
 from loadtest.bench.timing import PAIRING_MS, longest_gap, offsets
 from loadtest.grounds import grounds
+from sfu.figures import Figures, highest, percentile
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from loadtest.bench.comparison import Comparison, Result
-from loadtest.bench.figures import Figures
 from loadtest.fleet.schedule import Schedule, bursts, captured, singles
 from loadtest.peers.focus import Focus
 from loadtest.peers.janus import Janus
@@ -20,6 +19,7 @@ from loadtest.peers.measurement import TrialSettings, measure
 from loadtest.peers.mediasoup import Mediasoup
 from loadtest.peers.pion import Pion
 from loadtest.peers.sfu import PeerError, PeerMissingError
+from sfu.figures import Figures
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

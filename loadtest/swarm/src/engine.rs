@@ -154,7 +154,7 @@ impl Engine {
     pub fn add_publisher(&mut self, schedule: Schedule) -> Result<(u32, String), Error> {
         let (id, offer) = self.add(Role::Publisher(schedule))?;
         if self.is_sending {
-            self.visit(id, |participant, now_ns, _| participant.set_sending(true, now_ns))?;
+            self.visit(id, |participant, _, _| participant.set_sending(true))?;
         }
         Ok((id, offer))
     }
@@ -179,9 +179,8 @@ impl Engine {
     /// Begin or end the sending of all publishers, of later ones too.
     pub fn set_sending(&mut self, is_sending: bool) {
         self.is_sending = is_sending;
-        let now_ns = monotonic_ns();
         for seat in self.seats.iter_mut().flatten() {
-            seat.participant.set_sending(is_sending, now_ns);
+            seat.participant.set_sending(is_sending);
         }
     }
 

@@ -305,3 +305,118 @@ impl Stream {
 fn begun(compound: &mut Option<Compound>, ssrc: u32) -> &mut Compound {
     compound.get_or_insert_with(|| Compound::new(ssrc, &[]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reception::Counts;
+    use str0m::crypto::dtls::SrtpProfile;
+
+    const SDP: &str = "m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\na=rtpmap:96 VP8/90000\r\na=rtcp-fb:96 nack\r\n\
+        a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\na=extmap:3 \
+        http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\n";
+    const PAIRED: &str = "a=ssrc-group:FID 5 6\r\n";
+
+    struct Rig {
+        server: Keys,
+        lean: Lean,
+        delays: Histogram,
+        number: u8,
+    }
+
+    impl Rig {
+        fn new(sdp: &str) -> Self {
+            let side = |is_client| {
+                Keys::new(&[9; 56], SrtpProfile::AEAD_AES_128_GCM, is_client).expect("of its length")
+            };
+            let lean = Lean::new(&side(true), Description::parse(sdp), 0, 0);
+            Self { server: side(false), lean, delays: Histogram::default(), number: 0 }
+        }
+
+        /// Receive a packet that carries the next transport-wide number.
+        fn receive(&mut self, ssrc: u32, payload_type: u8, seq: u16, body: &[u8]) -> Result<(), Unreadable> {
+            self.number = self.number.wrapping_add(1);
+            let is_padded = body.last().is_some_and(|&last| usize::from(last) == body.len());
+            let mut packet = vec![0x90 | u8::from(is_padded) << 5, payload_type];
+            packet.extend(seq.to_be_bytes());
+            packet.extend(0_u32.to_be_bytes());
+            packet.extend(ssrc.to_be_bytes());
+            packet.extend([0xbe, 0xde, 0, 1, 0x31, 0, self.number, 0]);
+            packet.extend(body);
+            let mut datagram = self.server.seal_rtp(&packet, 20, u64::from(seq));
+            self.lean.receive(&mut datagram, 0, &mut self.delays)
+        }
+
+        fn counts(&self) -> Vec<Counts> {
+            self.lean.streams().map(|stream| *stream.reception().counts()).collect()
+        }
+
+        /// How many packets the next feedback speaks of.
+        fn told(&mut self) -> usize {
+            let opener = self.server.opener();
+            let compounds = self.lean.poll(FEEDBACK_NS);
+            let compounds = compounds.iter().map(|datagram| opener.open_rtcp(datagram).expect("ours"));
+            // Behind the receiver report: header, sender, media, base, and then the count.
+            compounds.map(|compound| usize::from(u16_at(&compound[8..], 14).unwrap_or(0))).sum()
+        }
+    }
+
+    #[test]
+    fn where_nothing_came_nothing_is_said() {
+        assert!(Rig::new(SDP).lean.poll(FEEDBACK_NS).is_empty());
+    }
+
+    #[test]
+    fn probes_and_padding_are_told_of_and_counted_nowhere() {
+        let mut rig = Rig::new(&[SDP, PAIRED].concat());
+        for seq in 1..4 {
+            rig.receive(0, 1, seq, &[0, 0, 3]).expect("a probe");
+            rig.receive(6, 97, seq, &[0, 2]).expect("padding");
+        }
+        rig.receive(6, 96, 4, &[0, 2]).expect("padding under the payload type of what is repaired");
+        assert_eq!((rig.counts(), rig.told()), (vec![], 7));
+    }
+
+    #[test]
+    fn a_resend_fills_the_gap_of_its_stream_with_and_without_a_pairing() {
+        for sdp in [[SDP, PAIRED].concat(), SDP.to_owned()] {
+            let mut rig = Rig::new(&sdp);
+            rig.receive(5, 96, 65_534, &[0x10, 0]).expect("media");
+            rig.receive(5, 96, 65_535, &[0x10, 1]).expect("media");
+            assert_eq!(rig.counts()[0].packets_lost, 0);
+            rig.receive(5, 96, 2, &[0x10, 1])
+                .expect_err("not authentic: the rollover counter is in the nonce");
+            rig.receive(6, 97, 9, &[0xff, 0xfd, 0x10, 1]).expect("a resend of what came before the first");
+            rig.receive(6, 97, 10, &[0xff, 0xff, 0x10, 1]).expect("a resend of what is here");
+            let counts = rig.counts()[0];
+            assert_eq!((counts.packets_received, counts.late, counts.duplicates), (3, 1, 1));
+        }
+    }
+
+    #[test]
+    fn a_resend_of_who_knows_what_counts_for_nobody() {
+        let mut rig = Rig::new(SDP);
+        rig.receive(6, 97, 1, &[0, 1, 0x10, 1]).expect("of a stream that never came");
+        rig.receive(5, 96, 1, &[0x10, 0]).expect("media");
+        rig.receive(7, 96, 1, &[0x10, 0]).expect("media");
+        rig.receive(6, 97, 2, &[0, 2, 0x10, 1]).expect("of either");
+        assert!(rig.counts().iter().all(|counts| counts.packets_received == 1));
+    }
+
+    #[test]
+    fn unknown_formats_and_what_was_touched_are_unreadable_and_change_nothing() {
+        let mut rig = Rig::new(SDP);
+        assert_eq!(rig.receive(5, 100, 1, &[1]), Err(Unreadable));
+        rig.server = Keys::new(&[8; 56], SrtpProfile::AEAD_AES_128_GCM, false).expect("of its length");
+        assert_eq!(rig.receive(5, 96, 1, &[0x10, 0]), Err(Unreadable));
+        assert_eq!(rig.receive(6, 97, 1, &[0, 1, 1]), Err(Unreadable));
+        assert_eq!((rig.counts(), rig.lean.poll(FEEDBACK_NS).len()), (vec![], 0));
+    }
+
+    #[test]
+    fn streams_of_a_stranger_are_bounded() {
+        let mut rig = Rig::new(SDP);
+        let outcomes = (1..).take(MAX_STREAMS + 1).map(|ssrc| rig.receive(ssrc, 96, 1, &[0x10, 0]).is_ok());
+        assert_eq!(outcomes.filter(|is_ok| *is_ok).count(), MAX_STREAMS);
+    }
+}

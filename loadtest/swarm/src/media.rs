@@ -28,6 +28,8 @@ pub struct Track {
     pub mid: Mid,
     /// What makes the packets.
     pub publisher: Publisher,
+    /// Whether it is to be sent, once there is a connection.
+    pub is_wanted: bool,
 }
 
 /// What became of an SRTP or SRTCP datagram.

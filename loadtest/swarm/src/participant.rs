@@ -105,7 +105,7 @@ impl Participant {
             }
             Role::Publisher(schedule) => {
                 let mid = api.add_media(MediaKind::Video, Direction::SendOnly, None, None, None);
-                Media::Publishing(Track { mid, publisher: Publisher::new(schedule) })
+                Media::Publishing(Track { mid, publisher: Publisher::new(schedule), is_wanted: false })
             }
         };
         api.add_channel(CHANNEL_LABEL.into());
@@ -249,15 +249,17 @@ impl Participant {
 
     /// When the track's next frame is due; None while nothing is sent.
     pub fn next_frame_ns(&self) -> Option<i64> {
-        self.media.track().filter(|_| self.is_connected())?.publisher.next_at_ns()
+        let track = self.media.track().filter(|track| track.is_wanted && self.is_connected())?;
+        Some(track.publisher.next_at_ns().unwrap_or(0)) // the first is due at once
     }
 
     /// Send the frame that is due, if one is.
     pub fn publish(&mut self, now_ns: i64, effects: &mut Effects) {
         let is_connected = self.is_connected();
-        let Some(track) = self.media.track_mut().filter(|_| is_connected) else {
+        let Some(track) = self.media.track_mut().filter(|track| track.is_wanted && is_connected) else {
             return;
         };
+        track.publisher.start(now_ns);
         let mid = track.mid;
         if let Some(frame) = track.publisher.poll(now_ns) {
             self.write(mid, frame, now_ns);
@@ -265,10 +267,13 @@ impl Participant {
         }
     }
 
-    /// Begin or end the sending of the track.
-    pub fn set_sending(&mut self, is_sending: bool, now_ns: i64) {
+    /// Begin to send the track, as soon as there is a connection, or end it.
+    pub fn set_sending(&mut self, is_sending: bool) {
         if let Some(track) = self.media.track_mut() {
-            if is_sending { track.publisher.start(now_ns) } else { track.publisher.stop() }
+            track.is_wanted = is_sending;
+            if !is_sending {
+                track.publisher.stop();
+            }
         }
     }
 

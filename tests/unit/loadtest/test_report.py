@@ -9,7 +9,8 @@ from rich.console import Console
 
 from loadtest.client.scene import Party
 from loadtest.judge import Row, Verdict
-from loadtest.report import MAX_LINES, Report, machine
+from loadtest.report import MAX_LINES, Report
+from sfu.figures import machine
 
 if TYPE_CHECKING:
     from pathlib import Path

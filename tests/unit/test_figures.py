@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from loadtest.bench.figures import Figures, highest, percentile
+from sfu.figures import Figures, highest, percentile
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
+import platform
+import subprocess
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from loadtest.report import commit, machine
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from rich.console import Console
 
@@ -82,3 +83,30 @@ def percentile(values: Sequence[float], rank: float) -> float | None:
 def highest(values: Sequence[float]) -> float | None:
     """The highest of a sample, None of an empty one."""
     return max(values, default=None)
+
+
+def machine() -> dict[str, object]:
+    """What this runs on."""
+    return {"cores": len(os.sched_getaffinity(0)), "cpu": _cpu(), "kernel": platform.release()}
+
+
+def commit() -> str | None:
+    """The commit of this source tree; None where it is none."""
+    try:
+        asked = subprocess.run(  # noqa: S603  # asks git about our own folder
+            ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],  # noqa: S607
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+    except OSError:
+        return None
+    return asked.stdout.strip() or None
+
+
+def _cpu() -> str | None:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or None
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)

@@ -113,6 +113,28 @@ def test_what_is_sent_meanwhile_comes_first_again(flowing: Call) -> None:
     assert newest.sequence_number == repeated[0]
 
 
+@pytest.mark.parametrize("by_resend", [False, True])
+def test_a_probe_that_media_ends_is_followed_by_the_next_when_it_is_paid(
+    flowing: Call,
+    by_resend: bool,
+) -> None:
+    flowing.low.send_frame(size=900)
+    flowing.driver.advance(1)
+    (sent,) = flowing.video()
+    forget(flowing)
+    start = flowing.driver.now
+    probe(flowing, rate_bps=1_000_000, size_bytes=1_500, cluster=1)
+    probe(flowing, size_bytes=100, cluster=2)
+    if by_resend:
+        flowing.subscriber.say(Nack(Ssrc(1), VIDEO_SSRC, (sent.sequence_number,)))
+    else:
+        flowing.low.send_frame(size=900)
+    flowing.driver.advance(100)
+    first, second, third, *_ = flowing.subscriber.heard
+    assert (first.at, second.at) == (start, start)
+    assert third.at - start == (first.size_bytes + second.size_bytes) * 8_000
+
+
 def test_resends_and_fillers_share_the_numbers_of_the_rtx_stream(flowing: Call) -> None:
     flowing.low.send_frame(parts=3)
     asked = [packet.sequence_number for packet in flowing.video()]

@@ -161,6 +161,8 @@ class Route:
 
     def set_target(self, now: Instant, encoding: int, temporal: int) -> None:
         """Want an encoding (or `PAUSED`), up to a temporal layer."""
+        if encoding == PAUSED:
+            self._departures.forget(self, DropReason.OTHER_LAYER)
         self._wanted = (encoding, temporal)
         self._aim(now, encoding, temporal)
 
@@ -302,7 +304,6 @@ class Route:
 
     def _aim(self, now: Instant, encoding: int, temporal: int) -> None:
         if encoding == PAUSED:
-            self._departures.forget(self, DropReason.OTHER_LAYER)
             self._begin_anew()
             self._is_cut = False
         self._selector.set_target(encoding, temporal)

@@ -351,6 +351,20 @@ def test_a_pause_takes_what_waits_away(paced: Call) -> None:
     assert is_gapless(paced.video())
 
 
+def test_what_is_asked_for_during_a_pause_waits_whoever_is_alive(paced: Call) -> None:
+    paced.low.send_frame(parts=3, size=KILO)
+    asked = tuple(packet.sequence_number for packet in paced.video())
+    pace(paced, NOTHING_LEAVES_BPS)
+    paced.low.send_frame(size=KILO)
+    paced.driver.aim(VIDEO, PAUSED)
+    paced.driver.advance(600)
+    paced.subscriber.say(Nack(Ssrc(1), VIDEO_SSRC, asked))
+    before = queued(paced)
+    assert before > 0
+    paced.driver.alive()
+    assert queued(paced) == before
+
+
 def test_what_waits_goes_with_its_route_and_its_transport(paced: Call) -> None:
     pace(paced, NOTHING_LEAVES_BPS)
     paced.low.send_frame(parts=5, size=KILO)

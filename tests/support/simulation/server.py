@@ -6,6 +6,7 @@ It does what `sfu/runtime` does, turn by turn and tick by tick. DTLS and SCTP ar
 
 from __future__ import annotations
 
+import os
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -31,6 +32,7 @@ from sfu.conference.turn import (
     StartDtls,
 )
 from sfu.dataplane.core import PlaneCore
+from sfu.dataplane.native_core import NativeCore
 from sfu.dataplane.srtp import NullSrtp
 from sfu.metrics import Metrics
 from sfu.negotiation.parameters import Candidate, Fingerprint
@@ -65,12 +67,13 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Iterable, Sequence
 
-    from sfu.config import SfuConfig
+    from sfu.config import MediaConfig, SfuConfig
     from sfu.dataplane.wire import Transmit
     from sfu.netem.network import Datagram
     from sfu.plane import PlaneStats, StructArray
     from sfu.units import Instant
     from signalling.focus.settings import CallSettings
+    from tests.support.plane_driver import Core
     from tests.support.simulation.world import World
 
 TICK_MS: Final = 50
@@ -103,6 +106,13 @@ class _Leg:
     has_channel: bool = False
 
 
+def simulated_core(config: MediaConfig, rng: random.Random) -> Core:
+    """The native plane's core, or its twin where SIMULATED_PLANE=reference asks for that."""
+    if os.environ.get("SIMULATED_PLANE") == "reference":
+        return PlaneCore(config, rng, srtp=NullSrtp)
+    return NativeCore(config, rng.randbytes(32), is_encrypted=False)
+
+
 class SimServer:
     """One focus.
 
@@ -123,7 +133,7 @@ class SimServer:
         self.record = ServerRecord()
         self.watch = PlaneWatch()
         self.spoken = SampledCheck()
-        self.core = PlaneCore(config.media, rng, srtp=NullSrtp)
+        self.core = simulated_core(config.media, rng)
         self.address: Final = SERVER_ADDRESS
         self._clock = world.clock
         self._network = world.network
@@ -179,8 +189,9 @@ class SimServer:
     def _transmit(self, transmits: Iterable[Transmit]) -> None:
         now = self._clock.now
         for one in transmits:
-            self.watch.transmit(now, one.address, one.data)
-            self._network.send(now, SERVER_ADDRESS, one.address, one.data)
+            host, port = one.address[:2]
+            self.watch.transmit(now, (host, port), one.data)
+            self._network.send(now, SERVER_ADDRESS, (host, port), one.data)
 
     def _after_plane(self) -> None:
         due_at = self.core.next_timeout()

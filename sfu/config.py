@@ -52,15 +52,26 @@ def check_ranges(branch: object, prefix: str = "") -> None:
 
 @dataclass(frozen=True, slots=True)
 class MediaConfig:
-    """The UDP socket and what is announced of it."""
+    """The media sockets and what is announced of them."""
 
     plane: str = setting(
         AUTO,
         'What forwards packets: the "native" data plane, its Python twin "reference" (a handful of people), '
         'or "auto": the native one where this installation has it.',
     )
-    host: str = setting("0.0.0.0", 'Address that the UDP socket is bound to; "::" for IPv6 as well.')  # noqa: S104
+    host: str = setting("0.0.0.0", 'Address that the sockets are bound to; "::" for IPv6 as well.')  # noqa: S104
     port: int = setting(10_000, "UDP port for all media; 0 takes a free one.", low=0, high=_ANY_PORT)
+    tcp: bool = setting(
+        True,
+        "Whether media is taken over TCP as well (RFC 6544), for people whose network lets no UDP out. "
+        "Who has UDP uses that.",
+    )
+    tcp_port: int = setting(
+        0,
+        "TCP port for it; 0 takes the number of media.port. Most networks of this kind let 443 out.",
+        low=0,
+        high=_ANY_PORT,
+    )
     advertised_addresses: tuple[str, ...] = setting(
         (),
         "Addresses told to clients, IPv4 or IPv6, best first: the public one behind a 1:1 NAT. "
@@ -74,6 +85,11 @@ class MediaConfig:
     packet_cache_bytes: int = setting(
         256 << 20, "Packets kept for retransmission, over all streams.", low=1 << 20
     )
+
+    @property
+    def wanted_tcp_port(self) -> int | None:
+        """The TCP port to bind, 0 for a free one; None: none."""
+        return (self.tcp_port or self.port) if self.tcp else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -442,6 +442,11 @@ class Plane(Protocol):
         """The UDP port that was bound."""
         ...
 
+    @property
+    def tcp_port(self) -> int | None:
+        """The TCP port that was bound, for peers without UDP (RFC 6544); None: none."""
+        ...
+
     def apply(self, operations: Sequence[PlaneOperation]) -> None:
         """Carry out operations in order.
 
@@ -482,5 +487,5 @@ class Plane(Protocol):
         ...
 
     def close(self) -> None:
-        """Stop and release the socket."""
+        """Stop and release the sockets."""
         ...

@@ -102,7 +102,9 @@ class Service:
             choice = choose_plane(config.media.plane)
             plane = self._open_plane(choice)
             stack.callback(plane.close)
-            local = LocalMedia(self._certificate.fingerprint, candidates_of(config.media, plane.port))
+            local = LocalMedia(
+                self._certificate.fingerprint, candidates_of(config.media, plane.port, plane.tcp_port)
+            )
             session = MatrixSession(config.matrix, self._make_account(store))
             stack.push_async_callback(session.close)
             status = Status(
@@ -115,7 +117,7 @@ class Service:
                 started_at=monotonic_clock(),
             )
             await self._listen(status, stack)
-            _log.info("focus_started", plane=plane.name, port=plane.port)
+            _log.info("focus_started", plane=plane.name, port=plane.port, tcp_port=plane.tcp_port)
             if choice.warning:
                 _log.warning("reference_plane", text=choice.warning)
             try:
@@ -206,8 +208,9 @@ class Service:
         try:
             return choice.open(media)
         except OSError as error:
+            tcp = "" if media.wanted_tcp_port is None else f", media.tcp_port = {media.tcp_port} (TCP)"
             raise ConfigError(
-                f"media.host = {media.host}, media.port = {media.port} (UDP): {error.strerror or error}"
+                f"media.host = {media.host}, media.port = {media.port} (UDP){tcp}: {error.strerror or error}"
             ) from error
 
     async def _listen(self, status: Status, stack: contextlib.AsyncExitStack) -> None:

@@ -88,6 +88,14 @@ class PlaneCore:
         """A packet that was to be sent ended in the shell."""
         self._drops[reason] += 1
 
+    def is_known(self, address: Address) -> bool:
+        """Whether a peer has proved that an address is its own."""
+        return self._ice.transport_of(address) is not None
+
+    def forget(self, address: Address) -> None:
+        """Nothing comes from an address any more, nor reaches it: a connection has ended."""
+        self._ice.forget(address)
+
     def apply(self, now: Instant, operations: Sequence[PlaneOperation]) -> list[Transmit]:
         """Carry out operations in order; what to send.
 

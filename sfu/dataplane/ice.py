@@ -48,6 +48,12 @@ class _Peer:
     checked_at: Instant | None = None
     """None: no consent (yet, or any more)."""
 
+    def unbind(self, address: Address) -> None:
+        """An address is somebody else's now, or nobody's."""
+        del self.addresses[address]
+        if self.selected == address:
+            self.selected = None
+
 
 class LiteAgent:
     """ICE of all transports that share the port.
@@ -92,6 +98,12 @@ class LiteAgent:
         for ufrag in list(peer.passwords):
             self._retire(peer, ufrag)
         self._unbind(peer)
+
+    def forget(self, address: Address) -> None:
+        """Forget an address that nothing can come from any more: a connection has ended."""
+        peer = self._by_address.pop(address, None)
+        if peer is not None:
+            peer.unbind(address)
 
     def transport_of(self, address: Address) -> TransportId | None:
         """Whose address this is; None: nobody has proved that it is theirs."""
@@ -190,9 +202,7 @@ class LiteAgent:
         if owner is peer:
             return
         if owner is not None:  # the address was given to another socket, as after a redial behind a NAT
-            del owner.addresses[address]
-            if owner.selected == address:
-                owner.selected = None
+            owner.unbind(address)
         peer.addresses[address] = None
         self._by_address[address] = peer
         if len(peer.addresses) > MAX_ADDRESSES:

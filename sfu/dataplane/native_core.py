@@ -80,8 +80,9 @@ class NativeCore:
         return np.frombuffer(self._core.feedback(), FEEDBACK_DTYPE)
 
     def handle_datagram(self, now: Instant, address: Address, data: bytes) -> list[Transmit]:
-        """Take a datagram from the socket; what to send of it."""
-        return _transmits(self._core.handle_datagram(now, *address, data))
+        """Take a datagram from the socket, which is UDP's; what to send of it."""
+        host, port = address[:2]
+        return _transmits(self._core.handle_datagram(now, host, port, data))
 
     def poll(self, now: Instant) -> list[Transmit]:
         """Do what is due; what to send."""

@@ -1,4 +1,4 @@
-"""The native plane: its core in Rust, its socket on a thread of its own, which never waits for Python."""
+"""The native plane: its core in Rust, its sockets on a thread of its own, which never waits for Python."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class NativePlane:
     """Implements `sfu.plane.Plane`.
 
     Args:
-        config: of the socket.
+        config: of the sockets.
 
     Raises:
-        OSError: the address can't be bound.
+        OSError: an address can't be bound.
     """
 
     name: Final = "native"
@@ -36,6 +36,7 @@ class NativePlane:
         self._plane = _native.Plane(
             config.host,
             config.port,
+            config.wanted_tcp_port,
             config.receive_buffer_bytes,
             config.consent_timeout_s,
             config.packet_cache_bytes,
@@ -46,6 +47,11 @@ class NativePlane:
     def port(self) -> int:
         """The UDP port that was bound."""
         return self._plane.port
+
+    @property
+    def tcp_port(self) -> int | None:
+        """The TCP port that was bound; None: none."""
+        return self._plane.tcp_port
 
     @property
     def failures(self) -> int:
@@ -89,5 +95,5 @@ class NativePlane:
         return self._plane.fileno()
 
     def close(self) -> None:
-        """Stop and release the socket."""
+        """Stop and release the sockets."""
         self._plane.close()

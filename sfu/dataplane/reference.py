@@ -1,4 +1,4 @@
-"""The reference plane: `PlaneCore` on a UDP socket under asyncio. For reading, and a handful of people."""
+"""The reference plane: `PlaneCore` on its sockets under asyncio. For reading, and a handful of people."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import structlog
 
 from sfu.dataplane.core import PlaneCore
 from sfu.dataplane.srtp import LibSrtp
+from sfu.dataplane.tcp import TcpServer, TcpUser
 from sfu.dataplane.udp import UdpSocket
 from sfu.plane import DropReason
 from sfu.units import NS_PER_S, Instant, after_s
@@ -35,12 +36,12 @@ class ReferencePlane:
     """Implements `sfu.plane.Plane` on the running loop, which must be the one that calls it.
 
     Args:
-        config: of the socket.
+        config: of the sockets.
         rng: for numbers that must not be guessed.
         srtp: makes the cryptography of a transport.
 
     Raises:
-        OSError: the address can't be bound.
+        OSError: an address can't be bound.
     """
 
     name: Final = "reference"
@@ -54,6 +55,12 @@ class ReferencePlane:
         self._core = PlaneCore(config, random.SystemRandom() if rng is None else rng, srtp)
         self._loop = asyncio.get_running_loop()
         self._socket = UdpSocket(config)
+        try:
+            user = TcpUser(self._arrived, self._core.is_known, self._core.forget)
+            self._tcp = TcpServer(config, self._loop, user)
+        except OSError:
+            self._socket.close()
+            raise
         self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._is_signalled = False
         self._timer: asyncio.TimerHandle | None = None
@@ -66,6 +73,11 @@ class ReferencePlane:
     def port(self) -> int:
         """The UDP port that was bound."""
         return self._socket.port
+
+    @property
+    def tcp_port(self) -> int | None:
+        """The TCP port that was bound; None: none."""
+        return self._tcp.port
 
     @property
     def failures(self) -> int:
@@ -121,24 +133,25 @@ class ReferencePlane:
         return self._eventfd
 
     def close(self) -> None:
-        """Stop and release the socket."""
+        """Stop and release the sockets."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
+        self._tcp.close()
         os.close(self._eventfd)
 
     def _readable(self) -> None:
-        for arrived in self._socket.receive():
-            self._take(arrived)
-        self._poll(_now())
+        self._arrived(self._socket.receive())
 
-    def _take(self, arrived: Arrived) -> None:
-        try:
-            self._send(self._core.handle_datagram(arrived.at, arrived.address, arrived.data))
-        except Exception:  # noqa: BLE001  # one peer's datagram must not take the port from all others
-            self._failed("datagram")
+    def _arrived(self, datagrams: Iterable[Arrived]) -> None:
+        for arrived in datagrams:
+            try:
+                self._send(self._core.handle_datagram(arrived.at, arrived.address, arrived.data))
+            except Exception:  # noqa: BLE001  # one peer's datagram must not take the port from all others
+                self._failed("datagram")
+        self._poll(_now())
 
     def _poll(self, now: Instant) -> None:
         try:
@@ -153,7 +166,9 @@ class ReferencePlane:
 
     def _send(self, transmits: Iterable[Transmit]) -> None:
         for transmit in transmits:
-            if not self._socket.send(transmit):
+            address, data = transmit.address, transmit.data
+            is_sent = self._socket.send(address, data) if len(address) == 2 else self._tcp.send(address, data)
+            if not is_sent:
                 self._core.count_drop(DropReason.SEND_BLOCKED)
 
     def _settle(self) -> None:

@@ -154,7 +154,7 @@ def error(request: StunMessage, code: ErrorCode, password: str | None = None) ->
 
 def xor_address(address: Address, transaction_id: bytes) -> bytes:
     """The value of XOR-MAPPED-ADDRESS (RFC 8489 section 14.2)."""
-    host, port = address
+    host, port = address[:2]
     packed = ip_address(host).packed
     key = (MAGIC_COOKIE.to_bytes(4, "big") + transaction_id)[: len(packed)]
     family = 1 if len(packed) == 4 else 2

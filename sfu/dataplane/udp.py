@@ -1,4 +1,4 @@
-"""The one UDP socket: IPv4 or both families, and when the kernel received each datagram."""
+"""The UDP socket: IPv4 or both families, and when the kernel received each datagram."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sfu.units import NS_PER_S, Instant
 
 if TYPE_CHECKING:
     from sfu.config import MediaConfig
-    from sfu.dataplane.wire import Address, Transmit
+    from sfu.dataplane.wire import Address, UdpAddress
 
 MAX_READ: Final = 64
 """Datagrams of one wake-up. Lower: more turns of the loop. Higher: under load the rest of it waits longer."""
@@ -85,16 +85,16 @@ class UdpSocket:
             at = _kernel_time(ancillary, monotonic_offset)
             if at is None or abs(now - at) > MAX_KERNEL_DELAY_S * NS_PER_S:
                 at = time.monotonic_ns()
-            arrived.append(Arrived(Instant(at), (_unmapped(sender[0]), sender[1]), data))
+            arrived.append(Arrived(Instant(at), (unmapped(sender[0]), sender[1]), data))
         return arrived
 
-    def send(self, transmit: Transmit) -> bool:
+    def send(self, address: UdpAddress, datagram: bytes) -> bool:
         """Send a datagram; False where the system would not take it."""
-        host, port = transmit.address
+        host, port = address
         if self._is_ipv6 and ":" not in host:
             host = _MAPPED + host
         try:
-            self._socket.sendto(transmit.data, (host, port))
+            self._socket.sendto(datagram, (host, port))
         except OSError:
             return False
         return True
@@ -104,7 +104,7 @@ class UdpSocket:
         self._socket.close()
 
 
-def _unmapped(host: str) -> str:
+def unmapped(host: str) -> str:
     """An IPv4-mapped address (RFC 4291 section 2.5.5.2) as IPv4."""
     rest = host.removeprefix(_MAPPED)
     return host if ":" in rest else rest

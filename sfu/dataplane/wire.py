@@ -6,8 +6,14 @@ import enum
 from dataclasses import dataclass, field
 from typing import Final
 
-Address = tuple[str, int]
+UdpAddress = tuple[str, int]
 """Host and port of a peer. IPv4 is never written as an IPv4-mapped IPv6 address."""
+
+TcpAddress = tuple[str, int, int]
+"""Likewise, and the number of its connection, which is never used again."""
+
+Address = UdpAddress | TcpAddress
+"""Where a peer's datagrams come from and go to. One host and port over two connections are two addresses."""
 
 MAX_DATAGRAM_BYTES: Final = 1_500
 """Longest datagram that is read. Nobody's packets are longer where every link is Ethernet or narrower."""

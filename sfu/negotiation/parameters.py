@@ -27,6 +27,8 @@ class Candidate:
     address: str
     port: int
     priority: int
+    is_tcp: bool = False
+    """We take connections there (RFC 6544 section 4.5: passive)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,7 @@ def _rejected_lines(slot: RejectedSlot) -> Iterator[str]:
 
 def _candidate_lines(candidates: tuple[Candidate, ...]) -> Iterator[str]:
     for number, candidate in enumerate(candidates, 1):
-        yield (
-            f"a=candidate:{number} 1 udp {candidate.priority} {candidate.address} {candidate.port} typ host"
-        )
+        transport, more = ("tcp", " tcptype passive") if candidate.is_tcp else ("udp", "")
+        where = f"{candidate.address} {candidate.port}"
+        yield f"a=candidate:{number} 1 {transport} {candidate.priority} {where} typ host{more}"
     yield "a=end-of-candidates"

@@ -22,7 +22,11 @@ MAX_FOUND: Final = 16
 host with many bridges. Higher: every client checks every one of them. Configured ones are all told."""
 
 _HOST_PREFERENCE: Final = 126
+_TCP_HOST_PREFERENCE: Final = 90
+"""As libwebrtc's. Below all that goes over UDP directly, reflexive addresses too (100, 110); above relays."""
 _FIRST_LOCAL_PREFERENCE: Final = 65_535
+_FIRST_TCP_PREFERENCE: Final = (4 << 13) + 8_191
+"""RFC 6544 section 4.2: direction preference of passive host candidates, and 13 bits of ours."""
 _RTP_COMPONENT: Final = 1
 
 
@@ -41,16 +45,20 @@ def interface_addresses() -> list[Address]:
 
 
 def candidates_of(
-    config: MediaConfig, port: int, machine: Callable[[], Iterable[Address]] = interface_addresses
+    config: MediaConfig,
+    port: int,
+    tcp_port: int | None = None,
+    machine: Callable[[], Iterable[Address]] = interface_addresses,
 ) -> tuple[Candidate, ...]:
-    """The host candidates to tell of.
+    """The host candidates to tell of, those of TCP last.
 
     Those configured, and then no other; else the address that the socket is bound to; else, for a wildcard,
     what this machine has of its family (`::` is bound to both).
 
     Args:
-        config: of the socket.
-        port: that was bound.
+        config: of the sockets.
+        port: of UDP, that was bound.
+        tcp_port: likewise; None: no TCP.
         machine: lists the addresses of this machine.
 
     Raises:
@@ -65,9 +73,13 @@ def candidates_of(
         raise ConfigError(
             f"media.advertised_addresses = []: {config.host} has no address to tell of; name one"
         )
-    return tuple(
-        Candidate(str(address), port, _priority(index)) for index, address in enumerate(dict.fromkeys(told))
-    )
+    numbered = [(index, str(address)) for index, address in enumerate(dict.fromkeys(told))]
+    candidates = [Candidate(address, port, _priority(index)) for index, address in numbered]
+    if tcp_port is not None:
+        candidates += [
+            Candidate(address, tcp_port, _tcp_priority(index), is_tcp=True) for index, address in numbered
+        ]
+    return tuple(candidates)
 
 
 def _parsed(key: str, text: str) -> Address:
@@ -88,4 +100,12 @@ def _reachable(version: int, addresses: Iterable[Address]) -> list[Address]:
 
 def _priority(index: int) -> int:
     """RFC 8445 section 5.1.2.1, the local preference falling by order."""
-    return (_HOST_PREFERENCE << 24) + ((_FIRST_LOCAL_PREFERENCE - index) << 8) + 256 - _RTP_COMPONENT
+    return _weighed(_HOST_PREFERENCE, _FIRST_LOCAL_PREFERENCE - index)
+
+
+def _tcp_priority(index: int) -> int:
+    return _weighed(_TCP_HOST_PREFERENCE, _FIRST_TCP_PREFERENCE - index)
+
+
+def _weighed(type_preference: int, local_preference: int) -> int:
+    return (type_preference << 24) + (local_preference << 8) + 256 - _RTP_COMPONENT

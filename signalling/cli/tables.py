@@ -61,7 +61,10 @@ def _status_rows(status: Mapping[str, Any]) -> Iterable[tuple[str, Text]]:
         yield "draining", _draining(status["draining"])
     yield "homeserver", Text(status["homeserver"])
     yield "account", Text(f"{status['user_id']}, device {status['device_id']}")
-    yield "media", Text(f"{', '.join(status['addresses'])}, UDP port {status['port']}")
+    ports = f"UDP port {status['port']}"
+    if status["tcp_port"] is not None:
+        ports += f", TCP port {status['tcp_port']}"
+    yield "media", Text(f"{', '.join(status['addresses'])}, {ports}")
     yield "up for", Text(_duration(status["uptime_s"]))
     for name in ("rooms", "calls", "participants", "tracks", "subscriptions"):
         yield name, Text(str(status[name]))

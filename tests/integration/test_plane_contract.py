@@ -16,7 +16,6 @@ from sfu.dataplane.reference import ReferencePlane
 from sfu.dataplane.srtp import NullSrtp
 from sfu.dataplane.stun import Attribute, xor_address
 from sfu.dataplane.udp import UdpSocket
-from sfu.dataplane.wire import Transmit
 from sfu.errors import LocalError
 from sfu.plane import (
     ALL_TEMPORAL,
@@ -419,8 +418,8 @@ async def test_a_mistake_of_ours_ends_with_the_datagram_it_came_from() -> None:
 
 def test_a_socket_says_what_the_system_does_not_take() -> None:
     opened = UdpSocket(loopback())
-    assert not opened.send(Transmit(("255.255.255.255", 9), b"no broadcast here"))
-    assert opened.send(Transmit(("127.0.0.1", opened.port), b"to itself"))
+    assert not opened.send(("255.255.255.255", 9), b"no broadcast here")
+    assert opened.send(("127.0.0.1", opened.port), b"to itself")
     assert select.select([opened.fileno()], [], [], PATIENCE_S)[0]
     arrived = opened.receive()
     assert (arrived[0].address, arrived[0].data) == (("127.0.0.1", opened.port), b"to itself")

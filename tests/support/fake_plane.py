@@ -33,6 +33,7 @@ class FakePlane:
 
     name = "fake"
     port = 10_000
+    tcp_port = None
     failures = 0
 
     def __init__(self, clock: Callable[[], Instant]) -> None:

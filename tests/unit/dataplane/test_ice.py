@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from sfu.dataplane.ice import MAX_ADDRESSES, MAX_REFUSALS_PER_S, CheckResult, LiteAgent
@@ -8,6 +10,9 @@ from sfu.errors import LocalError
 from sfu.plane import Credentials, DropReason
 from sfu.units import Instant, TransportId, after_ms, after_s
 from tests.support.plane_driver import START, binding_request
+
+if TYPE_CHECKING:
+    from sfu.dataplane.wire import Address
 
 CONSENT_S = 30.0
 ONE, TWO = TransportId(1), TransportId(2)
@@ -26,7 +31,7 @@ def agent() -> LiteAgent:
 
 def checked(
     agent: LiteAgent,
-    address: tuple[str, int] = HERE,
+    address: Address = HERE,
     credentials: Credentials = FIRST,
     now: Instant = START,
     *,
@@ -170,6 +175,17 @@ def test_an_address_passes_to_who_proves_that_it_is_theirs_now(agent: LiteAgent)
     assert agent.transport_of(HERE) == TWO
     assert agent.selected(ONE) is None
     assert agent.selected(TWO) == HERE
+
+
+def test_a_connection_that_has_ended_is_no_address_any_more(agent: LiteAgent) -> None:
+    connection = (*HERE, 7)
+    checked(agent)
+    checked(agent, connection)
+    assert agent.selected(ONE) == connection
+    agent.forget(connection)
+    assert (agent.selected(ONE), agent.transport_of(connection)) == (None, None)
+    assert agent.reachable(ONE) == HERE
+    agent.forget(connection)
 
 
 def test_addresses_of_one_peer_are_bounded_and_the_selected_stays(agent: LiteAgent) -> None:

@@ -90,6 +90,19 @@ CANDIDATE_LINES = [
 ]
 
 
+def test_candidates_of_tcp_are_passive() -> None:
+    """RFC 6544 section 4.5: clients connect, we never do."""
+    local = replace(
+        LOCAL, candidates=(*LOCAL.candidates, Candidate("192.0.2.1", 443, 1_518_280_447, is_tcp=True))
+    )
+    text = write_description((VIDEO,), local, session_id=7, version=3, setup="passive", mixed_extensions=True)
+    assert lines(text, "1")[-4:] == [
+        *CANDIDATE_LINES[:-1],
+        "a=candidate:3 1 tcp 1518280447 192.0.2.1 443 typ host tcptype passive",
+        "a=end-of-candidates",
+    ]
+
+
 def test_audio_has_no_rtx() -> None:
     slot = MediaSlot(Mid("0"), Kind.AUDIO, True, OPUS, (), send=Sending(MICROPHONE, Ssrc(1), None))
     text = written(slot)

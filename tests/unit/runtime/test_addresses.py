@@ -24,7 +24,7 @@ MACHINE = ["127.0.0.1", "::1", "169.254.3.4", "fe80::1", "2001:db8::5", "192.0.2
 
 def addresses(config: MediaConfig, machine: list[str] | None = None) -> list[str]:
     found = [ipaddress.ip_address(text) for text in (MACHINE if machine is None else machine)]
-    return [one.address for one in candidates_of(config, PORT, lambda: found)]
+    return [one.address for one in candidates_of(config, PORT, machine=lambda: found)]
 
 
 def never() -> list[Address]:
@@ -33,12 +33,14 @@ def never() -> list[Address]:
 
 def test_when_addresses_are_configured_these_are_told_in_their_order_and_no_other() -> None:
     config = MediaConfig(advertised_addresses=("203.0.113.9", "2001:db8::9"))
-    told = candidates_of(config, PORT, never)
+    told = candidates_of(config, PORT, machine=never)
     assert [(one.address, one.port) for one in told] == [("203.0.113.9", PORT), ("2001:db8::9", PORT)]
 
 
 def test_when_a_single_address_is_bound_that_one_is_told() -> None:
-    assert [one.address for one in candidates_of(MediaConfig(host="127.0.0.1"), PORT, never)] == ["127.0.0.1"]
+    assert [one.address for one in candidates_of(MediaConfig(host="127.0.0.1"), PORT, machine=never)] == [
+        "127.0.0.1"
+    ]
 
 
 def test_for_a_wildcard_what_others_can_reach_of_this_machine_is_told() -> None:
@@ -66,9 +68,25 @@ def test_a_host_of_many_bridges_tells_so_many_and_configured_ones_are_all_told()
 
 def test_priorities_are_those_of_host_candidates_and_fall_by_order() -> None:
     config = MediaConfig(advertised_addresses=("192.0.2.1", "192.0.2.2", "192.0.2.3"))
-    priorities = [one.priority for one in candidates_of(config, PORT, never)]
+    priorities = [one.priority for one in candidates_of(config, PORT, machine=never)]
     assert priorities[0] == 2_130_706_431  # RFC 8445 section 5.1.2.1: 126, 65535, component 1
     assert priorities == [priorities[0], priorities[0] - 256, priorities[0] - 512]
+
+
+def test_each_address_is_told_once_more_for_tcp_below_all_that_goes_over_udp() -> None:
+    config = MediaConfig(advertised_addresses=("192.0.2.1", "2001:db8::1"))
+    told = candidates_of(config, PORT, 443, machine=never)
+    assert [(one.address, one.port, one.is_tcp) for one in told] == [
+        ("192.0.2.1", PORT, False),
+        ("2001:db8::1", PORT, False),
+        ("192.0.2.1", 443, True),
+        ("2001:db8::1", 443, True),
+    ]
+    # RFC 6544 section 4.2: 90 of its type, 4 of its direction, 8191 of ours, component 1.
+    assert told[2].priority == (90 << 24) + ((4 << 13) + 8_191 << 8) + 255
+    assert told[3].priority == told[2].priority - 256
+    reflexive = 100 << 24
+    assert told[2].priority < reflexive < told[1].priority
 
 
 @pytest.mark.parametrize(
@@ -81,7 +99,7 @@ def test_priorities_are_those_of_host_candidates_and_fall_by_order() -> None:
 )
 def test_a_name_in_place_of_an_address_is_refused_by_its_key(config: MediaConfig, key: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(key)):
-        candidates_of(config, PORT, never)
+        candidates_of(config, PORT, machine=never)
 
 
 def test_a_machine_without_an_address_is_told_to_name_one() -> None:

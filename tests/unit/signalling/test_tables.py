@@ -22,6 +22,7 @@ STATUS: dict[str, Any] = {
     "device_id": "FOCUS",
     "addresses": ["203.0.113.7", "2001:db8::7"],
     "port": 10_000,
+    "tcp_port": 443,
     "rooms": 3,
     "calls": 1,
     "participants": 2,
@@ -81,7 +82,7 @@ def test_the_status_is_one_fact_a_line() -> None:
         "ready": "yes",
         "homeserver": "reachable",
         "account": "@focus:example.org, device FOCUS",
-        "media": "203.0.113.7, 2001:db8::7, UDP port 10000",
+        "media": "203.0.113.7, 2001:db8::7, UDP port 10000, TCP port 443",
         "up for": "1 h 2 min",
         "rooms": "3",
         "calls": "1",
@@ -92,6 +93,10 @@ def test_the_status_is_one_fact_a_line() -> None:
         "waiting": "inputs 0, messages 2",
         "failures": "none",
     }
+
+
+def test_a_focus_without_tcp_says_nothing_of_it() -> None:
+    assert facts(tcp_port=None)["media"] == "203.0.113.7, 2001:db8::7, UDP port 10000"
 
 
 def test_a_focus_that_drains_says_until_when_and_when_it_is_done() -> None:

@@ -15,6 +15,7 @@ use crate::{Batch, Stats, local_error};
 pub struct Plane {
     plane: Option<NativePlane>,
     port: u16,
+    tcp_port: Option<u16>,
 }
 
 #[pymethods]
@@ -23,6 +24,7 @@ impl Plane {
     fn new(
         host: &str,
         port: u16,
+        tcp_port: Option<u16>,
         receive_buffer_bytes: usize,
         consent_timeout_s: f64,
         packet_cache_bytes: usize,
@@ -31,17 +33,22 @@ impl Plane {
         let host =
             host.parse().map_err(|error| PyValueError::new_err(format!("{host} is no address: {error}")))?;
         let core = Config { consent_timeout_s, packet_cache_bytes };
-        let settings = Settings { host, port, receive_buffer_bytes, tcp_port: None, core };
+        let settings = Settings { host, port, receive_buffer_bytes, tcp_port, core };
         let plane = NativePlane::start(settings, seed).map_err(|error| match error.raw_os_error() {
             Some(number) => PyOSError::new_err((number, error.to_string())),
             None => PyOSError::new_err(error.to_string()),
         })?;
-        Ok(Self { port: plane.port(), plane: Some(plane) })
+        Ok(Self { port: plane.port(), tcp_port: plane.tcp_port(), plane: Some(plane) })
     }
 
     #[getter]
     fn port(&self) -> u16 {
         self.port
+    }
+
+    #[getter]
+    fn tcp_port(&self) -> Option<u16> {
+        self.tcp_port
     }
 
     #[getter]

@@ -35,8 +35,9 @@ PACKET_BYTES: Final = 1_100
 BURST: Final = 8
 """Packets that leave together, as those of a video frame do."""
 OURS: Final = "focus"
-PEERS: Final = ("mediasoup", "janus", "janus_default", "pion")
-"""`janus` has two event loops, `janus_default` what Debian ships: a thread for each participant."""
+PEERS: Final = ("mediasoup", "mediasoup_lean", "janus", "janus_default", "pion")
+"""`mediasoup` does what it does with browsers, `mediasoup_lean` no congestion control; `janus` has two event
+loops, `janus_default` what Debian ships: a thread for each participant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,9 @@ class _Bench:
 @contextlib.asynccontextmanager
 async def _sfus(settings: PeersBenchSettings, stage: Stage) -> AsyncIterator[tuple[list[Sfu], Focus | None]]:
     """The servers that were asked for, and the focus once more where it is among them."""
-    peers: dict[str, Sfu] = {sfu.name: sfu for sfu in (Mediasoup(), Janus(event_loops=2), Janus(), Pion())}
+    peers: dict[str, Sfu] = {
+        sfu.name: sfu for sfu in (Mediasoup(), Mediasoup(is_lean=True), Janus(event_loops=2), Janus(), Pion())
+    }
     async with contextlib.AsyncExitStack() as stack:
         focus = None
         if OURS in settings.sfus:

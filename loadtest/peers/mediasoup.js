@@ -2,32 +2,41 @@
  * mediasoup for `loadtest bench peers`: one router with one WebRTC transport per participant.
  *
  * Requests come as JSON lines on standard input and are answered in order on standard output. Ends with its input.
- * What is negotiated is what mediasoup's own demo negotiates with a browser for one camera: NACK, RTX, PLI and
- * transport-wide feedback.
+ * Receivers get what mediasoup supports, as its own demo negotiates with a browser, or all but what congestion
+ * control needs.
  */
 "use strict";
 
 const mediasoup = require("mediasoup");
 const readline = require("readline");
 
-const FEEDBACK = [
-    { type: "nack" },
-    { type: "nack", parameter: "pli" },
-    { type: "ccm", parameter: "fir" },
-    { type: "transport-cc" },
-];
+const CONGESTION_CONTROL = ["transport-cc", "goog-remb", "transport-wide-cc", "abs-send-time"];
 const transports = new Map();
 let router;
+let capabilities;
 let producer;
+
+function withoutCongestionControl({ codecs, headerExtensions, ...rest }) {
+    const isLeft = (name) => !CONGESTION_CONTROL.some((one) => name.includes(one));
+    return {
+        ...rest,
+        headerExtensions: headerExtensions.filter(({ uri }) => isLeft(uri)),
+        codecs: codecs.map((codec) => ({
+            ...codec,
+            rtcpFeedback: codec.rtcpFeedback.filter(({ type }) => isLeft(type)),
+        })),
+    };
+}
 
 const operations = {
     /** Begin, with the payload type that VP8 has on both sides. */
-    async start({ payloadType }) {
+    async start({ payloadType, isLean }) {
         const worker = await mediasoup.createWorker();
         worker.on("died", () => process.exit(1));
         const codec = { kind: "video", mimeType: "video/VP8", clockRate: 90000, preferredPayloadType: payloadType };
         router = await worker.createRouter({ mediaCodecs: [codec] });
-        return { capabilities: router.rtpCapabilities };
+        capabilities = isLean ? withoutCongestionControl(router.rtpCapabilities) : router.rtpCapabilities;
+        return {};
     },
 
     /** The server's end of a connection. */
@@ -49,13 +58,14 @@ const operations = {
     },
 
     /** Take the publisher's video. */
-    async produce({ id, payloadType, rtxPayloadType, ssrc, rtxSsrc, mid, extensions }) {
+    async produce({ id, payloadType, rtxPayloadType, feedback, ssrc, rtxSsrc, mid, extensions }) {
+        const rtcpFeedback = feedback.map(([type, parameter]) => ({ type, parameter }));
         producer = await transports.get(id).produce({
             kind: "video",
             rtpParameters: {
                 mid,
                 codecs: [
-                    { mimeType: "video/VP8", payloadType, clockRate: 90000, rtcpFeedback: FEEDBACK },
+                    { mimeType: "video/VP8", payloadType, clockRate: 90000, rtcpFeedback },
                     {
                         mimeType: "video/rtx",
                         payloadType: rtxPayloadType,
@@ -75,7 +85,7 @@ const operations = {
     async consume({ id }) {
         const consumer = await transports.get(id).consume({
             producerId: producer.id,
-            rtpCapabilities: router.rtpCapabilities,
+            rtpCapabilities: capabilities,
         });
         return { parameters: consumer.rtpParameters };
     },

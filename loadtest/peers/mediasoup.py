@@ -25,9 +25,16 @@ PUBLISHER: Final = "publisher"
 
 
 class Mediasoup:
-    """mediasoup on this machine."""
+    """mediasoup on this machine.
 
-    name = "mediasoup"
+    Args:
+        is_lean: without what congestion control needs (transport-wide feedback, send times), so that it
+            estimates and probes nothing. Browsers negotiate it.
+    """
+
+    def __init__(self, *, is_lean: bool = False) -> None:
+        self.name = "mediasoup_lean" if is_lean else "mediasoup"
+        self._is_lean = is_lean
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[MediasoupServing]:
@@ -43,7 +50,7 @@ class Mediasoup:
             # `env` finds node, or says that there is none.
             command: list[str | Path] = ["env", "node", SCRIPT]
             async with peer_process(self.name, command, Path(folder), environment) as process:
-                yield MediasoupServing(process)
+                yield MediasoupServing(process, is_lean=self._is_lean)
 
 
 class MediasoupServing:
@@ -51,10 +58,12 @@ class MediasoupServing:
 
     Args:
         process: the program, whose child the worker is.
+        is_lean: without congestion control.
     """
 
-    def __init__(self, process: PeerProcess) -> None:
+    def __init__(self, process: PeerProcess, *, is_lean: bool) -> None:
         self._process = process
+        self._is_lean = is_lean
 
     @property
     def pid(self) -> int:
@@ -70,10 +79,10 @@ class MediasoupServing:
         """
         publisher = seats.publisher()
         offer = sdp.parse(publisher.offer)
-        produced = mediasoup_sdp.produced(offer)
-        await self._ask("start", payloadType=produced["payloadType"])
+        produced = mediasoup_sdp.produced(offer, is_lean=self._is_lean)
+        await self._ask("start", payloadType=produced["payloadType"], isLean=self._is_lean)
         opened = await self._ask("open", id=PUBLISHER)
-        publisher.accept_answer(mediasoup_sdp.answer(offer, opened))
+        publisher.accept_answer(mediasoup_sdp.answer(offer, opened, is_lean=self._is_lean))
         await self._ask("connect", id=PUBLISHER, **mediasoup_sdp.connected(offer))
         await self._ask("produce", id=PUBLISHER, **produced)
         for number, receiver in enumerate(seats.receiving()):

@@ -14,19 +14,26 @@ Json = dict[str, Any]
 
 _EXTENSIONS: Final = frozenset({sdp.MID, sdp.ABS_SEND_TIME, sdp.TRANSPORT_CC})
 """What mediasoup makes use of."""
+_CONGESTION_CONTROL: Final = frozenset({sdp.ABS_SEND_TIME, sdp.TRANSPORT_CC, "transport-cc", "goog-remb"})
+"""Extensions and feedback that are left out where it shall estimate nothing."""
 
 
-def produced(offer: sdp.Description) -> Json:
+def produced(offer: sdp.Description, *, is_lean: bool) -> Json:
     """What mediasoup wants to know of the one video that is published.
+
+    Args:
+        offer: of the publisher.
+        is_lean: without congestion control.
 
     Raises:
         SdpError: the offer has no VP8 with RTX and SSRCs.
     """
-    video = _video(offer)
+    video = _video(offer, is_lean=is_lean)
     ssrc, rtx_ssrc = video.rtx_ssrcs[0]
     return {
         "payloadType": video.formats[0].payload_type,
         "rtxPayloadType": video.formats[1].payload_type,
+        "feedback": [kind.partition(" ")[::2] for kind in video.formats[0].feedback],
         "ssrc": ssrc,
         "rtxSsrc": rtx_ssrc,
         "mid": video.mid,
@@ -34,17 +41,18 @@ def produced(offer: sdp.Description) -> Json:
     }
 
 
-def answer(offer: sdp.Description, opened: Json) -> str:
+def answer(offer: sdp.Description, opened: Json, *, is_lean: bool) -> str:
     """The answer that takes the published video and refuses all else.
 
     Args:
         offer: of the publisher.
         opened: mediasoup's transport.
+        is_lean: without congestion control.
 
     Raises:
         SdpError: the offer has no VP8 with RTX and SSRCs.
     """
-    video = _video(offer)
+    video = _video(offer, is_lean=is_lean)
     taken = replace(video, direction="recvonly", msid=None, ssrcs=(), rtx_ssrcs=())
     sections = (
         taken
@@ -90,13 +98,17 @@ def connected(theirs: sdp.Description) -> Json:
     return {"role": role, "algorithm": algorithm, "fingerprint": fingerprint}
 
 
-def _video(offer: sdp.Description) -> sdp.Section:
+def _video(offer: sdp.Description, *, is_lean: bool) -> sdp.Section:
     """The first video section with VP8 and its RTX alone."""
+    left_out = _CONGESTION_CONTROL if is_lean else frozenset()
     for section in offer.sections:
         vp8 = next((form for form in section.formats if form.codec.upper() == "VP8"), None)
         rtx = next((form for form in section.formats if vp8 and form.repairs == vp8.payload_type), None)
         if vp8 is not None and rtx is not None and section.rtx_ssrcs:
-            extensions = tuple((number, uri) for number, uri in section.extensions if uri in _EXTENSIONS)
+            vp8 = replace(vp8, feedback=tuple(kind for kind in vp8.feedback if kind not in left_out))
+            extensions = tuple(
+                (number, uri) for number, uri in section.extensions if uri in _EXTENSIONS - left_out
+            )
             return replace(section, formats=(vp8, rtx), extensions=extensions)
     raise sdp.SdpError("no VP8 is offered with RTX and SSRCs")
 

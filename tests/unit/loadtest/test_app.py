@@ -36,7 +36,7 @@ def refusal(*arguments: str) -> str:
         ((*CALL, "--fps", "0"), "--fps"),
         ((*CALL, "--json", "/no/such/folder/out.json"), "no such folder"),
         ((*CALL, "--accounts", "/no/such/file"), "--accounts"),
-        (("bench", "peers", "--sfu", "nobody"), "nobody: not one of focus, mediasoup, janus,"),
+        (("bench", "peers", "--sfu", "nobody"), "nobody: not one of focus, mediasoup,"),
         (("bench", "peers", "--json", "/no/such/folder/out.json"), "no such folder"),
         (("demo", "--participants", "1", "--check"), "one alone has nobody to receive"),
     ],

@@ -14,7 +14,7 @@ VIDEO: Final = sdp.Section(
     kind=sdp.VIDEO,
     direction="sendonly",
     formats=(
-        sdp.Format(96, "VP8", 90_000, feedback=("nack", "transport-cc")),
+        sdp.Format(96, "VP8", 90_000, feedback=("nack", "nack pli", "transport-cc")),
         sdp.Format(97, "rtx", 90_000, parameters="apt=96"),
         sdp.Format(98, "VP9", 90_000),
         sdp.Format(99, "rtx", 90_000, parameters="apt=98"),
@@ -77,9 +77,10 @@ CONSUMED: Final[dict[str, Any]] = {
 
 
 def test_mediasoup_is_told_of_vp8_with_its_repairs() -> None:
-    assert mediasoup_sdp.produced(OFFER) == {
+    assert mediasoup_sdp.produced(OFFER, is_lean=False) == {
         "payloadType": 96,
         "rtxPayloadType": 97,
+        "feedback": [("nack", ""), ("nack", "pli"), ("transport-cc", "")],
         "ssrc": 1_111,
         "rtxSsrc": 2_222,
         "mid": "vid",
@@ -88,7 +89,7 @@ def test_mediasoup_is_told_of_vp8_with_its_repairs() -> None:
 
 
 def test_the_answer_takes_the_video_and_refuses_the_channel() -> None:
-    answer = sdp.parse(mediasoup_sdp.answer(OFFER, OPENED))
+    answer = sdp.parse(mediasoup_sdp.answer(OFFER, OPENED, is_lean=False))
     video, channel = answer.sections
     assert (video.mid, video.direction, [form.payload_type for form in video.formats]) == (
         "vid",
@@ -104,6 +105,16 @@ def test_the_answer_takes_the_video_and_refuses_the_channel() -> None:
         ("candidate:udp 1 udp 9 127.0.0.1 4000 typ host",),
         is_lite=True,
     )
+
+
+def test_without_congestion_control_neither_side_hears_of_it() -> None:
+    produced = mediasoup_sdp.produced(OFFER, is_lean=True)
+    assert (produced["extensions"], produced["feedback"]) == (
+        ((4, sdp.MID),),
+        [("nack", ""), ("nack", "pli")],
+    )
+    video = sdp.parse(mediasoup_sdp.answer(OFFER, OPENED, is_lean=True)).sections[0]
+    assert (video.extensions, video.formats[0].feedback) == (((4, sdp.MID),), ("nack", "nack pli"))
 
 
 def test_a_receiver_is_offered_what_mediasoup_will_send() -> None:
@@ -136,4 +147,4 @@ def test_mediasoup_learns_who_begins_the_handshake(setup: str, role: str) -> Non
 )
 def test_without_repairs_nothing_is_published(video: sdp.Section) -> None:
     with pytest.raises(sdp.SdpError, match="no VP8 is offered with RTX"):
-        mediasoup_sdp.produced(replace(OFFER, sections=(video,)))
+        mediasoup_sdp.produced(replace(OFFER, sections=(video,)), is_lean=False)

@@ -60,7 +60,7 @@ impl Keys {
 #[cfg(test)]
 impl Keys {
     /// Seal an RTP packet as this side sends it, for tests of whoever opens it.
-    pub fn seal_rtp(&self, packet: &[u8], header_length: usize, seq: u64) -> Vec<u8> {
+    pub(crate) fn seal_rtp(&self, packet: &[u8], header_length: usize, seq: u64) -> Vec<u8> {
         let (key, salt) = self.half(self.is_client);
         let cipher = Cipher::derive(key, salt, 0);
         let (header, body) = packet.split_at(header_length);

@@ -72,6 +72,13 @@ class MediaConfig:
         low=0,
         high=_ANY_PORT,
     )
+    workers: int = setting(
+        1,
+        "Threads that forward packets, each on a port of its own: media.port and those behind it, TCP likewise. "
+        "A call lives on one of them. As many as there are cores to spare; the Python twin has one.",
+        low=1,
+        high=64,
+    )
     advertised_addresses: tuple[str, ...] = setting(
         (),
         "Addresses told to clients, IPv4 or IPv6, best first: the public one behind a 1:1 NAT. "

@@ -107,10 +107,14 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class AddTransport:
-    """Listen for one peer. Nothing is sent before it authenticates itself by ICE."""
+    """Listen for one peer. Nothing is sent before it authenticates itself by ICE.
+
+    It lives on one worker (`Plane.ports`), with all that it publishes and receives.
+    """
 
     transport: TransportId
     credentials: Credentials
+    worker: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +178,7 @@ class RemoveTrack:
 
 @dataclass(frozen=True, slots=True)
 class SetRoute:
-    """Forward a track to a transport, or change how; repeating it is harmless.
+    """Forward a track to a transport of the same worker, or change how; repeating it is harmless.
 
     A new route sends nothing until a target chooses an encoding for it. `ssrc` and `rtx_ssrc` stay the same
     for the life of a route and are never used twice on one transport (packet rule 3). With an `rtx_ssrc` and
@@ -439,7 +443,12 @@ class Plane(Protocol):
 
     @property
     def port(self) -> int:
-        """The UDP port that was bound."""
+        """The UDP port that was bound; of several, the first worker's."""
+        ...
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """The UDP port of each worker: a transport is reached on the port of its own."""
         ...
 
     @property
@@ -447,11 +456,17 @@ class Plane(Protocol):
         """The TCP port that was bound, for peers without UDP (RFC 6544); None: none."""
         ...
 
+    @property
+    def tcp_ports(self) -> tuple[int, ...]:
+        """The TCP port of each worker, where there are any."""
+        ...
+
     def apply(self, operations: Sequence[PlaneOperation]) -> None:
         """Carry out operations in order.
 
         Raises:
-            LocalError: an operation contradicts an earlier one (an id twice, an unknown profile).
+            LocalError: an operation contradicts an earlier one (an id twice, an unknown profile), names a
+                worker that is not there, or would join two of them. Those before it were carried out.
         """
         ...
 

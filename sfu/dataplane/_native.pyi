@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from sfu.config import MediaConfig
 from sfu.plane import PlaneOperation
 
 RawTransmit = tuple[str, int, bytes]
@@ -29,20 +30,11 @@ class Core:
     def stats(self, now: int) -> RawStats: ...
 
 class Plane:
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        tcp_port: int | None,
-        receive_buffer_bytes: int,
-        consent_timeout_s: float,
-        packet_cache_bytes: int,
-        seed: bytes,
-    ) -> None: ...
+    def __init__(self, config: MediaConfig, seed: bytes) -> None: ...
     @property
-    def port(self) -> int: ...
+    def ports(self) -> list[int]: ...
     @property
-    def tcp_port(self) -> int | None: ...
+    def tcp_ports(self) -> list[int]: ...
     @property
     def failures(self) -> int: ...
     def apply(self, operations: Sequence[PlaneOperation]) -> None: ...

@@ -1,4 +1,4 @@
-"""The native plane: its core in Rust, its sockets on a thread of its own, which never waits for Python."""
+"""The native plane: its core in Rust, its sockets on threads that never wait for Python."""
 
 from __future__ import annotations
 
@@ -33,25 +33,27 @@ class NativePlane:
     name: Final = "native"
 
     def __init__(self, config: MediaConfig) -> None:
-        self._plane = _native.Plane(
-            config.host,
-            config.port,
-            config.wanted_tcp_port,
-            config.receive_buffer_bytes,
-            config.consent_timeout_s,
-            config.packet_cache_bytes,
-            os.urandom(_SEED_BYTES),
-        )
+        self._plane = _native.Plane(config, os.urandom(_SEED_BYTES))
 
     @property
     def port(self) -> int:
-        """The UDP port that was bound."""
-        return self._plane.port
+        """The UDP port that was bound; of several, the first worker's."""
+        return self.ports[0]
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """The UDP port of each worker."""
+        return tuple(self._plane.ports)
 
     @property
     def tcp_port(self) -> int | None:
-        """The TCP port that was bound; None: none."""
-        return self._plane.tcp_port
+        """The TCP port that was bound; of several, the first worker's. None: none."""
+        return next(iter(self._plane.tcp_ports), None)
+
+    @property
+    def tcp_ports(self) -> tuple[int, ...]:
+        """The TCP port of each worker, where there are any."""
+        return tuple(self._plane.tcp_ports)
 
     @property
     def failures(self) -> int:

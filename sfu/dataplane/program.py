@@ -115,6 +115,8 @@ class Program:
 
     def _add_transport(self, operation: AddTransport) -> None:
         number = operation.transport
+        if operation.worker:
+            raise LocalError(f"transport {number} on worker {operation.worker} of 1, counted from 0")
         if number in self.peers:
             raise LocalError(f"transport {number} is there already")
         self._ice.add(number, operation.credentials)

@@ -75,9 +75,19 @@ class ReferencePlane:
         return self._socket.port
 
     @property
+    def ports(self) -> tuple[int, ...]:
+        """That of its one worker."""
+        return (self.port,)
+
+    @property
     def tcp_port(self) -> int | None:
         """The TCP port that was bound; None: none."""
         return self._tcp.port
+
+    @property
+    def tcp_ports(self) -> tuple[int, ...]:
+        """That of its one worker, where there is one."""
+        return () if self.tcp_port is None else (self.tcp_port,)
 
     @property
     def failures(self) -> int:

@@ -24,6 +24,7 @@ from sfu.plane import (
     PROBE_DTYPE,
     TARGET_DTYPE,
     AddTransport,
+    Credentials,
     DropReason,
     InstallSrtp,
     PairSelected,
@@ -33,7 +34,7 @@ from sfu.plane import (
 from sfu.rtp.rtcp import Nack, Pli, ReceiverReport, SenderReport
 from sfu.rtp.twcc import DELTA_NS, TransportFeedback
 from sfu.streams.resend import decapsulate
-from sfu.units import NS_PER_MS, Ssrc
+from sfu.units import NS_PER_MS, Ssrc, TransportId
 from tests.support.eventually import eventually
 from tests.support.plane_driver import PROFILE
 from tests.support.plane_media import (
@@ -376,6 +377,15 @@ async def test_a_contradiction_is_raised_and_the_plane_goes_on(plane: Plane) -> 
     with pytest.raises(LocalError):
         plane.apply([AddTransport(peer.transport, peer.credentials)])
     await peer.check()
+    peer.close()
+
+
+async def test_each_worker_has_a_port_and_what_is_for_another_is_a_contradiction(plane: Plane) -> None:
+    assert plane.ports == (plane.port,)
+    assert plane.tcp_ports[:1] == ((plane.tcp_port,) if plane.tcp_port else ())
+    with pytest.raises(LocalError, match="transport 1 on worker 1 of 1"):
+        plane.apply([AddTransport(TransportId(1), Credentials("ufrag", "password"), worker=1)])
+    peer = await SocketPeer.joined(plane, 1)
     peer.close()
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 PATIENCE_S: Final = 10.0
 """How long anything may take before a test gives up."""
 
+
 def native_plane(config: MediaConfig) -> Plane:
     """The native plane, which may not have been built."""
     from sfu.dataplane.native_plane import NativePlane  # noqa: PLC0415  # as said
@@ -61,22 +62,23 @@ class SocketPeer(asyncio.DatagramProtocol):
     datagrams: list[bytes] = field(default_factory=list)
     encrypted: list[bytes] = field(default_factory=list)
     session: SrtpSession | None = None
+    worker: int = 0
     _wire: asyncio.DatagramTransport | None = None
     _came: asyncio.Event = field(default_factory=asyncio.Event)
     _sent: int = 0
 
     @classmethod
-    async def open(cls, plane: Plane, number: int, host: str = "127.0.0.1") -> Self:
-        """A peer that the plane listens for."""
-        peer = cls(plane, TransportId(number), host)
+    async def open(cls, plane: Plane, number: int, host: str = "127.0.0.1", worker: int = 0) -> Self:
+        """A peer that a worker of the plane listens for."""
+        peer = cls(plane, TransportId(number), host, worker=worker)
         await peer.move()
-        plane.apply([AddTransport(peer.transport, peer.credentials)])
+        plane.apply([AddTransport(peer.transport, peer.credentials, worker)])
         return peer
 
     @classmethod
-    async def joined(cls, plane: Plane, number: int, host: str = "127.0.0.1") -> Self:
+    async def joined(cls, plane: Plane, number: int, host: str = "127.0.0.1", worker: int = 0) -> Self:
         """A peer that has checked, nominated, and agreed on keys."""
-        peer = await cls.open(plane, number, host)
+        peer = await cls.open(plane, number, host, worker)
         await peer.check()
         peer.install()
         return peer
@@ -101,7 +103,7 @@ class SocketPeer(asyncio.DatagramProtocol):
             self._wire.close()
         loop = asyncio.get_running_loop()
         self._wire, _ = await loop.create_datagram_endpoint(
-            lambda: self, remote_addr=(self.host, self.plane.port)
+            lambda: self, remote_addr=(self.host, self.plane.ports[self.worker])
         )
 
     async def check(self) -> StunMessage:
@@ -166,6 +168,10 @@ class SocketPeer(asyncio.DatagramProtocol):
             while not condition():
                 self._came.clear()
                 await self._came.wait()
+
+    async def has_received(self, packets: int) -> None:
+        """Wait until so many RTP packets have come in all."""
+        await self.until(lambda: len(self.rtp) >= packets)
 
     def close(self) -> None:
         if self._wire is not None:

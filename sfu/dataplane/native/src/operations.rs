@@ -26,9 +26,11 @@ pub fn operations(list: &Bound<'_, PyAny>, protection: Protection) -> PyResult<V
 fn operation(item: &Bound<'_, PyAny>, protection: Protection) -> PyResult<Operation> {
     let name = item.get_type().name()?;
     Ok(match name.to_str()? {
-        "AddTransport" => {
-            Operation::AddTransport { transport: transport(item)?, credentials: credentials(item)? }
-        }
+        "AddTransport" => Operation::AddTransport {
+            transport: transport(item)?,
+            credentials: credentials(item)?,
+            worker: item.getattr("worker")?.extract()?,
+        },
         "SetCredentials" => {
             Operation::SetCredentials { transport: transport(item)?, credentials: credentials(item)? }
         }

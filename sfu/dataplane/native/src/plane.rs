@@ -1,4 +1,4 @@
-//! The plane with its socket, on a thread that never takes the interpreter's lock.
+//! The plane with its sockets, on threads that never take the interpreter's lock.
 
 use focus_dataplane::Config;
 use focus_shell::{Plane as NativePlane, Settings};
@@ -13,42 +13,43 @@ use crate::{Batch, Stats, local_error};
 /// `focus_shell::Plane`, until it is closed.
 #[pyclass]
 pub struct Plane {
-    plane: Option<NativePlane>,
-    port: u16,
-    tcp_port: Option<u16>,
+    running: Option<NativePlane>,
+    ports: Vec<u16>,
+    tcp_ports: Vec<u16>,
 }
 
 #[pymethods]
 impl Plane {
+    /// With a `sfu.config.MediaConfig` and 32 bytes of randomness.
     #[new]
-    fn new(
-        host: &str,
-        port: u16,
-        tcp_port: Option<u16>,
-        receive_buffer_bytes: usize,
-        consent_timeout_s: f64,
-        packet_cache_bytes: usize,
-        seed: [u8; 32],
-    ) -> PyResult<Self> {
-        let host =
-            host.parse().map_err(|error| PyValueError::new_err(format!("{host} is no address: {error}")))?;
-        let core = Config { consent_timeout_s, packet_cache_bytes };
-        let settings = Settings { host, port, receive_buffer_bytes, tcp_port, core };
-        let plane = NativePlane::start(settings, seed).map_err(|error| match error.raw_os_error() {
-            Some(number) => PyOSError::new_err((number, error.to_string())),
-            None => PyOSError::new_err(error.to_string()),
-        })?;
-        Ok(Self { port: plane.port(), tcp_port: plane.tcp_port(), plane: Some(plane) })
+    fn new(config: &Bound<'_, PyAny>, seed: [u8; 32]) -> PyResult<Self> {
+        let host: String = config.getattr("host")?.extract()?;
+        let settings = Settings {
+            host: host
+                .parse()
+                .map_err(|error| PyValueError::new_err(format!("{host} is no address: {error}")))?,
+            port: config.getattr("port")?.extract()?,
+            workers: config.getattr("workers")?.extract()?,
+            receive_buffer_bytes: config.getattr("receive_buffer_bytes")?.extract()?,
+            tcp_port: config.getattr("wanted_tcp_port")?.extract()?,
+            core: Config {
+                consent_timeout_s: config.getattr("consent_timeout_s")?.extract()?,
+                packet_cache_bytes: config.getattr("packet_cache_bytes")?.extract()?,
+            },
+        };
+        let running =
+            NativePlane::start(settings, seed).map_err(|error| PyOSError::new_err(error.to_string()))?;
+        Ok(Self { ports: running.ports(), tcp_ports: running.tcp_ports(), running: Some(running) })
     }
 
     #[getter]
-    fn port(&self) -> u16 {
-        self.port
+    fn ports(&self) -> Vec<u16> {
+        self.ports.clone()
     }
 
     #[getter]
-    fn tcp_port(&self) -> Option<u16> {
-        self.tcp_port
+    fn tcp_ports(&self) -> Vec<u16> {
+        self.tcp_ports.clone()
     }
 
     #[getter]
@@ -98,13 +99,13 @@ impl Plane {
     }
 
     fn close(&mut self, py: Python<'_>) {
-        let plane = self.plane.take();
-        py.detach(|| drop(plane));
+        let running = self.running.take();
+        py.detach(|| drop(running));
     }
 }
 
 impl Plane {
     fn open(&self) -> PyResult<&NativePlane> {
-        self.plane.as_ref().ok_or_else(|| PyRuntimeError::new_err("the plane is closed"))
+        self.running.as_ref().ok_or_else(|| PyRuntimeError::new_err("the plane is closed"))
     }
 }

@@ -119,7 +119,8 @@ fn call(now: Instant) -> PlaneCore {
     let mut core = PlaneCore::new(config, Random::from_seed([7; 32]));
     let mut operations = Vec::new();
     for transport in [PUBLISHER, SUBSCRIBER] {
-        operations.push(Operation::AddTransport { transport, credentials: credentials(transport) });
+        let credentials = credentials(transport);
+        operations.push(Operation::AddTransport { transport, credentials, worker: 0 });
         operations.push(Operation::InstallSrtp {
             transport,
             profile: SrtpProfile::Null,

@@ -89,7 +89,7 @@ impl Program {
     /// It contradicts an earlier one.
     pub fn apply(&mut self, now: Instant, operation: Operation) -> Result<(), LocalError> {
         match operation {
-            Operation::AddTransport { transport, credentials } => {
+            Operation::AddTransport { transport, credentials, .. } => {
                 self.add_transport(transport, credentials)?;
             }
             Operation::SetCredentials { transport, credentials } => {

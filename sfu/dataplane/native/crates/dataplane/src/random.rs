@@ -13,6 +13,12 @@ impl Random {
         Self(ChaCha12Rng::from_seed(seed))
     }
 
+    /// A generator that starts from numbers of this one: what it gives tells nothing of the others.
+    #[must_use]
+    pub fn fork(&mut self) -> Self {
+        Self(ChaCha12Rng::from_rng(&mut self.0))
+    }
+
     /// 32 bits.
     pub fn next_u32(&mut self) -> u32 {
         self.0.next_u32()
@@ -46,6 +52,14 @@ mod tests {
         let values: Vec<_> = (0..1_000).map(|_| random.around(100, 20)).collect();
         assert!(values.iter().all(|value| (80..=120).contains(value)));
         assert!(values.iter().any(|value| *value < 90) && values.iter().any(|value| *value > 110));
+    }
+
+    #[test]
+    fn forks_give_other_numbers_than_one_another() {
+        let mut random = Random::from_seed([7; 32]);
+        let mut forks = [random.fork(), random.fork(), Random::from_seed([7; 32])];
+        let [one, other, root] = forks.each_mut().map(Random::next_u32);
+        assert!(one != other && one != root && other != root);
     }
 
     #[test]

@@ -17,6 +17,19 @@ pub struct Stats {
     pub drops: Drops,
 }
 
+impl Stats {
+    /// Take in another core's: its rows behind ours, drops in sum, the later time.
+    pub fn join(&mut self, other: &Self) {
+        self.now = self.now.max(other.now);
+        self.transports.extend_from_slice(&other.transports);
+        self.encodings.extend_from_slice(&other.encodings);
+        self.routes.extend_from_slice(&other.routes);
+        for (reason, packets) in other.drops.iter() {
+            self.drops.add(reason, packets);
+        }
+    }
+}
+
 impl Program {
     /// All counters now. Reading an audio level begins a new interval of it.
     pub fn stats(&mut self, now: Instant) -> Stats {

@@ -91,11 +91,11 @@ pub struct SetRoute {
     pub mixed_extensions: bool,
 }
 
-/// What goes down, in order.
+/// What goes down, in order. The worker of a transport is the plane's to know: a core takes no notice of it.
 #[derive(Clone)]
 #[allow(missing_docs)] // as in sfu/plane.py
 pub enum Operation {
-    AddTransport { transport: TransportId, credentials: Credentials },
+    AddTransport { transport: TransportId, credentials: Credentials, worker: u16 },
     SetCredentials { transport: TransportId, credentials: Credentials },
     InstallSrtp { transport: TransportId, profile: SrtpProfile, receive_key: Vec<u8>, send_key: Vec<u8> },
     RemoveTransport { transport: TransportId },

@@ -1,20 +1,30 @@
-//! What passes between Python and a worker: commands down, answers and batches up. Nothing here is touched for a
-//! packet that is forwarded.
+//! What passes between Python and one worker: commands down, answers and batches up. Nothing here that another
+//! worker or Python may hold is touched for a packet that is forwarded.
 
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use focus_dataplane::{Batch, Stats};
 use focus_plane::{LocalError, Operation, Pacing, Probe, Target};
 
+use crate::arrivals::Arrivals;
 use crate::event::EventFd;
+
+/// An operation that contradicts an earlier one.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Its index among those that were to be carried out; those before it were.
+    pub at: usize,
+    /// Why.
+    pub error: LocalError,
+}
 
 /// What Python wants of a worker.
 pub enum Command {
     /// Carry out operations, and say whether that went well.
-    Apply(Vec<Operation>, Answer<Result<(), LocalError>>),
+    Apply(Vec<Operation>, Answer<Result<(), Refused>>),
     /// Choose layers.
     Targets(Vec<Target>),
     /// Send to transports so.
@@ -45,8 +55,9 @@ pub struct Exchange {
     /// `None`: the worker has ended.
     commands: Mutex<Option<Vec<Command>>>,
     commands_signal: EventFd,
-    batch: Mutex<Option<Batch>>,
-    batch_signal: EventFd,
+    arrivals: Arc<Arrivals>,
+    /// The worker has given a batch that Python has not taken yet.
+    has_given: AtomicBool,
     failures: AtomicU64,
 }
 
@@ -56,12 +67,12 @@ impl Exchange {
     /// # Errors
     ///
     /// The system has no descriptor left.
-    pub fn new() -> std::io::Result<Self> {
+    pub fn new(arrivals: Arc<Arrivals>) -> std::io::Result<Self> {
         Ok(Self {
             commands: Mutex::new(Some(Vec::new())),
             commands_signal: EventFd::new()?,
-            batch: Mutex::default(),
-            batch_signal: EventFd::new()?,
+            arrivals,
+            has_given: AtomicBool::new(false),
             failures: AtomicU64::new(0),
         })
     }
@@ -74,11 +85,16 @@ impl Exchange {
         }
     }
 
-    /// Send a command that is answered; `None`: the worker has ended.
+    /// Send a command, and wait for its answer; `None`: the worker has ended.
     pub fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Option<T> {
-        let (give, take): (SyncSender<T>, Receiver<T>) = sync_channel(1);
+        self.begin(command).recv().ok()
+    }
+
+    /// Send a command whose answer is waited for elsewhere.
+    pub fn begin<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Receiver<T> {
+        let (give, take) = sync_channel(1);
         self.command(command(Answer(give)));
-        take.recv().ok()
+        take
     }
 
     /// Readable while there are commands.
@@ -103,28 +119,21 @@ impl Exchange {
 
     /// Whether Python has taken the last batch. Until it has, the core keeps what comes up, within its bounds.
     pub fn wants_batch(&self) -> bool {
-        locked(&self.batch).is_none()
+        !self.has_given.load(Ordering::Acquire)
     }
 
     /// Something came up.
     pub fn give_batch(&self, batch: Batch) {
-        *locked(&self.batch) = Some(batch);
-        self.batch_signal.signal();
+        // Said first: Python, which takes the batch and only then looks here, must not find that nothing was given.
+        self.has_given.store(true, Ordering::Release);
+        self.arrivals.give(batch);
     }
 
-    /// What came up since the last call. The worker is woken: it may have more by now.
-    pub fn take_batch(&self) -> Batch {
-        let mut batch = locked(&self.batch);
-        self.batch_signal.clear();
-        let Some(taken) = batch.take() else { return Batch::default() };
-        drop(batch);
-        self.commands_signal.signal();
-        taken
-    }
-
-    /// Readable while `take_batch` would return something.
-    pub fn batch_fd(&self) -> RawFd {
-        self.batch_signal.as_raw_fd()
+    /// Python has taken what was given. The worker is woken: it may have more by now.
+    pub fn batch_taken(&self) {
+        if self.has_given.swap(false, Ordering::AcqRel) {
+            self.commands_signal.signal();
+        }
     }
 
     /// A datagram or a timer ended in a panic: a mistake of ours, contained.
@@ -139,6 +148,6 @@ impl Exchange {
 }
 
 /// Who panicked with the lock left whole values behind.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

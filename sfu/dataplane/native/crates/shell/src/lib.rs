@@ -1,7 +1,10 @@
 //! Sockets and threads around the data plane's core: the only place with `unsafe`, in `system` and `messages`.
 #![deny(unsafe_code)]
 
+mod arrivals;
 mod control;
+mod directory;
+mod dispatch;
 mod event;
 mod exchange;
 mod gathering;
@@ -12,6 +15,7 @@ pub mod rig;
 mod socket_name;
 mod system;
 mod tcp;
+mod thread;
 mod time;
 mod udp;
 mod worker;

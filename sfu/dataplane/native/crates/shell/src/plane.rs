@@ -1,139 +1,177 @@
-//! A plane on a thread of its own, as Python holds it.
+//! A plane on threads of its own, as Python holds it.
 
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::RawFd;
-use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex};
 
-use focus_dataplane::{Batch, Config, PlaneCore, Random, Stats};
+use focus_dataplane::{Batch, Config, Random, Stats};
 use focus_plane::{LocalError, Operation, Pacing, Probe, Target};
 
-use crate::exchange::{Command, Exchange};
-use crate::tcp::TcpServer;
-use crate::udp::UdpSocket;
-use crate::worker::Worker;
+use crate::arrivals::Arrivals;
+use crate::directory::Directory;
+use crate::dispatch::dispatch;
+use crate::exchange::{Answer, Command, locked};
+use crate::thread::{Sockets, WorkerThread};
 
-/// Where a plane listens, and what its core is told.
+/// Where a plane listens, and what its cores are told.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs)] // as in sfu/config.py
 pub struct Settings {
     pub host: IpAddr,
     pub port: u16,
+    /// At least one; they listen on ports behind one another.
+    pub workers: u16,
     pub receive_buffer_bytes: usize,
     /// Where peers without UDP connect to; `None`: nowhere.
     pub tcp_port: Option<u16>,
+    /// `packet_cache_bytes` is of all workers together.
     pub core: Config,
 }
 
-/// One worker with its socket. Every call returns as soon as the worker has taken notice.
+/// Workers with their sockets. Every call returns as soon as those that it is for have taken notice.
+///
+/// A transport lives on one worker, with its tracks and routes. Workers know nothing of each other: what is here
+/// is touched by operations, targets and the like, never by a packet.
 pub struct Plane {
-    exchange: Arc<Exchange>,
-    port: u16,
-    tcp_port: Option<u16>,
-    thread: Option<JoinHandle<()>>,
+    workers: Vec<WorkerThread>,
+    arrivals: Arc<Arrivals>,
+    directory: Mutex<Directory>,
 }
 
 impl Plane {
-    /// Listen.
+    /// Listen, on all ports or none.
     ///
     /// # Errors
     ///
-    /// The address can't be bound, or the system has no thread or descriptor left.
+    /// An address can't be bound, or the system has no thread or descriptor left.
     pub fn start(settings: Settings, seed: [u8; 32]) -> io::Result<Self> {
-        let socket = UdpSocket::bind(settings.host, settings.port, settings.receive_buffer_bytes)?;
-        let port = socket.port();
-        let tcp = match settings.tcp_port {
-            Some(port) => TcpServer::bind(settings.host, port)?,
-            None => TcpServer::off(),
-        };
-        let tcp_port = tcp.port();
-        let exchange = Arc::new(Exchange::new()?);
-        let worker_exchange = Arc::clone(&exchange);
-        let (started, starts) = std::sync::mpsc::sync_channel(1);
-        // The core is made on its thread: its packets are shared within it, and never leave it.
-        let thread = std::thread::Builder::new().name("focus-plane".into()).spawn(move || {
-            let core = PlaneCore::new(settings.core, Random::from_seed(seed));
-            match Worker::new(core, socket, tcp, worker_exchange) {
-                Ok(worker) => {
-                    let _ = started.send(Ok(()));
-                    worker.run();
-                }
-                Err(error) => {
-                    let _ = started.send(Err(error));
-                }
-            }
-        })?;
-        starts.recv().unwrap_or_else(|_| Err(io::Error::other("the worker ended at once")))?;
-        Ok(Self { exchange, port, tcp_port, thread: Some(thread) })
+        let sockets: Vec<_> = (0..settings.workers)
+            .map(|number| Sockets::bind(&settings, number))
+            .collect::<io::Result<_>>()?;
+        let packet_cache_bytes = settings.core.packet_cache_bytes / sockets.len().max(1);
+        let core = Config { packet_cache_bytes, ..settings.core };
+        let arrivals = Arc::new(Arrivals::new()?);
+        let mut random = Random::from_seed(seed);
+        let workers: Vec<_> = (0..)
+            .zip(sockets)
+            .map(|(number, sockets)| {
+                WorkerThread::start(number, sockets, core, random.fork(), Arc::clone(&arrivals))
+            })
+            .collect::<io::Result<_>>()?;
+        let directory = Mutex::new(Directory::new(workers.len()));
+        Ok(Self { workers, arrivals, directory })
     }
 
-    /// The port that was bound.
-    pub fn port(&self) -> u16 {
-        self.port
+    /// The UDP port of each worker.
+    pub fn ports(&self) -> Vec<u16> {
+        self.workers.iter().map(|worker| worker.port).collect()
     }
 
-    /// The TCP port that was bound, where peers can connect.
-    pub fn tcp_port(&self) -> Option<u16> {
-        self.tcp_port
+    /// The TCP port of each worker; none where peers can't connect.
+    pub fn tcp_ports(&self) -> Vec<u16> {
+        self.workers.iter().filter_map(|worker| worker.tcp_port).collect()
     }
 
     /// Carry out operations in order.
     ///
     /// # Errors
     ///
-    /// An operation contradicts an earlier one.
+    /// An operation contradicts an earlier one, names a worker that is not there, or would join two.
     pub fn apply(&self, operations: Vec<Operation>) -> Result<(), LocalError> {
-        self.exchange.ask(|answer| Command::Apply(operations, answer)).unwrap_or(Ok(()))
+        let mut directory = locked(&self.directory);
+        dispatch(&mut directory, operations, |worker, operations| {
+            let ask = |answer| Command::Apply(operations, answer);
+            self.workers[worker].exchange.ask(ask).unwrap_or(Ok(()))
+        })
     }
 
-    /// Layer choices.
+    /// Layer choices. Workers without any are told as well: Python is alive.
     pub fn set_targets(&self, targets: Vec<Target>) {
-        self.exchange.command(Command::Targets(targets));
+        let shares = self.shared(targets, |directory, row| directory.of_route(row.route));
+        for (worker, share) in self.workers.iter().zip(shares) {
+            worker.exchange.command(Command::Targets(share));
+        }
     }
 
     /// How transports are sent to.
     pub fn set_pacing(&self, pacing: Vec<Pacing>) {
-        self.exchange.command(Command::Pacing(pacing));
+        let shares = self.shared(pacing, |directory, row| directory.of_transport(row.transport));
+        self.command_some(shares, Command::Pacing);
     }
 
     /// Measure what paths carry.
     pub fn probe(&self, probes: Vec<Probe>) {
-        self.exchange.command(Command::Probes(probes));
+        let shares = self.shared(probes, |directory, row| directory.of_transport(row.transport));
+        self.command_some(shares, Command::Probes);
     }
 
-    /// What subscribers have said of packets since the last call, as rows of `FEEDBACK_DTYPE`.
+    /// What subscribers have said of packets since the last call, as rows of `FEEDBACK_DTYPE`; what one worker has
+    /// heard is in its order.
     pub fn feedback(&self) -> Vec<u8> {
-        self.exchange.ask(Command::Feedback).unwrap_or_default()
+        self.ask_all(Command::Feedback).concat()
     }
 
     /// Everything that came up since the last call.
     pub fn drain(&self) -> Batch {
-        self.exchange.take_batch()
+        let batch = self.arrivals.take();
+        for worker in &self.workers {
+            worker.exchange.batch_taken();
+        }
+        batch
     }
 
     /// All counters now.
     pub fn stats(&self) -> Stats {
-        self.exchange.ask(Command::Stats).unwrap_or_default()
+        let mut all = Stats::default();
+        for stats in self.ask_all(Command::Stats) {
+            all.join(&stats);
+        }
+        all
     }
 
     /// Readable while `drain` would return something.
     pub fn batch_fd(&self) -> RawFd {
-        self.exchange.batch_fd()
+        self.arrivals.as_raw_fd()
     }
 
     /// Panics that were contained.
     pub fn failures(&self) -> u64 {
-        self.exchange.failures()
+        self.workers.iter().map(|worker| worker.exchange.failures()).sum()
     }
 
-    /// Stop, and release the socket.
+    /// Stop, and release the sockets.
     pub fn close(&mut self) {
-        if let Some(thread) = self.thread.take() {
-            self.exchange.command(Command::Close);
-            // A worker that panicked has released its socket as well.
-            let _ = thread.join();
+        self.workers.iter().for_each(WorkerThread::stop);
+        self.workers.iter_mut().for_each(WorkerThread::end);
+    }
+
+    /// Each worker's rows; what no longer lives has none.
+    fn shared<Row>(
+        &self,
+        rows: Vec<Row>,
+        worker_of: impl Fn(&Directory, &Row) -> Option<usize>,
+    ) -> Vec<Vec<Row>> {
+        let directory = locked(&self.directory);
+        let mut shares: Vec<Vec<Row>> = self.workers.iter().map(|_| Vec::new()).collect();
+        for row in rows {
+            if let Some(worker) = worker_of(&directory, &row) {
+                shares[worker].push(row);
+            }
         }
+        shares
+    }
+
+    fn command_some<Row>(&self, shares: Vec<Vec<Row>>, command: impl Fn(Vec<Row>) -> Command) {
+        for (worker, share) in self.workers.iter().zip(shares).filter(|(_, share)| !share.is_empty()) {
+            worker.exchange.command(command(share));
+        }
+    }
+
+    /// The answers of all workers that live. All are asked before the first is waited for.
+    fn ask_all<T>(&self, command: impl Fn(Answer<T>) -> Command) -> Vec<T> {
+        let asked: Vec<_> = self.workers.iter().map(|worker| worker.exchange.begin(&command)).collect();
+        asked.into_iter().filter_map(|answer| answer.recv().ok()).collect()
     }
 }
 

@@ -9,7 +9,7 @@ use focus_ice::Address;
 use focus_plane::DropReason;
 use focus_units::{Instant, earliest};
 
-use crate::exchange::{Command, Exchange};
+use crate::exchange::{Command, Exchange, Refused};
 use crate::gathering::Gathering;
 use crate::messages::MAX_MESSAGES;
 use crate::poller::Poller;
@@ -116,11 +116,14 @@ impl Worker {
             let now = now();
             match command {
                 Command::Apply(operations, answer) => {
+                    let mut taken = 0;
+                    let operations = operations.into_iter().inspect(|_| taken += 1);
                     let outcome = catch_unwind(AssertUnwindSafe(|| self.core.apply(now, operations)));
-                    answer.give(outcome.unwrap_or_else(|_| {
+                    let outcome = outcome.unwrap_or_else(|_| {
                         self.exchange.count_failure();
                         Ok(())
-                    }));
+                    });
+                    answer.give(outcome.map_err(|error| Refused { at: taken - 1, error }));
                 }
                 Command::Targets(targets) => self.core.set_targets(now, targets),
                 Command::Pacing(pacing) => self.core.set_pacing(now, pacing),

@@ -9,26 +9,32 @@ use focus_units::TransportId;
 
 use super::*;
 use crate::poller::Poller;
+use crate::tcp::TcpServer;
 
 const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
 const TRANSPORT: TransportId = TransportId(1);
 const PASSWORD: &str = "password-of-ours";
 const HANDSHAKE: &[u8] = &[22, 254, 253, 1, 2, 3];
 
-fn plane() -> Plane {
-    let core = Config { consent_timeout_s: 30.0, packet_cache_bytes: 1 << 20 };
-    let settings = Settings {
+fn settings(workers: u16) -> Settings {
+    Settings {
         host: IpAddr::V4(LOOPBACK),
         port: 0,
+        workers,
         receive_buffer_bytes: 1 << 20,
         tcp_port: Some(0),
-        core,
-    };
-    let plane = Plane::start(settings, [1; 32]).expect("ports are free");
+        core: Config { consent_timeout_s: 30.0, packet_cache_bytes: 1 << 20 },
+    }
+}
+
+fn add(transport: TransportId, worker: u16) -> Operation {
     let credentials = Credentials { ufrag: "ours".into(), password: PASSWORD.into() };
-    plane
-        .apply(vec![Operation::AddTransport { transport: TRANSPORT, credentials }])
-        .expect("it is the first");
+    Operation::AddTransport { transport, credentials, worker }
+}
+
+fn plane() -> Plane {
+    let plane = Plane::start(settings(1), [1; 32]).expect("ports are free");
+    plane.apply(vec![add(TRANSPORT, 0)]).expect("it is the first");
     plane
 }
 
@@ -77,12 +83,17 @@ fn read_frame(stream: &mut TcpStream) -> Vec<u8> {
     datagram
 }
 
+fn client_of(port: u16) -> StdUdpSocket {
+    let client = StdUdpSocket::bind((LOOPBACK, 0)).expect("a port is free");
+    client.set_read_timeout(Some(Duration::from_secs(5))).expect("it is not zero");
+    client.connect((LOOPBACK, port)).expect("it is bound");
+    client
+}
+
 #[test]
 fn a_peer_checks_and_shakes_hands_over_udp() {
     let mut plane = plane();
-    let client = StdUdpSocket::bind((LOOPBACK, 0)).expect("a port is free");
-    client.set_read_timeout(Some(Duration::from_secs(5))).expect("it is not zero");
-    client.connect((LOOPBACK, plane.port())).expect("it is bound");
+    let client = client_of(plane.ports()[0]);
     let mut buffer = [0; MAX_DATAGRAM_BYTES];
     client.send(&check()).expect("it is taken");
     let length = client.recv(&mut buffer).expect("it is answered");
@@ -100,7 +111,7 @@ fn a_peer_checks_and_shakes_hands_over_udp() {
 #[test]
 fn a_peer_without_udp_checks_and_shakes_hands_over_tcp() {
     let mut plane = plane();
-    let port = plane.tcp_port().expect("it is bound");
+    let port = plane.tcp_ports()[0];
     let mut client = TcpStream::connect((LOOPBACK, port)).expect("it listens");
     client.set_read_timeout(Some(Duration::from_secs(5))).expect("it is not zero");
     client.write_all(&framed(&check())).expect("there is room");
@@ -127,13 +138,86 @@ fn a_peer_without_udp_checks_and_shakes_hands_over_tcp() {
 }
 
 #[test]
+fn each_worker_answers_its_own_transports_on_its_own_port() {
+    let plane = Plane::start(settings(2), [1; 32]).expect("ports are free");
+    let transports = [TRANSPORT, TransportId(2)];
+    // The same fragment on both ports: they know nothing of each other.
+    plane.apply(vec![add(transports[0], 0), add(transports[1], 1)]).expect("there are two");
+    let clients: Vec<_> = plane.ports().into_iter().map(client_of).collect();
+    let mut buffer = [0; MAX_DATAGRAM_BYTES];
+    for (client, transport) in clients.iter().zip(transports) {
+        client.send(&check()).expect("it is taken");
+        let length = client.recv(&mut buffer).expect("it is answered");
+        assert_is_success(&buffer[..length]);
+        drained(&plane, |batch| batch.events == [Event::PairSelected { transport }]);
+        let operation = Operation::SendDatagram { transport, data: HANDSHAKE.to_vec() };
+        plane.apply(vec![operation]).expect("it contradicts nothing");
+        let length = client.recv(&mut buffer).expect("it is sent");
+        assert_eq!(&buffer[..length], HANDSHAKE);
+    }
+    plane.apply(vec![Operation::RemoveTransport { transport: transports[0] }]).expect("it lives");
+    for client in &clients {
+        client.send(b"nothing that is known").expect("it is taken");
+    }
+    let unknown = [DropReason::UnknownPeer, DropReason::UnknownProtocol];
+    while unknown.iter().any(|reason| plane.stats().drops.of(*reason) == 0) {}
+    let stats = plane.stats();
+    assert_eq!(unknown.map(|reason| stats.drops.of(reason)), [1, 1]);
+    assert_eq!(stats.transports[..4], 2_u32.to_le_bytes());
+    assert_eq!(plane.failures(), 0);
+}
+
+#[test]
+fn a_worker_that_is_not_there_is_refused_and_the_others_go_on() {
+    let plane = Plane::start(settings(2), [1; 32]).expect("ports are free");
+    let transport = TransportId(2);
+    assert!(plane.apply(vec![add(TRANSPORT, 1), add(transport, 2)]).is_err());
+    assert!(plane.apply(vec![add(TRANSPORT, 0)]).is_err());
+    plane.apply(vec![add(transport, 0)]).expect("it was not there");
+    let rows = plane.stats().transports;
+    let row_bytes = rows.len() / 2;
+    assert_eq!((&rows[..4], &rows[row_bytes..][..4]), (&[2, 0, 0, 0][..], &[1, 0, 0, 0][..]));
+}
+
+#[test]
+fn all_ports_are_bound_or_none() {
+    let (first, taken) =
+        std::iter::repeat_with(|| StdUdpSocket::bind((LOOPBACK, 0)).expect("a port is free"))
+            .find_map(|taken| {
+                let first = taken.local_addr().expect("it is bound").port() - 1;
+                StdUdpSocket::bind((LOOPBACK, first)).ok().map(|_| (first, taken))
+            })
+            .expect("it goes on for ever");
+    let settings = Settings { port: first, tcp_port: None, ..settings(2) };
+    let error = Plane::start(settings, [1; 32]).map(|_| ()).expect_err("the second port is taken");
+    assert!(error.to_string().starts_with(&format!("UDP port {}: ", first + 1)), "{error}");
+    drop(taken);
+    let plane = Plane::start(settings, [1; 32]).expect("both are free");
+    assert_eq!(plane.ports(), [first, first + 1]);
+    assert!(plane.tcp_ports().is_empty());
+}
+
+#[test]
+fn there_are_no_ports_behind_the_last() {
+    let settings = Settings { port: u16::MAX, ..settings(2) };
+    let error = Plane::start(settings, [1; 32]).map(|_| ()).expect_err("there is one too few");
+    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+}
+
+#[test]
 fn a_plane_that_is_closed_says_nothing_and_its_ports_are_free() {
-    let mut plane = plane();
-    let (udp, tcp) = (plane.port(), plane.tcp_port().expect("it is bound"));
+    let mut plane = Plane::start(settings(2), [1; 32]).expect("ports are free");
+    plane.apply(vec![add(TRANSPORT, 1)]).expect("it is the first");
+    let (udp, tcp) = (plane.ports(), plane.tcp_ports());
+    assert_eq!((udp.len(), tcp.len()), (2, 2));
     plane.close();
     plane.close();
     send_handshake(&plane);
+    plane.set_targets(Vec::new());
     assert!(plane.drain().events.is_empty());
-    assert!(StdUdpSocket::bind((LOOPBACK, udp)).is_ok());
-    assert!(TcpServer::bind(IpAddr::V4(LOOPBACK), tcp).is_ok());
+    assert!(plane.stats().transports.is_empty());
+    for (udp, tcp) in udp.into_iter().zip(tcp) {
+        assert!(StdUdpSocket::bind((LOOPBACK, udp)).is_ok());
+        assert!(TcpServer::bind(IpAddr::V4(LOOPBACK), tcp).is_ok());
+    }
 }

@@ -80,6 +80,15 @@ def files(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in found}
 
 
+def python(installed: Path, tools: Path, *arguments: str) -> str:
+    """What Python says where this is installed beside our dependencies.
+
+    Without `site`: an editable installation of the sources would give what this one lacks.
+    """
+    folders = f"{installed}{os.pathsep}{sysconfig.get_path('purelib')}"
+    return run([sys.executable, "-S", *arguments], {**environment(tools), "PYTHONPATH": folders})
+
+
 def is_there(module: str, installed: Path, tools: Path) -> bool:
     script = f"""
 try:
@@ -89,14 +98,12 @@ except ImportError:
 else:
     print("yes")
 """
-    variables = {**environment(tools), "PYTHONPATH": str(installed)}
-    return run([sys.executable, "-c", script], variables) == "yes\n"
+    return python(installed, tools, "-c", script) == "yes\n"
 
 
 def version(installed: Path, tools: Path) -> str:
     """What `focus version` of an installation says."""
-    variables = {**environment(tools), "PYTHONPATH": str(installed)}
-    return run([str(installed / "bin" / "focus"), "version"], variables)
+    return python(installed, tools, str(installed / "bin" / "focus"), "version")
 
 
 def leave(tree: Path, *files: str) -> None:

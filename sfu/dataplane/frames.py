@@ -20,6 +20,7 @@ MAX_SMALL_BYTES: Final = 400
 of a picture's packets take the room that is kept for sound."""
 
 _LENGTH_BYTES: Final = 2
+_MAX_LENGTH: Final = 0xFFFF
 
 
 class FrameReader:
@@ -67,7 +68,7 @@ class FrameQueue:
         """Append a datagram; False where it has no room, and is not sent: in full or not at all."""
         is_small = len(datagram) <= MAX_SMALL_BYTES
         limit = MAX_QUEUED_BYTES if is_small else MAX_QUEUED_FOR_LARGE_BYTES
-        if len(self) + _LENGTH_BYTES + len(datagram) > limit:
+        if len(datagram) > _MAX_LENGTH or len(self) + _LENGTH_BYTES + len(datagram) > limit:
             return False
         self._bytes += len(datagram).to_bytes(_LENGTH_BYTES, "big") + datagram
         return True

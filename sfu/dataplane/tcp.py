@@ -95,6 +95,7 @@ class TcpServer:
         self._timer: asyncio.TimerHandle | None = None
         port = config.wanted_tcp_port
         self._listener = None if port is None else _listener(config.host, port)
+        self._is_paused = self._listener is not None
         self._listen()
 
     @property
@@ -104,6 +105,11 @@ class TcpServer:
             return None
         port: int = self._listener.getsockname()[1]
         return port
+
+    @property
+    def is_paused(self) -> bool:
+        """Nobody is accepted for a while: no descriptor is left."""
+        return self._is_paused
 
     def __len__(self) -> int:
         """Connections now."""
@@ -137,7 +143,8 @@ class TcpServer:
             self._close(connection)
 
     def _listen(self) -> None:
-        if self._listener is not None:
+        if self._listener is not None and self._is_paused:
+            self._is_paused = False
             self._loop.add_reader(self._listener.fileno(), self._accept, self._listener)
 
     def _accept(self, listener: socket.socket) -> None:
@@ -150,6 +157,7 @@ class TcpServer:
                 continue
             except OSError:
                 # No descriptor is left. The port stays readable, and we would turn on the spot.
+                self._is_paused = True
                 self._loop.remove_reader(listener.fileno())
                 self._look_later()
                 return

@@ -61,6 +61,10 @@ def test_a_frame_that_is_too_long_ends_the_stream() -> None:
         reader.feed((MAX_DATAGRAM_BYTES + 1).to_bytes(2, "big"))
 
 
+def test_a_datagram_that_no_frame_holds_is_not_sent() -> None:
+    assert not FrameQueue().push(bytes(1 << 16))
+
+
 def test_large_datagrams_leave_room_for_small_ones() -> None:
     queue = FrameQueue()
     assert fill(queue, LARGE) == MAX_QUEUED_FOR_LARGE_BYTES // (2 + len(LARGE))

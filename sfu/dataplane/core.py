@@ -157,7 +157,7 @@ class PlaneCore:
         peer.transport.received(now, len(data))
         match protocol:
             case WireProtocol.RTP | WireProtocol.RTCP:
-                return peer.receive(now, data)
+                return peer.receive(now, now, data)
             case WireProtocol.DTLS:
                 if not self._upward.pass_datagram(transport, data):
                     self._drops[DropReason.DTLS_QUEUE_FULL] += 1
@@ -209,7 +209,7 @@ class PlaneCore:
                     self._ice.move(transport, address)
                     self._upward.tell(PairSelected(transport))
                     peer.transport.received(now, len(data))
-                    return peer.take(now, opened, len(data))
+                    return peer.take(now, now, opened, len(data))
         self._drops[DropReason.UNKNOWN_PEER] += 1
         return []
 

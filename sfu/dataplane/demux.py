@@ -97,18 +97,20 @@ class Demux:
         """An extension's value in any packet of the peer."""
         return self._bindings.element(packet, extension)
 
-    def receive(self, now: Instant, packet: RtpPacket, size_bytes: int) -> list[Transmit]:
+    def receive(
+        self, now: Instant, arrived_at: Instant, packet: RtpPacket, size_bytes: int
+    ) -> list[Transmit]:
         """Take a packet; what to send of it, and of those that waited for its name."""
         stream = self._streams.get(packet.ssrc)
         if stream is not None:
-            return self._deliver(now, stream, packet, size_bytes)
-        bound = self._bind(now, packet)
+            return self._deliver(now, arrived_at, stream, packet, size_bytes)
+        bound = self._bind(arrived_at, packet)
         if isinstance(bound, Stream):
             transmits = []
             for held in self._bindings.release(packet.ssrc):
-                transmits += self._deliver(held.at, bound, held.packet, held.size_bytes)
-            return transmits + self._deliver(now, bound, packet, size_bytes)
-        if bound is None and not self._bindings.hold(HeldPacket(now, packet, size_bytes)):
+                transmits += self._deliver(now, held.at, bound, held.packet, held.size_bytes)
+            return transmits + self._deliver(now, arrived_at, bound, packet, size_bytes)
+        if bound is None and not self._bindings.hold(HeldPacket(arrived_at, packet, size_bytes)):
             bound = DropReason.UNKNOWN_SSRC
         if bound is None:
             self._agenda.plan(self._transport, self._bindings.next_timeout())
@@ -131,11 +133,12 @@ class Demux:
             ),
         )
 
-    def _deliver(self, now: Instant, stream: Stream, packet: RtpPacket, size_bytes: int) -> list[Transmit]:
+    def _deliver(
+        self, now: Instant, arrived_at: Instant, stream: Stream, packet: RtpPacket, size_bytes: int
+    ) -> list[Transmit]:
         track, encoding = stream.track, stream.encoding
-        if stream.is_repair:
-            return track.receive_repair(now, encoding, packet, size_bytes)
-        transmits = track.receive(now, encoding, packet, size_bytes)
+        take = track.receive_repair if stream.is_repair else track.receive
+        transmits = take(now, arrived_at, encoding, packet, size_bytes)
         if encoding.reception is not None:
             self._agenda.plan(self._transport, encoding.reception.nacks.next_timeout())
         return transmits

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sfu.dataplane.srtp import SrtpSession
     from sfu.dataplane.track import Track
     from sfu.dataplane.transport import Transport
+    from sfu.plane import SetRoute
     from sfu.rtp.packet import RtpPacket
     from sfu.rtp.rtcp import RtcpPacket
     from sfu.rtp.twcc import TransportFeedback
@@ -69,24 +70,24 @@ class Peer:
         self._cname = cname
         self._arrivals = TwccReceiver(FEEDBACK_SSRC)
 
-    def secure(self, session: SrtpSession) -> list[Transmit]:
+    def secure(self, now: Instant, session: SrtpSession) -> list[Transmit]:
         """Use these keys from now on; what to send of the packets that waited for them."""
         transmits = []
         for at, data in self.transport.secure(session):
-            transmits += self.receive(at, data)
+            transmits += self.receive(now, at, data)
         return transmits
 
-    def receive(self, now: Instant, data: bytes) -> list[Transmit]:
+    def receive(self, now: Instant, arrived_at: Instant, data: bytes) -> list[Transmit]:
         """Take an SRTP or SRTCP packet; what to send of it."""
         if not self.transport.is_secured:
-            if not self.transport.hold(now, data):
+            if not self.transport.hold(arrived_at, data):
                 self._drops[DropReason.EARLY_QUEUE_FULL] += 1
             return []
         opened = self._open(data)
         if isinstance(opened, DropReason):
             self._drops[opened] += 1
             return []
-        return self.take(now, opened, len(data))
+        return self.take(now, arrived_at, opened, len(data))
 
     def open_stray(self, now: Instant, data: bytes) -> Opened | None:
         """Decrypt a packet from an address that is nobody's; None where it is not this peer's."""
@@ -95,37 +96,39 @@ class Peer:
         opened = self._open(data)
         return None if isinstance(opened, DropReason) else opened
 
-    def take(self, now: Instant, opened: Opened, size_bytes: int) -> list[Transmit]:
+    def take(self, now: Instant, arrived_at: Instant, opened: Opened, size_bytes: int) -> list[Transmit]:
         """Take a packet that is decrypted; what to send of it."""
         if isinstance(opened, list):
-            return feedback.take(now, self, opened)
-        self.transport.reports.active(now)
-        self._note_arrival(now, opened)
-        return self.demux.receive(now, opened, size_bytes)
+            return feedback.take(arrived_at, self, opened)
+        self.transport.reports.active(arrived_at)
+        self._note_arrival(arrived_at, opened)
+        return self.demux.receive(now, arrived_at, opened, size_bytes)
 
     def _open(self, data: bytes) -> Opened | DropReason:
         if protocol_of(data) is WireProtocol.RTCP:
             return self.transport.open_rtcp(data)
         return self.transport.open_rtp(data)
 
-    def set_track(self, track: Track, gone: Sequence[Encoding]) -> list[Transmit]:
+    def set_track(self, now: Instant, track: Track, gone: Sequence[Encoding]) -> list[Transmit]:
         """A track that it publishes is new, or its SDP is; what to send of packets that waited for it."""
         released = self.demux.set_track(track, gone)
         transmits = []
         for held in released:
-            transmits += self.demux.receive(held.at, held.packet, held.size_bytes)
+            transmits += self.demux.receive(now, held.at, held.packet, held.size_bytes)
         return transmits
 
-    def add_route(self, route: Route) -> None:
-        """Something goes to it.
+    def admit(self, spec: SetRoute) -> None:
+        """Something is to go to it.
 
         Raises:
             LocalError: its SSRC is that of another, or ours as a receiver.
         """
-        ssrc = route.spec.ssrc
-        if ssrc in self.routes or ssrc == FEEDBACK_SSRC:
-            raise LocalError(f"SSRC {ssrc} of route {route.spec.route} is taken")
-        self.routes[ssrc] = route
+        if spec.ssrc in self.routes or spec.ssrc == FEEDBACK_SSRC:
+            raise LocalError(f"SSRC {spec.ssrc} of route {spec.route} is taken")
+
+    def add_route(self, route: Route) -> None:
+        """Something goes to it; after `admit`."""
+        self.routes[route.spec.ssrc] = route
 
     def take_feedback(self, now: Instant, packet: TransportFeedback) -> None:
         """It says when packets reached it."""

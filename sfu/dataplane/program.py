@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, assert_never
 
 from sfu.dataplane.peer import Peer
-from sfu.dataplane.reports import ReportSchedule
+from sfu.dataplane.reports import KEY_BITS, ReportSchedule
 from sfu.dataplane.route import Route
 from sfu.dataplane.track import Track
 from sfu.dataplane.transport import Transport
@@ -81,6 +81,7 @@ class Program:
         self._rows = rows
         self._budget = CacheBudget(config.packet_cache_bytes)
         self._cname = f"{rng.getrandbits(_CNAME_BITS):024x}"
+        self._report_key = rng.getrandbits(KEY_BITS)
 
     def apply(self, now: Instant, operation: PlaneOperation) -> list[Transmit]:
         """Carry out an operation; what to send at once.
@@ -98,7 +99,7 @@ class Program:
             case RemoveTransport(transport):
                 return self._remove_transport(transport)
             case SetTrack():
-                return self._set_track(operation)
+                return self._set_track(now, operation)
             case RemoveTrack(track):
                 return self._remove_track(track)
             case SetRoute():
@@ -120,7 +121,7 @@ class Program:
         if number in self.peers:
             raise LocalError(f"transport {number} is there already")
         self._ice.add(number, operation.credentials)
-        transport = Transport(number, self._ice, ReportSchedule(number, self._agenda, self._rng))
+        transport = Transport(number, self._ice, ReportSchedule(number, self._agenda, self._report_key))
         self.peers[number] = Peer(transport, self._agenda, self._drops, self._rows, self._cname)
 
     def _set_credentials(self, operation: SetCredentials) -> None:
@@ -132,7 +133,7 @@ class Program:
         if peer is None:
             return []
         peer.departures.wake(now)
-        return peer.secure(self._srtp(operation.profile, operation.receive_key, operation.send_key))
+        return peer.secure(now, self._srtp(operation.profile, operation.receive_key, operation.send_key))
 
     def _remove_transport(self, number: TransportId) -> list[Transmit]:
         peer = self.peers.get(number)
@@ -149,7 +150,7 @@ class Program:
         self._upward.forget(number)
         return transmits
 
-    def _set_track(self, spec: SetTrack) -> list[Transmit]:
+    def _set_track(self, now: Instant, spec: SetTrack) -> list[Transmit]:
         peer = self.peers.get(spec.transport)
         if peer is None:
             return []
@@ -161,10 +162,10 @@ class Program:
         if track is None:
             track = Track(spec, peer.keyframes, self._upward, self._budget, self._drops)
             self.tracks[spec.track] = track
-            return transmits + peer.set_track(track, [])
+            return transmits + peer.set_track(now, track, [])
         if (track.transport, track.kind) != (spec.transport, spec.kind):
             raise LocalError(f"track {spec.track} was {track.kind} of transport {track.transport}")
-        return transmits + peer.set_track(track, track.update(spec))
+        return transmits + peer.set_track(now, track, track.update(spec))
 
     def _remove_track(self, handle: TrackHandle) -> list[Transmit]:
         track = self.tracks.pop(handle, None)
@@ -183,6 +184,7 @@ class Program:
         peer.departures.wake(now)
         route = self.routes.get(spec.route)
         if route is None:
+            peer.admit(spec)
             route = Route(spec, track, peer.departures, self._budget, self._drops, self._rng)
             peer.add_route(route)
             self.routes[spec.route] = track.routes[spec.route] = route

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Final
 from sfu.dataplane.srtp import TAG_BYTES
 from sfu.dataplane.wire import MAX_PACKET_BYTES
 from sfu.rtp.rtcp import MAX_BLOCKS, Nack, ReceiverReport, Sdes, serialise_compound
-from sfu.units import Instant, Ssrc, after_ms
+from sfu.units import NS_PER_MS, Instant, Ssrc, after_ms
 
 if TYPE_CHECKING:
-    import random
     from collections.abc import Iterator, Sequence
 
     from sfu.dataplane.agenda import Agenda
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 FEEDBACK_SSRC: Final = Ssrc(1)
 """Who we are in what we say as a receiver; never one of our streams, whose SSRCs are drawn at random."""
 
-REPORT_INTERVAL_MS: Final = 1_000.0
+REPORT_INTERVAL_MS: Final = 1_000
 """Between two reports to one peer, on average. Lower: more packets. Higher: receivers align sound and picture
 late, and round trips are known late."""
 
@@ -33,18 +32,29 @@ MAX_RTCP_BYTES: Final = MAX_PACKET_BYTES - TAG_BYTES - 4
 MAX_NACKED: Final = 256
 """Sequence numbers of one NACK packet, so that it fits a compound however far apart they lie."""
 
-_SPREAD: Final = 0.2
+KEY_BITS: Final = 64
+"""Of what nobody else knows of when we report."""
+
+_SPREAD_MS: Final = REPORT_INTERVAL_MS // 5
 """Reports come at random by this much early or late (section 6.2): peers that joined together don't report
 together for ever."""
 
+_WORD: Final = (1 << 64) - 1
+
 
 class ReportSchedule:
-    """When one peer is next sent reports: never while there is nothing to say."""
+    """When one peer is next sent reports: never while there is nothing to say.
 
-    def __init__(self, transport: TransportId, agenda: Agenda, rng: random.Random) -> None:
+    Args:
+        transport: its.
+        agenda: where its timers go.
+        key: of the plane, `KEY_BITS` that must not be guessed.
+    """
+
+    def __init__(self, transport: TransportId, agenda: Agenda, key: int) -> None:
         self._transport = transport
         self._agenda = agenda
-        self._rng = rng
+        self._key = key
         self._due_at: Instant | None = None
 
     def active(self, now: Instant) -> None:
@@ -71,11 +81,25 @@ class ReportSchedule:
 
     def reported(self, now: Instant) -> None:
         """There was something to say, so there will be again."""
-        self._plan(after_ms(now, REPORT_INTERVAL_MS * self._rng.uniform(1 - _SPREAD, 1 + _SPREAD)))
+        self._plan(Instant(now + interval_ns(self._key, self._transport, now)))
 
     def _plan(self, at: Instant) -> None:
         self._due_at = at
         self._agenda.plan(self._transport, at)
+
+
+def interval_ns(key: int, transport: TransportId, now: Instant) -> int:
+    """From a report to the next.
+
+    A hash of time (the finaliser of SplitMix64), not a generator's next number: whose turn came first makes
+    no difference, so all planes that have a key report at the same times.
+    """
+    mixed = key + now + transport * 0x9E37_79B9_7F4A_7C15 & _WORD
+    mixed = (mixed ^ mixed >> 30) * 0xBF58_476D_1CE4_E5B9 & _WORD
+    mixed = (mixed ^ mixed >> 27) * 0x94D0_49BB_1331_11EB & _WORD
+    mixed ^= mixed >> 31
+    spread_ns = _SPREAD_MS * NS_PER_MS
+    return REPORT_INTERVAL_MS * NS_PER_MS - spread_ns + mixed % (2 * spread_ns + 1)
 
 
 def receiver_reports(blocks: Sequence[ReportBlock], cname: str) -> list[tuple[RtcpPacket, ...]]:

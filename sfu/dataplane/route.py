@@ -177,12 +177,12 @@ class Route:
         """Somebody chooses again: what was wanted last holds."""
         self._aim(now, *self._wanted)
 
-    def forward(self, now: Instant, received: Received) -> Transmit | None:
+    def forward(self, now: Instant, arrived_at: Instant, received: Received) -> Transmit | None:
         """Send a packet of the track on, if it is one of those that flow; it may have to wait."""
         pacer = self._pacer
         if not pacer.is_off and pacer.is_full:
-            self._departures.make_room(now)
-        form = self._decide(now, received)
+            self._departures.make_room(arrived_at)
+        form = self._decide(arrived_at, received)
         if isinstance(form, DropReason):
             self._drops[form] += 1
             return None
@@ -191,9 +191,9 @@ class Route:
         if self._waits and not pacer.is_off:
             size_bytes = len(received.packet.payload) + OVERHEAD_BYTES
             if not pacer.admits(now, size_bytes):
-                self._departures.wait(now, Waiting(self, received, active), size_bytes)
+                self._departures.wait(arrived_at, Waiting(self, received, active), size_bytes)
                 return None
-        outcome = self._send(now, now, received, form, active)
+        outcome = self._send(now, arrived_at, received, form, active)
         if isinstance(outcome, Transmit):
             return outcome
         self._drops[outcome] += 1

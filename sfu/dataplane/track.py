@@ -128,26 +128,28 @@ class Track:
         encoding.bind_repair(packet.ssrc, form.clock_rate)
         return None
 
-    def receive(self, now: Instant, encoding: Encoding, packet: RtpPacket, size_bytes: int) -> list[Transmit]:
+    def receive(
+        self, now: Instant, arrived_at: Instant, encoding: Encoding, packet: RtpPacket, size_bytes: int
+    ) -> list[Transmit]:
         """Take a packet of an encoding's stream; what to send of it."""
         arrival = self._arrival(encoding, packet, size_bytes, self._forms)
         if arrival is None:
             self._drops[DropReason.UNKNOWN_PAYLOAD_TYPE] += 1
             return []
-        if encoding.resumes(now):
+        if encoding.resumes(arrived_at):
             self._tell_bound(encoding)
         self._note_level(encoding, packet)
-        return self._take(now, encoding, encoding.receive(now, arrival))
+        return self._take(now, arrived_at, encoding.receive(arrived_at, arrival))
 
     def receive_repair(
-        self, now: Instant, encoding: Encoding, packet: RtpPacket, size_bytes: int
+        self, now: Instant, arrived_at: Instant, encoding: Encoding, packet: RtpPacket, size_bytes: int
     ) -> list[Transmit]:
         """Take a packet of the stream that repairs an encoding; what to send of it."""
         arrival = self._arrival(encoding, packet, size_bytes, self._repaired_forms)
         if arrival is None:
             self._drops[DropReason.UNKNOWN_PAYLOAD_TYPE] += 1
             return []
-        return self._take(now, encoding, encoding.receive_repair(now, arrival))
+        return self._take(now, arrived_at, encoding.receive_repair(arrived_at, arrival))
 
     def end(self, now: Instant, encoding: Encoding) -> None:
         """The publisher says BYE for an encoding's stream."""
@@ -173,7 +175,7 @@ class Track:
             if route.source == ssrc:
                 route.transport.reports.hurry(now)
 
-    def _take(self, now: Instant, encoding: Encoding, outcome: Received | DropReason) -> list[Transmit]:
+    def _take(self, now: Instant, arrived_at: Instant, outcome: Received | DropReason) -> list[Transmit]:
         if isinstance(outcome, DropReason):
             self._drops[outcome] += 1
             return []
@@ -182,27 +184,27 @@ class Track:
         if outcome.is_padding:
             self._drops[DropReason.PADDING_ONLY] += 1
             for route in self.routes.values():
-                route.leave_out(now, outcome)
+                route.leave_out(arrived_at, outcome)
             return []
         reception = outcome.reception
         is_late = outcome.facts.seq < (reception.statistics.highest_seq or 0)
         if is_late and outcome.facts.starts_key_frame:
-            return self._forward_late_key_frame(now, outcome)
+            return self._forward_late_key_frame(now, arrived_at, outcome)
         return [
             transmit
             for route in self.routes.values()
-            if (transmit := route.forward(now, outcome)) is not None
+            if (transmit := route.forward(now, arrived_at, outcome)) is not None
         ]
 
-    def _forward_late_key_frame(self, now: Instant, first: Received) -> list[Transmit]:
+    def _forward_late_key_frame(self, now: Instant, arrived_at: Instant, first: Received) -> list[Transmit]:
         """A key frame's first packet comes after others of it: who begins with it gets those as well."""
         transmits = []
         for route in self.routes.values():
             was_waiting = route.waits_for(first.facts.encoding)
-            transmits.append(route.forward(now, first))
+            transmits.append(route.forward(now, arrived_at, first))
             if was_waiting and not route.waits_for(first.facts.encoding):
-                later = first.reception.after(now, first.facts.seq)
-                transmits.extend(route.forward(now, received) for received in later)
+                later = first.reception.after(arrived_at, first.facts.seq)
+                transmits.extend(route.forward(now, arrived_at, received) for received in later)
         return [transmit for transmit in transmits if transmit is not None]
 
     def _arrival(

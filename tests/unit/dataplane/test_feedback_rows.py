@@ -111,6 +111,19 @@ def test_a_ciphertext_that_is_sent_again_says_nothing_more(driver: PlaneDriver) 
     assert [row["seq"] for row in rows(call)] == [number(second)]
 
 
+def test_a_packet_that_waited_for_its_name_was_sent_when_it_left(flowing: Call) -> None:
+    call = flowing
+    named, call.low.elements = call.low.elements, ()
+    call.low.ssrc = Ssrc(77)
+    call.low.send_frame(key=True)
+    call.driver.advance(300)
+    call.low.elements = named
+    call.low.send_frame()
+    waited, other = map(number, call.subscriber.heard)
+    report(call, (waited, START_NS), (other, START_NS + DELTA_NS))
+    assert [row["sent_at"] for row in rows(call)] == [call.driver.now] * 2
+
+
 def test_rows_of_several_transports_come_in_the_order_in_which_they_were_reported(flowing: Call) -> None:
     other = flowing.second_subscriber()
     flowing.driver.aim(RouteId(11), 0)

@@ -148,6 +148,15 @@ def test_a_repair_that_makes_up_a_number_does_no_harm(call: Call) -> None:
     assert blocks(call)[call.low.ssrc].highest_sequence_number == packet.sequence_number + 1
 
 
+def test_what_a_repair_shows_to_be_missing_is_asked_for_in_time(call: Call) -> None:
+    call.low.send_frame(key=True)
+    call.driver.advance(2_000)  # no other timer is due soon
+    (missing,), (repaired,) = call.low.frame(), call.low.frame()
+    call.publisher.send(repair_of(repaired, REPAIR, 1, QHF[0]))
+    call.driver.advance(15)
+    assert nacked(call) == [missing.sequence_number]
+
+
 def test_a_repair_before_the_stream_itself_is_dropped_and_padding_counted(call: Call) -> None:
     call.publisher.send(repair_of(call.low.frame(key=True)[0], REPAIR, 1, QHF[0]))
     empty = replace(repair_of(call.low.frame()[0], REPAIR, 2, QHF[0]), payload=b"", padding_bytes=100)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
-from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +17,7 @@ from sfu.dataplane.reports import (
     REPORT_INTERVAL_MS,
     ReportSchedule,
     compounds,
+    interval_ns,
     nacks,
     receiver_reports,
 )
@@ -326,7 +326,7 @@ def test_units_fill_compounds_in_order_and_none_is_cut() -> None:
 
 
 def test_the_first_report_is_soon_and_the_others_about_a_second_apart() -> None:
-    schedule = ReportSchedule(TransportId(1), Agenda(), Random(1))
+    schedule = ReportSchedule(TransportId(1), Agenda(), 1)
     assert schedule.next_timeout() is None
     assert not schedule.take(START)
     schedule.active(START)
@@ -350,15 +350,41 @@ def test_the_first_report_is_soon_and_the_others_about_a_second_apart() -> None:
     assert len(gaps) > 10
 
 
+def test_both_planes_spread_their_reports_alike() -> None:
+    at = [Instant(0), Instant(1), Instant(10**13), Instant(2**62)]
+    assert [interval_ns(2**64 - 5, TransportId(7), now) for now in at] == [
+        927_631_104,
+        993_147_411,
+        1_144_650_758,
+        974_151_538,
+    ]
+
+
 def test_a_hurry_brings_a_report_forward_and_never_puts_it_off() -> None:
     agenda = Agenda()
-    schedule = ReportSchedule(TransportId(1), agenda, Random(1))
+    schedule = ReportSchedule(TransportId(1), agenda, 1)
     schedule.reported(START)
     schedule.hurry(START)
     soon = after_ms(START, FIRST_REPORT_MS)
     assert schedule.next_timeout() == soon == agenda.next_timeout()
     schedule.hurry(after_ms(START, 20))
     assert schedule.next_timeout() == soon
+
+
+def test_a_report_counts_what_leaves_with_it(call: Call) -> None:
+    driver = call.driver
+    driver.aim(VIDEO, 0)
+    call.low.send_frame(key=True)
+    call.low.report()
+    driver.advance(3_000)
+    driver.pace(call.subscriber.transport, 300_000)
+    call.subscriber.take_rtcp(SenderReport)
+    call.low.send_frame(parts=2, size=1_100)
+    # A timer that is late by much: the second packet and the report are due at once.
+    driver.now = after_ms(driver.now, 150)
+    driver.advance(0)
+    (report,) = call.subscriber.take_rtcp(SenderReport)
+    assert report.packet_count == 3
 
 
 def test_we_speak_as_a_receiver_under_one_ssrc(call: Call) -> None:

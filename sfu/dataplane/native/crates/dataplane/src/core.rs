@@ -193,6 +193,7 @@ impl PlaneCore {
 
     /// Do what is due; what is to be sent stands in `egress` then.
     pub fn poll(&mut self, now: Instant) {
+        self.flush(now);
         if self.ice_due_at.is_some_and(|due_at| now >= due_at) {
             for transport in self.program.ice.poll(now) {
                 self.program.upward.tell(Event::ConsentLost { transport });
@@ -212,7 +213,6 @@ impl PlaneCore {
             let next = self.program.peer_timeout(peer);
             self.program.agenda.plan(transport, next);
         }
-        self.flush(now);
     }
 
     /// When `poll` next has something to do.

@@ -282,9 +282,7 @@ impl Program {
             }
             Err(drop) => self.drops.count(drop),
         }
-        if !stream.is_repair
-            && let Some(reception) = &self.tracks[stream.track].encodings[index].reception
-        {
+        if let Some(reception) = &self.tracks[stream.track].encodings[index].reception {
             self.agenda.plan(self.peers[peer].transport.id, reception.nacks.next_timeout());
         }
     }

@@ -12,6 +12,7 @@ impl Program {
     pub fn poll_peer(&mut self, now: Instant, index: usize) {
         let peer = &mut self.peers[index];
         self.drops.add(DropReason::UnknownSsrc, peer.demux.bindings.expire(now));
+        self.poll_departures(now, index);
         let mut units = self.plis(now, index);
         self.nacks(now, index, &mut units);
         let peer = &mut self.peers[index];
@@ -22,11 +23,10 @@ impl Program {
             let reports = self.reports(now, index);
             if !reports.is_empty() {
                 let schedule = &mut self.peers[index].transport.reports;
-                schedule.reported(now, &mut self.agenda, &mut self.random);
+                schedule.reported(now, &mut self.agenda, self.report_key);
             }
             units.extend(reports);
         }
-        self.poll_departures(now, index);
         self.send_units(index, &units);
     }
 

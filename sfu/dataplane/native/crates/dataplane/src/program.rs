@@ -52,6 +52,8 @@ pub struct Program {
     pub random: Random,
     /// Ours, as a receiver.
     pub cname: String,
+    /// Nobody else knows when we report.
+    pub report_key: u64,
     receptions: u32,
 }
 
@@ -60,6 +62,7 @@ impl Program {
     pub fn new(consent_timeout_s: f64, packet_cache_bytes: usize, mut random: Random) -> Self {
         // 96 bits of our own name as a receiver (RFC 7022 section 4.2).
         let cname = format!("{:08x}{:08x}{:08x}", random.next_u32(), random.next_u32(), random.next_u32());
+        let report_key = u64::from(random.next_u32()) << 32 | u64::from(random.next_u32());
         Self {
             peers: Slab::new(),
             tracks: Slab::new(),
@@ -78,6 +81,7 @@ impl Program {
             departing: Vec::new(),
             random,
             cname,
+            report_key,
             receptions: 0,
         }
     }

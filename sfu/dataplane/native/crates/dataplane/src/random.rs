@@ -28,12 +28,6 @@ impl Random {
     pub fn first_sequence_number(&mut self) -> i64 {
         i64::from(self.next_u32() & 0x7FFF)
     }
-
-    /// A value from `centre - spread` to `centre + spread`.
-    pub fn around(&mut self, centre: i64, spread: i64) -> i64 {
-        let width = 2 * spread as u64 + 1;
-        centre - spread + (self.0.next_u64() % width) as i64
-    }
 }
 
 #[cfg(test)]
@@ -44,14 +38,6 @@ mod tests {
     fn first_sequence_numbers_are_in_the_lower_half() {
         let mut random = Random::from_seed([7; 32]);
         assert!((0..1_000).all(|_| (0..1 << 15).contains(&random.first_sequence_number())));
-    }
-
-    #[test]
-    fn values_around_a_centre_lie_on_both_sides_within_the_spread() {
-        let mut random = Random::from_seed([7; 32]);
-        let values: Vec<_> = (0..1_000).map(|_| random.around(100, 20)).collect();
-        assert!(values.iter().all(|value| (80..=120).contains(value)));
-        assert!(values.iter().any(|value| *value < 90) && values.iter().any(|value| *value > 110));
     }
 
     #[test]

@@ -4,7 +4,6 @@ use focus_rtp::rtcp::{MAX_BLOCKS, Nack, ReceiverReport, ReportBlock, RtcpPacket,
 use focus_units::{Instant, NS_PER_MS, Ssrc, TransportId};
 
 use crate::agenda::Agenda;
-use crate::random::Random;
 use crate::wire::{MAX_PACKET_BYTES, TAG_BYTES};
 
 /// Who we are in what we say as a receiver; never one of our streams, whose SSRCs are drawn at random.
@@ -65,16 +64,29 @@ impl ReportSchedule {
         self.due_at.take_if(|due_at| now >= *due_at).is_some()
     }
 
-    /// There was something to say, so there will be again.
-    pub fn reported(&mut self, now: Instant, agenda: &mut Agenda, random: &mut Random) {
-        let interval_ns = random.around(REPORT_INTERVAL_MS * NS_PER_MS, SPREAD_MS * NS_PER_MS);
-        self.plan(now.after_ns(interval_ns), agenda);
+    /// There was something to say, so there will be again. `key` is of the plane, and must not be guessed.
+    pub fn reported(&mut self, now: Instant, agenda: &mut Agenda, key: u64) {
+        self.plan(now.after_ns(interval_ns(key, self.transport, now)), agenda);
     }
 
     fn plan(&mut self, at: Instant, agenda: &mut Agenda) {
         self.due_at = Some(at);
         agenda.plan(self.transport, Some(at));
     }
+}
+
+/// From a report to the next.
+///
+/// A hash of time (the finaliser of `SplitMix64`), not a generator's next number: whose turn came first makes no
+/// difference, so all planes that have a key report at the same times.
+pub fn interval_ns(key: u64, transport: TransportId, now: Instant) -> i64 {
+    let step = u64::from(transport.0).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mut mixed = key.wrapping_add(now.0 as u64).wrapping_add(step);
+    mixed = (mixed ^ mixed >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^= mixed >> 31;
+    let spread_ns = SPREAD_MS * NS_PER_MS;
+    REPORT_INTERVAL_MS * NS_PER_MS - spread_ns + (mixed % (2 * spread_ns as u64 + 1)) as i64
 }
 
 /// Packets that belong together: no compound parts them.
@@ -115,4 +127,16 @@ pub fn compounds(units: &[Unit]) -> Vec<Vec<u8>> {
         }
     }
     compounds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_planes_spread_their_reports_alike() {
+        let at = [0, 1, 10_i64.pow(13), 1 << 62];
+        let intervals = at.map(|now| interval_ns(u64::MAX - 4, TransportId(7), Instant(now)));
+        assert_eq!(intervals, [927_631_104, 993_147_411, 1_144_650_758, 974_151_538]);
+    }
 }

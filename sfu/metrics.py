@@ -44,6 +44,7 @@ class Metrics:
         self.plane_info = gauge("focus_plane_info", "1 for the data plane that runs.", "plane")
         self.calls = gauge("focus_calls", "Calls at the moment.")
         self.legs = gauge("focus_legs", "Transports of participants at the moment.")
+        self.worker_legs = gauge("focus_worker_legs", "Participants on each worker of the plane.", "worker")
         self.tracks = gauge("focus_tracks", "Published tracks at the moment.", "kind")
         self.subscriptions = gauge(
             "focus_subscriptions", "Subscriptions by the encoding chosen (0 is the lowest).", "kind", "layer"

@@ -50,6 +50,9 @@ from signalling.web.trace import TraceRoute
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sfu.config import MediaConfig
+    from sfu.plane import Plane
+    from sfu.config import MediaConfig
     from sfu.runtime.planes import Choice, RunningPlane
     from signalling.config import Config, Secrets
     from signalling.matrix.account import Account
@@ -102,22 +105,20 @@ class Service:
             choice = choose_plane(config.media.plane)
             plane = self._open_plane(choice)
             stack.callback(plane.close)
-            local = LocalMedia(
-                self._certificate.fingerprint, candidates_of(config.media, plane.port, plane.tcp_port)
-            )
+            workers = _workers(self._certificate, config.media, plane)
             session = MatrixSession(config.matrix, self._make_account(store))
             stack.push_async_callback(session.close)
             status = Status(
                 plane,
                 lambda: plane.failures,
-                local,
+                workers,
                 session,
                 self._metrics,
                 clock=monotonic_clock,
                 started_at=monotonic_clock(),
             )
             await self._listen(status, stack)
-            _log.info("focus_started", plane=plane.name, port=plane.port, tcp_port=plane.tcp_port)
+            _log.info("focus_started", plane=plane.name, ports=plane.ports, tcp_ports=plane.tcp_ports)
             if choice.warning:
                 _log.warning("reference_plane", text=choice.warning)
             try:
@@ -138,7 +139,7 @@ class Service:
         outbox = Outbox(session, encryption, metrics, tasks)
         focus = Focus(
             (session.user_id, session.device_id),
-            status.local,
+            status.workers,
             config.calls,
             config.sfu,
             random.SystemRandom(),
@@ -208,9 +209,8 @@ class Service:
         try:
             return choice.open(media)
         except OSError as error:
-            tcp = "" if media.wanted_tcp_port is None else f", media.tcp_port = {media.tcp_port} (TCP)"
             raise ConfigError(
-                f"media.host = {media.host}, media.port = {media.port} (UDP){tcp}: {error.strerror or error}"
+                f"media.host = {media.host}, {_media_ports(media)}: {error.strerror or error}"
             ) from error
 
     async def _listen(self, status: Status, stack: contextlib.AsyncExitStack) -> None:
@@ -259,6 +259,15 @@ def well_known(foci: list[dict[str, Any]]) -> str:
     return json.dumps({WELL_KNOWN: foci}, indent=2)
 
 
+def _workers(certificate: Certificate, media: MediaConfig, plane: Plane) -> tuple[LocalMedia, ...]:
+    """What is told of each worker of a plane."""
+    tcp_ports = plane.tcp_ports or (None,) * len(plane.ports)
+    return tuple(
+        LocalMedia(certificate.fingerprint, candidates_of(media, port, tcp_port), worker)
+        for worker, (port, tcp_port) in enumerate(zip(plane.ports, tcp_ports, strict=True))
+    )
+
+
 def _registration(config: Config) -> Registration | None:
     """The registration of appservice mode; None in member mode."""
     matrix = config.matrix
@@ -267,6 +276,17 @@ def _registration(config: Config) -> Registration | None:
     if not matrix.user_id:
         raise ConfigError("matrix.user_id: must be set, such as @focus:example.org")
     return read_registration(Path(config.appservice.registration), matrix.user_id)
+
+
+def _media_ports(media: MediaConfig) -> str:
+    """The keys of the ports that media needs."""
+    match media.wanted_tcp_port:
+        case None:
+            return f"media.port = {media.port} (UDP)"
+        case media.port:
+            return f"media.port = {media.port} (UDP and TCP)"
+        case tcp_port:
+            return f"media.port = {media.port} (UDP), media.tcp_port = {tcp_port} (TCP)"
 
 
 def _is_loopback(host: str) -> bool:

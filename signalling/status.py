@@ -54,7 +54,7 @@ class Status:
     plane: Plane
     plane_failures: Callable[[], int]
     """How many mistakes the plane has contained; it can't count them in metrics itself."""
-    local: LocalMedia
+    workers: tuple[LocalMedia, ...]
     session: MatrixSession
     metrics: Metrics
     clock: Callable[[], Instant]
@@ -98,9 +98,12 @@ class Status:
             "homeserver": self._homeserver(),
             "user_id": self.session.user_id,
             "device_id": self.session.device_id,
-            "addresses": list(dict.fromkeys(one.address for one in self.local.candidates)),
+            "addresses": list(dict.fromkeys(one.address for one in self.workers[0].candidates)),
             "port": self.plane.port,
             "tcp_port": self.plane.tcp_port,
+            "ports": list(self.plane.ports),
+            "tcp_ports": list(self.plane.tcp_ports),
+            "workers": len(self.plane.ports),
             **{name: 0 if counts is None else counts[name] for name in COUNTED},
             "draining": self._draining(),
             "uptime_s": (self.clock() - self.started_at) // NS_PER_S,
@@ -133,6 +136,9 @@ class Status:
         tracks = [track for call in calls for member in call["members"] for track in member["tracks"]]
         for kind in Kind:
             self.metrics.tracks.labels(kind.value).set(sum(track["kind"] == kind.value for track in tracks))
+        for worker in range(len(self.plane.ports)):
+            sizes = [len(call["members"]) for call in calls if call["worker"] == worker]
+            self.metrics.worker_legs.labels(str(worker)).set(sum(sizes))
 
     def _draining(self) -> dict[str, Any] | None:
         """How far the focus is with being taken away; None: it stays."""

@@ -69,10 +69,11 @@ Outputs = list[ConferenceOutput]
 
 @dataclass(frozen=True, slots=True)
 class LocalMedia:
-    """What every leg is told of this server."""
+    """What the legs of a call are told of this server, and the worker of the plane that they find by it."""
 
     fingerprint: Fingerprint
     candidates: tuple[Candidate, ...]
+    worker: int = 0
 
 
 class Conference:
@@ -116,6 +117,11 @@ class Conference:
         return self._conference
 
     @property
+    def worker(self) -> int:
+        """The worker of the plane that its media passes, for as long as it lives."""
+        return self._local.worker
+
+    @property
     def legs(self) -> KeysView[TransportId]:
         """Everybody in the call, in order of joining."""
         return self._legs.keys()
@@ -151,7 +157,7 @@ class Conference:
             ),
             is_admitted=admitted,
         )
-        return leg, [AddTransport(leg, credentials)]
+        return leg, [AddTransport(leg, credentials, self._local.worker)]
 
     def admit(self, now: Instant, leg: TransportId) -> Outputs:
         """The leg is who it says: what it publishes is announced, and what it wishes for sent, at once."""

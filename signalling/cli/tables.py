@@ -54,17 +54,16 @@ def calls_tree(calls: list[Mapping[str, Any]]) -> Tree:
 def _status_rows(status: Mapping[str, Any]) -> Iterable[tuple[str, Text]]:
     plane = status["plane"]
     ready = Text("yes", style="green") if status["ready"] else Text("no", style="red")
-    yield "plane", Text(_REFERENCE_PLANE if plane == "reference" else plane)
+    workers = f", {status['workers']} workers" if status["workers"] > 1 else ""
+    yield "plane", Text((_REFERENCE_PLANE if plane == "reference" else plane) + workers)
     yield "version", Text(status["version"])
     yield "ready", ready
     if status["draining"] is not None:
         yield "draining", _draining(status["draining"])
     yield "homeserver", Text(status["homeserver"])
     yield "account", Text(f"{status['user_id']}, device {status['device_id']}")
-    ports = f"UDP port {status['port']}"
-    if status["tcp_port"] is not None:
-        ports += f", TCP port {status['tcp_port']}"
-    yield "media", Text(f"{', '.join(status['addresses'])}, {ports}")
+    ports = [*_ports("UDP", status["ports"]), *_ports("TCP", status["tcp_ports"])]
+    yield "media", Text(", ".join([*status["addresses"], *ports]))
     yield "up for", Text(_duration(status["uptime_s"]))
     for name in ("rooms", "calls", "participants", "tracks", "subscriptions"):
         yield name, Text(str(status[name]))
@@ -72,6 +71,13 @@ def _status_rows(status: Mapping[str, Any]) -> Iterable[tuple[str, Text]]:
     yield "waiting", _numbers(status["waiting"])
     failures = status["internal_failures"]
     yield "failures", Text(f"{failures}: see the log", style="red") if failures else Text("none")
+
+
+def _ports(protocol: str, ports: list[int]) -> Iterable[str]:
+    """Those of all workers in one phrase; nothing where there are none."""
+    if ports:
+        numbers = " ".join(map(str, ports))
+        yield f"{protocol} port {numbers}" if len(ports) == 1 else f"{protocol} ports {numbers}"
 
 
 def _draining(draining: Mapping[str, Any]) -> Text:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sfu.conference.conference import Conference
+from sfu.conference.placement import least_occupied
 from sfu.plane import RemoveTrack, SetTrack
 from sfu.units import earliest
 from signalling.focus.agenda import Agenda
@@ -39,8 +40,10 @@ class LiveCall:
 class Calls:
     """All calls and legs. Whoever changes one says so with `touch`: its time is read anew after the turn."""
 
-    def __init__(self, local: LocalMedia, config: SfuConfig, rng: random.Random, ids: IdSource) -> None:
-        self._local = local
+    def __init__(
+        self, workers: Sequence[LocalMedia], config: SfuConfig, rng: random.Random, ids: IdSource
+    ) -> None:
+        self._workers = workers
         self._config = config
         self._rng = rng
         self._ids = ids
@@ -88,13 +91,15 @@ class Calls:
         return self._by_track.get(track)
 
     def open(self, key: CallKey) -> LiveCall:
-        """The call, begun if there was none."""
+        """The call, begun if there was none, where there is most room for it."""
         call = self._by_key.get(key)
         if call is None:
+            sizes = ((one.conference.worker, len(one.legs)) for one in self._by_key.values())
+            worker = least_occupied(len(self._workers), sizes)
             conference = Conference(
                 self._ids.conference(),
                 self._ids,
-                self._local,
+                self._workers[worker],
                 self._config.conference,
                 self._config.limits,
                 self._rng,

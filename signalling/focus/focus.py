@@ -47,6 +47,7 @@ from signalling.focus.turn import (
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Sequence
 
     from sfu.conference.conference import LocalMedia
     from sfu.conference.ids import IdSource
@@ -81,7 +82,7 @@ class Focus:
     def __init__(
         self,
         identity: tuple[str, str],
-        local: LocalMedia,
+        workers: Sequence[LocalMedia],
         settings: CallSettings,
         config: SfuConfig,
         rng: random.Random,
@@ -91,7 +92,7 @@ class Focus:
 
         Args:
             identity: user and device id of the focus's account.
-            local: what legs are told of this server.
+            workers: of the plane, in their order, as legs are told of them.
             settings: how calls are run.
             config: of the media server.
             rng: ICE passwords come from it: unpredictable but in tests.
@@ -99,7 +100,7 @@ class Focus:
         """
         terms = Terms(Identity(*identity), settings, config.limits)
         self._rooms = Rooms()
-        self._calls = Calls(local, config, rng, ids)
+        self._calls = Calls(workers, config, rng, ids)
         self.surroundings: Final = Surroundings(self._calls, self._rooms)
         admission = Admission(self._rooms, settings.clock_skew_s)
         memory = Memory()

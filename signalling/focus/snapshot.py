@@ -53,6 +53,7 @@ def _call(call: LiveCall) -> Json:
         "conf_id": call.key.conf_id,
         "room_id": call.key.room_id,
         "conference": snapshot.conference,
+        "worker": call.conference.worker,
         "members": [_member(call, snapshot, one) for one in snapshot.legs],
         "speakers": [
             {"leg": one.leg, "level": one.level} for one in snapshot.speakers if one.leg in call.legs

@@ -108,7 +108,7 @@ class Replay:
             limits=_settings(LimitsConfig, header.settings.get("limits", {})),
         )
         identity = FOCUS_USER, FOCUS_DEVICE
-        focus = Focus(identity, _LOCAL, self._calls, config, random.Random(1), IdSource())  # noqa: S311  # nobody to guess it
+        focus = Focus(identity, (_LOCAL,), self._calls, config, random.Random(1), IdSource())  # noqa: S311  # nobody to guess it
         self._config = config
         self._engine = Traced(focus)
         self._recorder = Recorder(subject, identity, focus.surroundings, header.focus)

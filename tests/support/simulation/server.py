@@ -143,7 +143,7 @@ class SimServer:
             Fingerprint("sha-256", ":".join(["CD"] * 32)),
             (Candidate(*SERVER_ADDRESS, priority=2_130_706_431),),
         )
-        self.focus = Focus((FOCUS_USER_ID, FOCUS_DEVICE_ID), local, settings, config, rng, IdSource())
+        self.focus = Focus((FOCUS_USER_ID, FOCUS_DEVICE_ID), (local,), settings, config, rng, IdSource())
         self._open: set[TransportId] = set()
         """Legs from `AddTransport` to their end."""
         self._legs: dict[TransportId, _Leg] = {}

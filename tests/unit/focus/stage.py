@@ -171,6 +171,7 @@ class Stage:
         *,
         config: SfuConfig | None = None,
         identity: tuple[str, str] = (FOCUS_USER, FOCUS_DEVICE),
+        workers: int = 1,
     ) -> None:
         self.identity = identity
         self.now = Instant(1_000_000_000)
@@ -180,9 +181,13 @@ class Stage:
             config = replace(config, limits=limits)
         self.focus = Focus(
             identity,
-            LocalMedia(
-                Fingerprint("sha-256", ":".join(["CD"] * 32)),
-                (Candidate("192.0.2.1", 10_000, 2_130_706_431),),
+            tuple(
+                LocalMedia(
+                    Fingerprint("sha-256", ":".join(["CD"] * 32)),
+                    (Candidate("192.0.2.1", 10_000 + worker, 2_130_706_431),),
+                    worker,
+                )
+                for worker in range(workers)
             ),
             settings or CallSettings(),
             config,

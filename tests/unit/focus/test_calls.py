@@ -16,9 +16,9 @@ NOW = Instant(5)
 KEY = CallKey("!r:x", "conf")
 
 
-def new_calls() -> Calls:
-    local = LocalMedia(Fingerprint("sha-256", "AB"), ())
-    return Calls(local, SfuConfig(), random.Random(1), IdSource())
+def new_calls(workers: int = 1) -> Calls:
+    told = [LocalMedia(Fingerprint("sha-256", "AB"), (), worker) for worker in range(workers)]
+    return Calls(told, SfuConfig(), random.Random(1), IdSource())
 
 
 def add_leg(calls: Calls, call: LiveCall, name: str, number: int, until_s: float = 60.0) -> Leg:
@@ -111,3 +111,17 @@ def test_a_call_that_is_held_is_left_alone_until_it_is_touched_again() -> None:
     calls.touch(call)
     calls.turn_ended()
     assert calls.next_timeout() == after_s(NOW, 12)
+
+
+def test_a_call_begins_on_the_worker_with_fewest_participants_and_stays_there() -> None:
+    calls = new_calls(workers=2)
+    large, small, late = (CallKey("!r:x", name) for name in ("large", "small", "late"))
+    for number in range(1, 4):
+        add_leg(calls, calls.open(large), f"@{number}:x", number)
+    first = add_leg(calls, calls.open(small), "@4:x", 4)
+    add_leg(calls, calls.open(late), "@5:x", 5)
+    assert [calls.open(key).conference.worker for key in (large, small, late)] == [0, 1, 1]
+    for number in range(6, 12):
+        add_leg(calls, calls.open(late), f"@{number}:x", number)
+    calls.remove(first)
+    assert [calls.open(key).conference.worker for key in (large, late, small)] == [0, 1, 0]

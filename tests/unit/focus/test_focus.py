@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 def test_it_is_an_engine_and_has_nothing_to_do_while_nobody_is_there() -> None:
     engine: Engine = Focus(
         ("@focus:x", "F"),
-        LocalMedia(Fingerprint("sha-256", "AB"), ()),
+        (LocalMedia(Fingerprint("sha-256", "AB"), ()),),
         CallSettings(),
         SfuConfig(),
         random.Random(1),

@@ -79,6 +79,20 @@ def test_an_invite_is_answered_with_everything_that_the_client_needs() -> None:
     assert {"step": "invite", "outcome": "ok"} in counted(outputs, "joins")
 
 
+def test_a_call_is_on_one_worker_and_its_clients_are_told_of_that_ones_port() -> None:
+    stage = Stage(workers=2)
+    places = []
+    for name, conf_id in (("alice", CONF), ("bob", "conf-2"), ("carol", "conf-2")):
+        client = stage.client(name, conf_id=conf_id)
+        stage.enter(client)
+        outputs = stage.invite(client)
+        (answer,) = letters(outputs, Answer)
+        ports = {line.split()[5] for line in answer.sdp.splitlines() if line.startswith("a=candidate:")}
+        (added,) = of_type(outputs, AddTransport)
+        places.append((added.worker, ports))
+    assert places == [(0, {"10000"}), (1, {"10001"}), (1, {"10001"})]
+
+
 def test_the_answer_lists_the_streams_of_all_others_and_whose_they_are() -> None:
     stage = Stage()
     stage.join("alice")

@@ -52,7 +52,6 @@ if TYPE_CHECKING:
 
     from sfu.config import MediaConfig
     from sfu.plane import Plane
-    from sfu.config import MediaConfig
     from sfu.runtime.planes import Choice, RunningPlane
     from signalling.config import Config, Secrets
     from signalling.matrix.account import Account

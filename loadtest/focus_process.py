@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -56,7 +57,7 @@ class FocusProcess:
     def __init__(self, folder: Path, settings: FocusSettings, program: Path | None = None) -> None:
         self.folder = folder
         self.settings = settings
-        self.media_port = _free_port(socket.SOCK_DGRAM)
+        self.media_port = _free_port(socket.SOCK_DGRAM, socket.SOCK_STREAM)
         self.admin_port = _free_port(socket.SOCK_STREAM)
         self.admin_url = f"http://127.0.0.1:{self.admin_port}"
         self.web_port = _free_port(socket.SOCK_STREAM)
@@ -194,7 +195,16 @@ def _http() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_S))
 
 
-def _free_port(kind: socket.SocketKind) -> int:
-    with socket.socket(type=kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _free_port(kind: socket.SocketKind, *more: socket.SocketKind) -> int:
+    """A port that nobody has, of several kinds where several are named."""
+    while True:
+        with contextlib.ExitStack() as stack:
+            probe = stack.enter_context(socket.socket(type=kind))
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+            try:
+                for another in more:
+                    stack.enter_context(socket.socket(type=another)).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port

@@ -11,7 +11,7 @@ import socket
 import sys
 import urllib.error
 import urllib.request
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,10 +106,20 @@ def free_port(kind: socket.SocketKind) -> int:
         return int(probe.getsockname()[1])
 
 
+def free_media_port() -> int:
+    """A port that is free over UDP and TCP: media takes both."""
+    while True:
+        with socket.socket(type=socket.SOCK_DGRAM) as udp, socket.socket(type=socket.SOCK_STREAM) as tcp:
+            udp.bind(("127.0.0.1", 0))
+            with suppress(OSError):
+                tcp.bind(udp.getsockname())
+                return int(udp.getsockname()[1])
+
+
 def write_config(folder: Path, homeserver_url: str, **more: dict[str, Any]) -> Path:
     tables: dict[str, dict[str, Any]] = {
         "matrix": {"homeserver_url": homeserver_url, "user_id": USER_ID, "device_id": DEVICE_ID},
-        "media": {"host": "127.0.0.1", "port": free_port(socket.SOCK_DGRAM)},
+        "media": {"host": "127.0.0.1", "port": free_media_port()},
         "admin": {"port": free_port(socket.SOCK_STREAM)},
         "web": {"port": 0},
         "log": {"level": "debug"},
@@ -274,14 +284,28 @@ async def test_a_missing_file_is_one_clear_line(folder: Path) -> None:
     )
 
 
-async def test_a_port_that_is_taken_is_one_clear_line(folder: Path, scripted: ScriptedHomeserver) -> None:
-    with closing(socket.socket(type=socket.SOCK_DGRAM)) as taken:
+@pytest.mark.parametrize(
+    ("kind", "more", "said"),
+    [
+        (socket.SOCK_DGRAM, {}, "(UDP and TCP)"),
+        (socket.SOCK_STREAM, {}, "(UDP and TCP)"),
+        (socket.SOCK_DGRAM, {"tcp": False}, "(UDP)"),
+        (socket.SOCK_DGRAM, {"tcp_port": 9}, "(UDP), media.tcp_port = 9 (TCP)"),
+    ],
+)
+async def test_a_port_that_is_taken_is_one_clear_line(
+    folder: Path, scripted: ScriptedHomeserver, kind: socket.SocketKind, more: dict[str, Any], said: str
+) -> None:
+    with closing(socket.socket(type=kind)) as taken:
         taken.bind(("127.0.0.1", 0))
+        if kind is socket.SOCK_STREAM:
+            taken.listen()
         port = taken.getsockname()[1]
-        async with serving(folder, scripted.url, media={"port": port}) as focus:
+        async with serving(folder, scripted.url, media={"port": port, **more}) as focus:
             ended = await focus.ended()
     assert ended.status == 2
-    assert f"media.port = {port} (UDP): Address already in use" in ended.err
+    assert f"media.port = {port} {said}: " in ended.err
+    assert "Address already in use" in ended.err
 
 
 async def test_no_secret_and_a_refused_one_are_clear_lines(
@@ -363,11 +387,12 @@ async def test_health_status_and_calls_are_told(folder: Path, scripted: Scripted
 
         shown = await run(folder / "cli", "status", "--url", focus.admin_url)
         assert shown.status == 0
-        assert f"127.0.0.1, UDP port {focus.media_port}" in shown.out
+        assert f"127.0.0.1, UDP port {focus.media_port}, TCP port {focus.media_port}" in shown.out
         status = json.loads((await run(folder / "cli", "status", "--json", "--url", focus.admin_url)).out)
         assert status["plane"] == choose_plane(AUTO).name
         assert (status["ready"], status["user_id"], status["device_id"]) == (True, USER_ID, DEVICE_ID)
         assert (status["addresses"], status["port"]) == (["127.0.0.1"], focus.media_port)
+        assert status["tcp_port"] == focus.media_port
         assert (await run(folder / "cli", "calls", "--url", focus.admin_url)).out == "0 calls\n"
         calls = await run(folder / "cli", "calls", "--json", FOCUS_ADMIN_URL=focus.admin_url)
         assert json.loads(calls.out) == {"calls": []}
@@ -386,6 +411,7 @@ async def test_a_signal_ends_it_quickly_with_0_and_frees_its_sockets(
     assert focus.events()[-2:] == ["focus_stopping", "focus_stopped"]
     for kind, port in (
         (socket.SOCK_DGRAM, focus.media_port),
+        (socket.SOCK_STREAM, focus.media_port),
         (socket.SOCK_STREAM, int(focus.admin_url.rpartition(":")[2])),
     ):
         with closing(socket.socket(type=kind)) as probe:

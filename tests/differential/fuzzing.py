@@ -1,0 +1,83 @@
+"""Calls out of hypothesis' bytes, played to both planes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import hypothesis
+from hypothesis import strategies as st
+
+from sfu.config import MediaConfig
+from tests.differential.pair import Pair
+from tests.differential.stage import Stage
+from tests.differential.steps import play
+from tests.differential.tape import STEP_BYTES, Tape
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MAX_STEPS: Final = 160
+"""Of one call. Lower: what needs a history (wraps, repeated resends) is seldom met. Higher: fewer calls."""
+
+SMALL_CACHE_BYTES: Final = 1 << 20
+"""Of all packets kept, in some calls: the least that the configuration takes."""
+
+steps = st.binary(min_size=STEP_BYTES, max_size=STEP_BYTES)
+calls = st.integers(0, MAX_STEPS).flatmap(lambda count: st.lists(steps, min_size=count, max_size=count))
+
+
+@dataclass
+class Tally:
+    """What was played so far."""
+
+    calls: int = 0
+    encrypted: int = 0
+    """Of these, with SRTP."""
+    inputs: int = 0
+    """Datagrams, operations, rows and polls, each fed to both planes."""
+    sent: int = 0
+    """Datagrams that came out of both, alike."""
+
+    def play(self, head: bytes, call: Sequence[bytes]) -> None:
+        """Play a call.
+
+        Args:
+            head: `STEP_BYTES` that choose what there is at first.
+            call: what happens then.
+
+        Raises:
+            Divergence: the planes differ.
+        """
+        tape = Tape(head)
+        is_encrypted = tape.one_in(2)
+        config = MediaConfig(packet_cache_bytes=SMALL_CACHE_BYTES) if tape.one_in(3) else MediaConfig()
+        pair = Pair(encrypted=is_encrypted, config=config)
+        play(Stage(pair, tape), call)
+        self.calls += 1
+        self.encrypted += is_encrypted
+        self.inputs += pair.inputs
+        self.sent += pair.sent
+
+
+def fuzz(tally: Tally, examples: int, seed: int | None = None) -> None:
+    """Play so many calls that hypothesis makes; the same each time with the same seed, or without one.
+
+    Raises:
+        Divergence: the planes differ, in the simplest call that was found in which they do.
+    """
+
+    @hypothesis.settings(
+        max_examples=examples,
+        database=None,
+        deadline=None,
+        derandomize=seed is None,
+        report_multiple_bugs=False,
+        phases=[hypothesis.Phase.generate, hypothesis.Phase.shrink],
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    @hypothesis.given(steps, calls)
+    def play_one(head: bytes, call: list[bytes]) -> None:
+        tally.play(head, call)
+
+    (play_one if seed is None else hypothesis.seed(seed)(play_one))()

@@ -1,0 +1,236 @@
+"""The twin and the native plane side by side: told the same, they must say the same."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from sfu.config import MediaConfig
+from sfu.dataplane.core import PlaneCore
+from sfu.dataplane.native_core import NativeCore
+from sfu.dataplane.srtp import LibSrtp, NullSrtp
+from sfu.dataplane.wire import WireProtocol, protocol_of
+from sfu.errors import LocalError, ParseError
+from sfu.rtp.packet import RtpPacket
+from sfu.rtp.rtcp import parse_compound
+from sfu.units import after_ms, earliest
+from tests.differential.chacha import NativeRandom
+from tests.support.plane_driver import START
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sfu.dataplane.srtp import SrtpSession
+    from sfu.dataplane.wire import Address, Transmit
+    from sfu.plane import PlaneOperation, PlaneStats, StructArray
+    from sfu.units import Instant
+    from tests.support.plane_driver import Core
+
+SEED: Final = bytes(range(32))
+MAX_POLLS: Final = 400
+"""Timers in one step of time, which ends there. Lower: padding at a high rate hides what comes later. Higher:
+it takes most of the time of a run."""
+_LOG_ENTRIES: Final = 60
+
+
+class Divergence(AssertionError):  # noqa: N818  # no error of what finds it
+    """The planes differ. Says on what, after what."""
+
+
+class Pair:
+    """Both cores, one clock.
+
+    Args:
+        encrypted: with SRTP; else in the clear.
+        config: of both; the default one where it is None.
+    """
+
+    def __init__(self, *, encrypted: bool, config: MediaConfig | None = None) -> None:
+        config = config or MediaConfig()
+        self.is_encrypted: Final = encrypted
+        self.srtp: Final = LibSrtp if encrypted else NullSrtp
+        self.now: Instant = START
+        self.inputs = 0
+        """Datagrams, operations, rows and polls that were fed."""
+        self.sent = 0
+        """Datagrams that both cores sent, equal."""
+        self.readers: Final[dict[Address, tuple[SrtpSession, SrtpSession]]] = {}
+        """How to decrypt what goes to an address: what the twin sent, and what the native plane sent."""
+        self._twin: Core = PlaneCore(config, NativeRandom(SEED), self.srtp)
+        self._native: Core = NativeCore(config, SEED, is_encrypted=encrypted)
+        self._log: deque[str] = deque(maxlen=_LOG_ENTRIES)
+
+    def apply(self, *operations: PlaneOperation) -> list[Transmit]:
+        """Carry out operations; what was sent, nothing where both refused."""
+        return self._feed(
+            len(operations), f"apply {operations}", lambda core: core.apply(self.now, operations)
+        )
+
+    def feed(self, address: Address, data: bytes, *, early_ms: float = 0) -> list[Transmit]:
+        """A datagram, which may have come before the last poll; what was sent."""
+        at = after_ms(self.now, -early_ms)
+        return self._feed(1, f"{address} {_told(data)}", lambda core: core.handle_datagram(at, address, data))
+
+    def set_targets(self, rows: StructArray) -> None:
+        """Layer choices."""
+        self._feed(1, f"targets {rows.tolist()}", lambda core: core.set_targets(self.now, rows))
+
+    def set_pacing(self, rows: StructArray) -> None:
+        """Rates."""
+        self._feed(1, f"pacing {rows.tolist()}", lambda core: core.set_pacing(self.now, rows))
+
+    def probe(self, rows: StructArray) -> None:
+        """Clusters."""
+        self._feed(1, f"probe {rows.tolist()}", lambda core: core.probe(self.now, rows))
+
+    def poll(self) -> list[Transmit]:
+        """What is due now."""
+        return self._feed(1, "poll", lambda core: core.poll(self.now))
+
+    def advance(self, duration_ms: float, *, late: bool = False) -> list[Transmit]:
+        """Let time pass, timer by timer, or with one late poll at the end; what was sent.
+
+        Each core is asked when it says so itself. It may be woken for nothing, but not say something that the
+        other says earlier, later or never.
+        """
+        end = after_ms(self.now, duration_ms)
+        transmits = []
+        for _ in range(MAX_POLLS):
+            at = earliest(self._twin.next_timeout(), self._native.next_timeout())
+            if at is None or at > end:
+                self.now = end
+                break
+            self.now = end if late else max(self.now, at)
+            transmits += self._feed(1, "poll", self._poll_if_due)
+            for core in (self._twin, self._native):
+                after = core.next_timeout()
+                if after is not None and after <= self.now:
+                    raise self._divergence(f"{type(core).__name__} leaves something undone", self.now, after)
+        return transmits
+
+    def settle(self) -> None:
+        """Compare all that is asked for: counters, what came up, and feedback."""
+        self._same("has_output", self._twin.has_output, self._native.has_output)
+        self._same("drain", self._twin.drain(), self._native.drain())
+        self._same("feedback", self._twin.feedback().tolist(), self._native.feedback().tolist())
+        one, other = self._twin.stats(self.now), self._native.stats(self.now)
+        for name, row, twin_row in _rows(one, other):
+            self._same(name, row, twin_row)
+        self._same("drops", _drops(one), _drops(other))
+
+    def _feed(
+        self, inputs: int, told: str, call: Callable[[Core], Sequence[Transmit] | None]
+    ) -> list[Transmit]:
+        self.inputs += inputs
+        if told == "poll" and self._log and self._log[-1].endswith(" poll"):
+            self._log.pop()
+        self._log.append(f"{(self.now - START) / 10**6:.6f} {told}")
+        one, other = self._outcome(call, self._twin), self._outcome(call, self._native)
+        if one != other:
+            self._same_sent(one, other)
+        if isinstance(one, str):
+            return []
+        self.sent += len(one)
+        return one
+
+    def _outcome(self, call: Callable[[Core], Sequence[Transmit] | None], core: Core) -> list[Transmit] | str:
+        """What a core sends, and what it sends at once when it is polled, as a shell does."""
+        try:
+            return [*(call(core) or ()), *self._poll_if_due(core)]
+        except LocalError:
+            return "LocalError"
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # a panic of the native plane is none of Exception
+            raise self._divergence(f"{type(core).__name__} raised", error, "nothing") from error
+
+    def _poll_if_due(self, core: Core) -> list[Transmit]:
+        at = core.next_timeout()
+        return core.poll(self.now) if at is not None and at <= self.now else []
+
+    def _same_sent(self, one: list[Transmit] | str, other: list[Transmit] | str) -> None:
+        """Compare what was sent to each address, in order, after decryption."""
+        if isinstance(one, str) or isinstance(other, str):
+            self._same("what was refused", one, other)
+            return
+        for address in {sent.address for sent in one + other}:
+            said = [
+                [self._open(index, sent) for sent in all_sent if sent.address == address]
+                for index, all_sent in enumerate((one, other))
+            ]
+            self._same(f"what is sent to {address}", *said)
+
+    def _open(self, index: int, sent: Transmit) -> object:
+        reader = self.readers.get(sent.address)
+        if reader is None:
+            return sent.data
+        match protocol_of(sent.data):
+            case WireProtocol.RTP:
+                plain = reader[index].unprotect(sent.data)
+            case WireProtocol.RTCP:
+                plain = reader[index].unprotect_rtcp(sent.data)
+            case _:
+                return sent.data
+        return plain if isinstance(plain, bytes) else (plain, sent.data)
+
+    def _same(self, what: str, one: object, other: object) -> None:
+        if one != other:
+            raise self._divergence(what, one, other)
+
+    def _divergence(self, what: str, one: object, other: object) -> Divergence:
+        if isinstance(one, list) and isinstance(other, list):
+            count = f"{len(one)} and {len(other)}"
+            at = next(
+                (i for i, (x, y) in enumerate(zip(one, other, strict=False)) if x != y),
+                min(len(one), len(other)),
+            )
+            one, other, what = one[at : at + 3], other[at : at + 3], f"{what} ({count}), entry {at}"
+        log = "\n".join(self._log)
+        return Divergence(f"{log}\n\n{what}\n  twin:   {_told_of(one)}\n  native: {_told_of(other)}")
+
+
+def _rows(one: PlaneStats, other: PlaneStats) -> list[tuple[str, list[Any], list[Any]]]:
+    tables = []
+    for name in ("transports", "encodings", "routes"):
+        rows, twin_rows = getattr(one, name), getattr(other, name)
+        keys = rows.dtype.names[:2]
+        tables.append((name, _told_rows(rows, keys), _told_rows(twin_rows, keys)))
+    return tables
+
+
+def _told_rows(rows: StructArray, keys: tuple[str, ...]) -> list[dict[str, str]]:
+    """Rows by their ids; numbers as text, in which one NaN is like another."""
+    names = rows.dtype.names or ()
+    ordered = sorted(rows.tolist(), key=lambda row: row[: len(keys)])
+    return [dict(zip(names, map(repr, row), strict=True)) for row in ordered]
+
+
+def _drops(stats: PlaneStats) -> dict[str, int]:
+    return {
+        reason.value: count
+        for reason, count in sorted(stats.drops.items(), key=lambda one: one[0].value)
+        if count
+    }
+
+
+def _told(data: bytes) -> str:
+    return data.hex() if len(data) < 120 else f"{data[:60].hex()}… ({len(data)} bytes)"
+
+
+def _told_of(said: object) -> str:
+    if isinstance(said, bytes):
+        return _parsed(said)
+    if isinstance(said, list):
+        return "[" + "\n           ".join(map(_told_of, said)) + "]"
+    return repr(said)
+
+
+def _parsed(data: bytes) -> str:
+    try:
+        if protocol_of(data) is WireProtocol.RTCP:
+            return f"{parse_compound(data)} {data.hex()}"
+        if protocol_of(data) is WireProtocol.RTP:
+            return f"{RtpPacket.parse(data)} {_told(data)}"
+    except ParseError:
+        pass
+    return _told(data)

@@ -23,7 +23,8 @@ def tables(content: Json) -> str:
         lines += [_row(name, figures) for name, figures in sfus.items()]
         lines += [""]
     machine = content["machine"]
-    what = f"{content['date'][:10]}, commit {content['commit'][:9]}, {content['plane']} plane"
+    commit = str(content["commit"] or "unknown")[:9]
+    what = f"{content['date'][:10]}, commit {commit}, {content['plane'] or 'no'} plane"
     where = f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}"
     lines += [f"{what}; {where}; {content['rounds']} rounds, {content['receivers']} receivers."]
     lines += [f"Not valid: {fault}." for fault in content["faults"]]

@@ -46,6 +46,17 @@ pub struct Outside {
     pub bell: Bell,
 }
 
+impl Outside {
+    /// Let events of a participant be read.
+    fn tell(&self, id: u32, told: impl Iterator<Item = Event>) {
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        events.extend(told.map(|event| (id, event)));
+        let excess = events.len().saturating_sub(MAX_EVENTS);
+        events.drain(..excess);
+        self.bell.ring();
+    }
+}
+
 /// Counters of everything.
 #[derive(Debug, Clone, Default)]
 pub struct Stats {
@@ -297,11 +308,7 @@ fn perform(id: u32, seat: &Seat, effects: &mut Effects, outside: &Outside) {
         effects.datagrams.clear();
     }
     if !effects.events.is_empty() {
-        let mut events = outside.events.lock().unwrap_or_else(PoisonError::into_inner);
-        events.extend(effects.events.drain(..).map(|event| (id, event)));
-        let excess = events.len().saturating_sub(MAX_EVENTS);
-        events.drain(..excess);
-        outside.bell.ring();
+        outside.tell(id, effects.events.drain(..));
     }
 }
 
@@ -313,6 +320,16 @@ fn is_full(number: u64, share: f64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn events_that_nobody_reads_are_bounded_and_the_oldest_go() {
+        let bell = Bell::new().expect("descriptor");
+        let outside = Outside { events: Mutex::default(), bell };
+        outside.tell(7, std::iter::once(Event::Connected));
+        outside.tell(8, std::iter::repeat_n(Event::KeyframeWanted, MAX_EVENTS));
+        let events = outside.events.lock().expect("whole");
+        assert_eq!((events.len(), events[0].0), (MAX_EVENTS, 8));
+    }
 
     #[test]
     fn the_full_ones_are_spread_evenly() {

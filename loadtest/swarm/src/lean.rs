@@ -415,8 +415,11 @@ mod tests {
 
     #[test]
     fn streams_of_a_stranger_are_bounded() {
-        let mut rig = Rig::new(SDP);
-        let outcomes = (1..).take(MAX_STREAMS + 1).map(|ssrc| rig.receive(ssrc, 96, 1, &[0x10, 0]).is_ok());
-        assert_eq!(outcomes.filter(|is_ok| *is_ok).count(), MAX_STREAMS);
+        for payload_type in [96, 97] {
+            let mut rig = Rig::new(SDP);
+            let ssrcs = (1..).take(MAX_STREAMS + 1);
+            let outcomes = ssrcs.map(|ssrc| rig.receive(ssrc, payload_type, 1, &[0x10, 0]).is_ok());
+            assert_eq!(outcomes.filter(|is_ok| *is_ok).count(), MAX_STREAMS);
+        }
     }
 }

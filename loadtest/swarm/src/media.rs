@@ -160,3 +160,30 @@ impl Media {
         matches!(self, Self::Full(_) | Self::Publishing(_))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::srtp::Keys;
+    use str0m::crypto::dtls::SrtpProfile;
+
+    #[test]
+    fn media_goes_where_the_keys_went() {
+        let keys = || Keys::new(&[1; 56], SrtpProfile::AEAD_AES_128_GCM, true).expect("of its length");
+        let adopted = |outcome| {
+            let mut media = Media::Awaited;
+            media.adopt(outcome, None, 1, 0);
+            (media.awaits_keys(), media.is_full())
+        };
+        assert_eq!(adopted(Outcome::Pending), (true, false));
+        assert_eq!(adopted(Outcome::Keys(keys())), (false, false));
+        assert_eq!(adopted(Outcome::Passed), (false, true));
+    }
+
+    #[test]
+    fn media_before_the_keys_is_dropped_and_that_of_str0m_left_alone() {
+        let take = |mut media: Media| media.receive(&mut [0x80, 96], 0, &mut Histogram::default());
+        assert_eq!(take(Media::Awaited), Taken::TooEarly);
+        assert_eq!(take(Media::Full(Vec::new())), Taken::NotOurs);
+    }
+}

@@ -67,6 +67,16 @@ fn everything_that_publishers_send_arrives() {
 }
 
 #[test]
+fn publishers_that_come_after_the_start_send_too() {
+    let both = swarm(0.0);
+    both.set_sending(true).expect("runs");
+    join(&both, &both);
+    eventually("packets", || received(&both.stats().expect("runs"), "packets_received") > 50);
+    let stats = both.stats().expect("runs");
+    assert_eq!(received(&stats, "packets_lost"), 0);
+}
+
+#[test]
 fn participants_talk_and_their_ends_are_told() {
     let both = swarm(0.0);
     let (publisher, receiver) = join(&both, &both);

@@ -6,6 +6,7 @@ can't leave it from here.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shlex
@@ -14,7 +15,7 @@ import subprocess
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 ADDRESS: Final = "10.99.0.1"
 _SET_UP: Final = (
@@ -43,6 +44,28 @@ def inside(command: Sequence[str]) -> list[str]:
     return [*_prefix(), *command]
 
 
+@contextlib.contextmanager
+def blocked(protocol: str, port: int) -> Iterator[None]:
+    """Inside such a network: nothing of this protocol reaches a port, as behind a strict firewall.
+
+    By a rule of routing, since not every machine has packet filters: senders are told that there is no way.
+    """
+    rules = (
+        # Ours comes before what is local, which is looked up first of all otherwise.
+        "add pref 2 lookup local",
+        "delete pref 0 lookup local",
+        f"add pref 1 ipproto {protocol} dport {port} unreachable",
+    )
+    for rule in rules:
+        _rule(rule)
+    try:
+        yield
+    finally:
+        for rule in reversed(rules):
+            action, _, rest = rule.partition(" ")
+            _rule(f"{'delete' if action == 'add' else 'add'} {rest}")
+
+
 def environment() -> dict[str, str]:
     """What `inside` needs beside our own environment."""
     return {"PATH": f"{os.environ.get('PATH', os.defpath)}:{_SYSTEM_FOLDERS}"}
@@ -63,6 +86,11 @@ def _prefix() -> tuple[str, ...]:
         "no network namespace (root, or user namespaces for everybody, and iproute2 are needed): "
         + "; ".join(tried)
     )
+
+
+def _rule(words: str) -> None:
+    command = ("ip", "rule", *words.split())
+    subprocess.run(command, check=True, env={**os.environ, **environment()})  # noqa: S603  # our own words
 
 
 def _try(command: Sequence[str]) -> str | None:

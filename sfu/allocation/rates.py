@@ -67,6 +67,12 @@ class EncodingRates:
         self._failed = np.zeros(0, np.bool_)
         self._measured_at = 0
         self._now = 0
+        self._changes = 0
+
+    @property
+    def changes(self) -> int:
+        """Grows when an encoding comes, goes, stalls or is back; not with every rate."""
+        return self._changes
 
     def update(self, stats: PlaneStats) -> None:
         """Take up the newest counters; encodings that are not in them any more are forgotten."""
@@ -74,10 +80,12 @@ class EncodingRates:
         order = np.argsort(keys)
         keys, rows = keys[order], stats.encodings[order]
         at, found = _find(self._keys, keys)
+        before = (self._keys, self._flowing, self._live)
         self._update_liveness(stats.now, at, found, rows["last_received_at"])
         self._update_rates(stats.now, at, found, rows["bytes_received"].astype(np.int64))
         self._keys = keys
         self._now = stats.now
+        self._changes += not all(map(np.array_equal, before, (keys, self._flowing, self._live)))
 
     def want(self, tracks: NDArray[np.uint32], encodings: NDArray[np.integer]) -> None:
         """Take notice of what is wanted now, flowing or not: (n,) tracks with an encoding each.

@@ -14,13 +14,15 @@ from sfu.conference.turn import MediaReport, SetDemand
 from sfu.metrics import Metrics
 from sfu.plane import ALL_TEMPORAL, ENCODING_DTYPE
 from sfu.runtime.failures import Failures
-from sfu.runtime.tick import ALLOCATION_GAP_MS, TICK_MS, Ticker, following_tick
+from sfu.runtime.tick import ALLOCATION_GAP_MS, FULL_TICKS, TICK_MS, Ticker, following_tick
 from sfu.units import NS_PER_MS, Instant, Kind, RouteId, TrackHandle, TransportId, after_ms
 from tests.support.fake_plane import FakePlane
 from tests.support.virtual_time import clock, virtually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from sfu.plane import StructArray
 
 PERIOD_NS = TICK_MS * NS_PER_MS
 AUDIO = SetDemand(RouteId(1), TransportId(9), TrackHandle(5), Kind.AUDIO)
@@ -57,7 +59,11 @@ class Clockwork:
 
     def targets(self) -> list[tuple[int, int, int]]:
         """The newest ones, as plain numbers."""
-        return [tuple(row.tolist()) for row in self.plane.targets[-1]]
+        return [tuple(row.tolist()) for row in self.chosen()[-1]]
+
+    def chosen(self) -> list[StructArray]:
+        """Targets that say something, other than that somebody is there."""
+        return [targets for targets in self.plane.targets if len(targets)]
 
 
 @contextlib.asynccontextmanager
@@ -113,6 +119,21 @@ async def test_targets_follow_what_flows() -> None:
 
 
 @virtually
+async def test_where_nothing_changes_a_tick_only_says_that_somebody_is_there() -> None:
+    async with ticking() as clockwork:
+        clockwork.ticker.set_demand(VIDEO)
+        clockwork.flow(VIDEO.track, 0, 1, 2)
+        await asyncio.sleep(0.1)
+        before, all_before = len(clockwork.chosen()), len(clockwork.plane.targets)
+        for _ in range(20):
+            clockwork.flow(VIDEO.track, 0, 1, 2)
+            await asyncio.sleep(0.05)
+        assert len(clockwork.plane.targets) - all_before >= 20
+        assert len(clockwork.chosen()) - before == pytest.approx(20 / FULL_TICKS, abs=1)
+        assert clockwork.reports[-1].decisions["chosen_encoding"].tolist() == [2]
+
+
+@virtually
 async def test_a_new_demand_does_not_wait_for_the_next_tick() -> None:
     async with ticking() as clockwork:
         clockwork.flow(VIDEO.track, 0, 1, 2)
@@ -146,7 +167,7 @@ async def test_a_burst_of_demands_is_allocated_in_few_passes() -> None:
             clockwork.ticker.set_demand(replace(AUDIO, route=RouteId(number)))
             await asyncio.sleep(0.000_1)
         await asyncio.sleep(0.02)
-        assert len(clockwork.plane.targets[-1]) == 200
+        assert len(clockwork.targets()) == 200
         assert len(clockwork.plane.targets) - before <= 5
 
 
@@ -205,7 +226,7 @@ async def test_the_tick_publishes_what_was_decided() -> None:
     async with ticking() as clockwork:
         clockwork.ticker.set_demand(VIDEO)
         clockwork.flow(VIDEO.track, 0)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(FULL_TICKS * TICK_MS / 1_000 + 0.01)
         assert clockwork.counted("focus_subscriptions", kind="video", layer="0") == 1
         assert clockwork.counted("focus_allocation_causes", cause="layer_not_sent") == 1
 

@@ -27,13 +27,14 @@ def test_the_configuration_of_the_containers_is_one() -> None:
 def test_ports_are_those_that_the_focus_listens_on() -> None:
     config = Config()
     (exposed,) = re.findall(r"^EXPOSE (.*)$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
-    media, page, admin = exposed.split()
-    assert media == f"{config.media.port}/udp"
+    udp, tcp, page, admin = exposed.split()
+    assert (udp, tcp) == (f"{config.media.port}/udp", f"{config.media.wanted_tcp_port}/tcp")
     assert (page, admin) == (f"{config.web.port}/tcp", f"{config.admin.port}/tcp")
     scraped = (DEPLOY / "prometheus" / "prometheus.yml").read_text()
     assert f'"focus:{config.admin.port}"' in scraped
     compose = (DEPLOY / "compose.yml").read_text()
-    assert f'"{config.media.port}:{config.media.port}/udp"' in compose
+    for protocol, port in (("udp", config.media.port), ("tcp", config.media.wanted_tcp_port)):
+        assert f'"{port}:{port}/{protocol}"' in compose
     assert f'"127.0.0.1:{config.web.port}:{config.web.port}"' in compose
     # It has no authentication.
     assert f"{config.admin.port}:{config.admin.port}" not in compose

@@ -152,12 +152,13 @@ window.bench = (() => {
       this.follow();
     }
 
-    // Descriptions of the focus name the relay's port instead of its own.
+    // Descriptions of the focus name the relay's port instead of its own, and no way around it.
     rerouted(message) {
       if (this.relayPort === null) return message;
       const description = message.content.answer ?? message.content.description;
       if (description?.sdp) {
         description.sdp = description.sdp
+          .replace(/^a=candidate:\S+ \d+ tcp .*\r?\n/gim, "")
           .replace(/^(a=candidate:\S+ \d+ udp \d+) \S+ \d+ /gim, `$1 127.0.0.1 ${this.relayPort} `);
       }
       return message;

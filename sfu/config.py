@@ -74,7 +74,7 @@ class MediaConfig:
     )
     workers: int = setting(
         1,
-        "Threads that forward packets, each on a port of its own: media.port and those behind it, TCP likewise. "
+        "Threads that forward packets, each on a UDP port of its own: media.port and those behind it. "
         "A call lives on one of them. As many as there are cores to spare; the Python twin has one.",
         low=1,
         high=64,

@@ -453,12 +453,7 @@ class Plane(Protocol):
 
     @property
     def tcp_port(self) -> int | None:
-        """The TCP port that was bound, for peers without UDP (RFC 6544); None: none."""
-        ...
-
-    @property
-    def tcp_ports(self) -> tuple[int, ...]:
-        """The TCP port of each worker, where there are any."""
+        """The TCP port that was bound, of all workers, for peers without UDP (RFC 6544); None: none."""
         ...
 
     def apply(self, operations: Sequence[PlaneOperation]) -> None:

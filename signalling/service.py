@@ -117,7 +117,7 @@ class Service:
                 started_at=monotonic_clock(),
             )
             await self._listen(status, stack)
-            _log.info("focus_started", plane=plane.name, ports=plane.ports, tcp_ports=plane.tcp_ports)
+            _log.info("focus_started", plane=plane.name, ports=plane.ports, tcp_port=plane.tcp_port)
             if choice.warning:
                 _log.warning("reference_plane", text=choice.warning)
             try:
@@ -260,10 +260,9 @@ def well_known(foci: list[dict[str, Any]]) -> str:
 
 def _workers(certificate: Certificate, media: MediaConfig, plane: Plane) -> tuple[LocalMedia, ...]:
     """What is told of each worker of a plane."""
-    tcp_ports = plane.tcp_ports or (None,) * len(plane.ports)
     return tuple(
-        LocalMedia(certificate.fingerprint, candidates_of(media, port, tcp_port), worker)
-        for worker, (port, tcp_port) in enumerate(zip(plane.ports, tcp_ports, strict=True))
+        LocalMedia(certificate.fingerprint, candidates_of(media, port, plane.tcp_port), worker)
+        for worker, port in enumerate(plane.ports)
     )
 
 

@@ -102,7 +102,6 @@ class Status:
             "port": self.plane.port,
             "tcp_port": self.plane.tcp_port,
             "ports": list(self.plane.ports),
-            "tcp_ports": list(self.plane.tcp_ports),
             "workers": len(self.plane.ports),
             **{name: 0 if counts is None else counts[name] for name in COUNTED},
             "draining": self._draining(),

@@ -47,13 +47,8 @@ class NativePlane:
 
     @property
     def tcp_port(self) -> int | None:
-        """The TCP port that was bound; of several, the first worker's. None: none."""
-        return next(iter(self._plane.tcp_ports), None)
-
-    @property
-    def tcp_ports(self) -> tuple[int, ...]:
-        """The TCP port of each worker, where there are any."""
-        return tuple(self._plane.tcp_ports)
+        """The TCP port that was bound, of all workers; None: none."""
+        return self._plane.tcp_port
 
     @property
     def failures(self) -> int:

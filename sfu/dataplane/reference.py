@@ -85,11 +85,6 @@ class ReferencePlane:
         return self._tcp.port
 
     @property
-    def tcp_ports(self) -> tuple[int, ...]:
-        """That of its one worker, where there is one."""
-        return () if self.tcp_port is None else (self.tcp_port,)
-
-    @property
     def failures(self) -> int:
         """Exceptions that a datagram or a timer ended in: mistakes of ours, contained."""
         return self._failures

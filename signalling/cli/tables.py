@@ -62,8 +62,11 @@ def _status_rows(status: Mapping[str, Any]) -> Iterable[tuple[str, Text]]:
         yield "draining", _draining(status["draining"])
     yield "homeserver", Text(status["homeserver"])
     yield "account", Text(f"{status['user_id']}, device {status['device_id']}")
-    ports = [*_ports("UDP", status["ports"]), *_ports("TCP", status["tcp_ports"])]
-    yield "media", Text(", ".join([*status["addresses"], *ports]))
+    several = "s" if status["workers"] > 1 else ""
+    ports = f"UDP port{several} {' '.join(map(str, status['ports']))}"
+    if status["tcp_port"] is not None:
+        ports += f", TCP port {status['tcp_port']}"
+    yield "media", Text(f"{', '.join(status['addresses'])}, {ports}")
     yield "up for", Text(_duration(status["uptime_s"]))
     for name in ("rooms", "calls", "participants", "tracks", "subscriptions"):
         yield name, Text(str(status[name]))
@@ -71,13 +74,6 @@ def _status_rows(status: Mapping[str, Any]) -> Iterable[tuple[str, Text]]:
     yield "waiting", _numbers(status["waiting"])
     failures = status["internal_failures"]
     yield "failures", Text(f"{failures}: see the log", style="red") if failures else Text("none")
-
-
-def _ports(protocol: str, ports: list[int]) -> Iterable[str]:
-    """Those of all workers in one phrase; nothing where there are none."""
-    if ports:
-        numbers = " ".join(map(str, ports))
-        yield f"{protocol} port {numbers}" if len(ports) == 1 else f"{protocol} ports {numbers}"
 
 
 def _draining(draining: Mapping[str, Any]) -> Text:

@@ -382,7 +382,6 @@ async def test_a_contradiction_is_raised_and_the_plane_goes_on(plane: Plane) -> 
 
 async def test_each_worker_has_a_port_and_what_is_for_another_is_a_contradiction(plane: Plane) -> None:
     assert plane.ports == (plane.port,)
-    assert plane.tcp_ports[:1] == ((plane.tcp_port,) if plane.tcp_port else ())
     with pytest.raises(LocalError, match="transport 1 on worker 1 of 1"):
         plane.apply([AddTransport(TransportId(1), Credentials("ufrag", "password"), worker=1)])
     peer = await SocketPeer.joined(plane, 1)

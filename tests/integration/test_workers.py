@@ -24,6 +24,7 @@ from sfu.plane import (
 from sfu.rtp.twcc import DELTA_NS, TransportFeedback
 from sfu.units import RouteId, Ssrc, TrackHandle, TransportId
 from tests.support.eventually import eventually
+from tests.support.frame_wire import StreamPeer
 from tests.support.plane_media import SINGLE, VP8, VideoSource, camera, elements, video_route
 from tests.support.plane_socket import SocketPeer, event, native_plane
 
@@ -59,10 +60,10 @@ class _Call:
         )
 
     @classmethod
-    async def on(cls, plane: Plane, worker: int) -> Self:
+    async def on(cls, plane: Plane, worker: int, kind: type[SocketPeer] = SocketPeer) -> Self:
         first = 1 + 2 * worker
         publisher, subscriber = [
-            await SocketPeer.joined(plane, number, worker=worker) for number in (first, first + 1)
+            await kind.joined(plane, number, worker=worker) for number in (first, first + 1)
         ]
         return cls(plane, worker, publisher, subscriber)
 
@@ -94,6 +95,17 @@ async def test_media_of_two_calls_flows_on_two_workers(plane: Plane) -> None:
     assert sorted(stats.transports["transport"].tolist()) == [1, 2, 3, 4]
     assert stats.routes["packets_sent"].tolist() == [3, 3]
     assert stats.encodings["track"].tolist() == [call.track for call in calls]
+    for call in calls:
+        call.close()
+
+
+async def test_one_tcp_port_is_that_of_all_workers(plane: Plane) -> None:
+    calls = [await _Call.on(plane, worker, StreamPeer) for worker in range(WORKERS)]
+    aim(plane, *(call.route for call in calls))
+    for call in calls:
+        call.source.send_frame(key=True, parts=3)
+        await call.subscriber.has_received(3)
+    assert sorted(plane.stats().transports["transport"].tolist()) == [1, 2, 3, 4]
     for call in calls:
         call.close()
 

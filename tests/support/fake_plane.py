@@ -35,7 +35,6 @@ class FakePlane:
     port = 10_000
     ports: tuple[int, ...] = (10_000,)
     tcp_port = None
-    tcp_ports: tuple[int, ...] = ()
     failures = 0
 
     def __init__(self, clock: Callable[[], Instant]) -> None:

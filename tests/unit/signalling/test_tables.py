@@ -22,7 +22,7 @@ STATUS: dict[str, Any] = {
     "device_id": "FOCUS",
     "addresses": ["203.0.113.7", "2001:db8::7"],
     "ports": [10_000],
-    "tcp_ports": [443],
+    "tcp_port": 443,
     "workers": 1,
     "rooms": 3,
     "calls": 1,
@@ -97,13 +97,13 @@ def test_the_status_is_one_fact_a_line() -> None:
 
 
 def test_a_focus_without_tcp_says_nothing_of_it() -> None:
-    assert facts(tcp_ports=[])["media"] == "203.0.113.7, 2001:db8::7, UDP port 10000"
+    assert facts(tcp_port=None)["media"] == "203.0.113.7, 2001:db8::7, UDP port 10000"
 
 
 def test_the_ports_of_several_workers_are_listed() -> None:
-    shown = facts(addresses=["::1"], workers=2, ports=[10_000, 10_001], tcp_ports=[443, 444])
+    shown = facts(addresses=["::1"], workers=2, ports=[10_000, 10_001])
     assert shown["plane"] == "native, 2 workers"
-    assert shown["media"] == "::1, UDP ports 10000 10001, TCP ports 443 444"
+    assert shown["media"] == "::1, UDP ports 10000 10001, TCP port 443"
 
 
 def test_a_focus_that_drains_says_until_when_and_when_it_is_done() -> None:

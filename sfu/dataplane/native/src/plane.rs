@@ -15,7 +15,7 @@ use crate::{Batch, Stats, local_error};
 pub struct Plane {
     running: Option<NativePlane>,
     ports: Vec<u16>,
-    tcp_ports: Vec<u16>,
+    tcp_port: Option<u16>,
 }
 
 #[pymethods]
@@ -39,7 +39,7 @@ impl Plane {
         };
         let running =
             NativePlane::start(settings, seed).map_err(|error| PyOSError::new_err(error.to_string()))?;
-        Ok(Self { ports: running.ports(), tcp_ports: running.tcp_ports(), running: Some(running) })
+        Ok(Self { ports: running.ports(), tcp_port: running.tcp_port(), running: Some(running) })
     }
 
     #[getter]
@@ -48,8 +48,8 @@ impl Plane {
     }
 
     #[getter]
-    fn tcp_ports(&self) -> Vec<u16> {
-        self.tcp_ports.clone()
+    fn tcp_port(&self) -> Option<u16> {
+        self.tcp_port
     }
 
     #[getter]

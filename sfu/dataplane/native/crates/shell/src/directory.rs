@@ -3,13 +3,23 @@
 //! It knows what the cores have confirmed. What a core has ended by itself (a track whose mid another took, the
 //! routes of what was removed) is forgotten here by the same rules, so that it holds no more than the cores do.
 
+use std::sync::Arc;
+
 use focus_plane::{LocalError, Operation, SetRoute, SetTrack};
 use focus_units::{RouteId, TrackHandle, TransportId};
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use crate::ufrags::Ufrags;
+
+/// Fragments of one transport. Lower than 2: a peer that has not taken a restart in can't connect again. Higher: one
+/// that restarts again and again takes more memory.
+const MAX_UFRAGS: usize = 2;
+
 #[derive(Debug)]
 struct Transport {
     worker: usize,
+    /// Ours, as its peer calls us: another with each restart of ICE.
+    ufrags: Vec<String>,
     /// What it publishes, by mid.
     tracks: FxHashMap<String, TrackHandle>,
     /// What it receives.
@@ -33,7 +43,8 @@ struct Route {
 #[derive(Debug)]
 pub(crate) enum Change {
     Nothing,
-    AddTransport(TransportId, usize),
+    AddTransport(TransportId, usize, String),
+    SetCredentials(TransportId, String),
     RemoveTransport(TransportId),
     SetTrack(TrackHandle, TransportId, String),
     RemoveTrack(TrackHandle),
@@ -45,16 +56,18 @@ impl Change {
     /// Of one operation.
     pub(crate) fn of(operation: &Operation) -> Self {
         match operation {
-            Operation::AddTransport { transport, worker, .. } => {
-                Self::AddTransport(*transport, usize::from(*worker))
+            Operation::AddTransport { transport, worker, credentials } => {
+                Self::AddTransport(*transport, usize::from(*worker), credentials.ufrag.clone())
+            }
+            Operation::SetCredentials { transport, credentials } => {
+                Self::SetCredentials(*transport, credentials.ufrag.clone())
             }
             Operation::RemoveTransport { transport } => Self::RemoveTransport(*transport),
             Operation::SetTrack(spec) => Self::SetTrack(spec.track, spec.transport, spec.mid.clone()),
             Operation::RemoveTrack { track } => Self::RemoveTrack(*track),
             Operation::SetRoute(spec) => Self::SetRoute(spec.route, spec.track, spec.transport),
             Operation::RemoveRoute { route } => Self::RemoveRoute(*route),
-            Operation::SetCredentials { .. }
-            | Operation::InstallSrtp { .. }
+            Operation::InstallSrtp { .. }
             | Operation::RequestKeyframe { .. }
             | Operation::SendDatagram { .. } => Self::Nothing,
         }
@@ -68,6 +81,7 @@ pub(crate) struct Directory {
     transports: FxHashMap<TransportId, Transport>,
     tracks: FxHashMap<TrackHandle, Track>,
     routes: FxHashMap<RouteId, Route>,
+    ufrags: Arc<Ufrags>,
 }
 
 impl Directory {
@@ -78,7 +92,13 @@ impl Directory {
             transports: FxHashMap::default(),
             tracks: FxHashMap::default(),
             routes: FxHashMap::default(),
+            ufrags: Arc::default(),
         }
+    }
+
+    /// The fragments of all transports that live.
+    pub(crate) fn ufrags(&self) -> Arc<Ufrags> {
+        Arc::clone(&self.ufrags)
     }
 
     /// The worker of a transport that lives.
@@ -118,10 +138,16 @@ impl Directory {
     pub(crate) fn note(&mut self, change: Change) {
         match change {
             Change::Nothing => {}
-            Change::AddTransport(id, worker) => {
-                let (tracks, routes) = (FxHashMap::default(), FxHashSet::default());
-                self.transports.entry(id).or_insert(Transport { worker, tracks, routes });
+            Change::AddTransport(id, worker, ufrag) => {
+                self.transports.entry(id).or_insert_with(|| Transport {
+                    worker,
+                    ufrags: Vec::new(),
+                    tracks: FxHashMap::default(),
+                    routes: FxHashSet::default(),
+                });
+                self.note_ufrag(id, ufrag);
             }
+            Change::SetCredentials(id, ufrag) => self.note_ufrag(id, ufrag),
             Change::RemoveTransport(id) => self.forget_transport(id),
             Change::SetTrack(track, transport, mid) => self.note_track(track, transport, &mid),
             Change::RemoveTrack(track) => self.forget_track(track),
@@ -185,6 +211,19 @@ impl Directory {
         }
     }
 
+    fn note_ufrag(&mut self, id: TransportId, ufrag: String) {
+        let Some(transport) = self.transports.get_mut(&id) else { return };
+        if transport.ufrags.contains(&ufrag) {
+            return;
+        }
+        self.ufrags.add(ufrag.clone(), transport.worker);
+        transport.ufrags.push(ufrag);
+        // A restart keeps those before until the new ones are used (packet rule 9).
+        if transport.ufrags.len() > MAX_UFRAGS {
+            self.ufrags.remove(&transport.ufrags.remove(0));
+        }
+    }
+
     fn note_track(&mut self, id: TrackHandle, of: TransportId, mid: &str) {
         let Some(transport) = self.transports.get_mut(&of) else { return };
         if self.tracks.get(&id).is_some_and(|track| track.transport != of) {
@@ -218,6 +257,9 @@ impl Directory {
 
     fn forget_transport(&mut self, id: TransportId) {
         let Some(transport) = self.transports.remove(&id) else { return };
+        for ufrag in &transport.ufrags {
+            self.ufrags.remove(ufrag);
+        }
         for route in transport.routes {
             self.forget_route(route);
         }

@@ -1,6 +1,7 @@
 //! What passes between Python and one worker: commands down, answers and batches up. Nothing here that another
 //! worker or Python may hold is touched for a packet that is forwarded.
 
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -35,6 +36,8 @@ pub enum Command {
     Feedback(Answer<Vec<u8>>),
     /// Say all counters.
     Stats(Answer<Stats>),
+    /// Take a TCP connection, whose peer names a transport of this worker.
+    Adopt(TcpStream, SocketAddr),
     /// Come to an end.
     Close,
 }

@@ -18,6 +18,7 @@ mod tcp;
 mod thread;
 mod time;
 mod udp;
+mod ufrags;
 mod worker;
 
 pub use plane::{Plane, Settings};

@@ -11,7 +11,7 @@ use focus_plane::{LocalError, Operation, Pacing, Probe, Target};
 use crate::arrivals::Arrivals;
 use crate::directory::Directory;
 use crate::dispatch::dispatch;
-use crate::exchange::{Answer, Command, locked};
+use crate::exchange::{Answer, Command, Exchange, locked};
 use crate::thread::{Sockets, WorkerThread};
 
 /// Where a plane listens, and what its cores are told.
@@ -20,10 +20,10 @@ use crate::thread::{Sockets, WorkerThread};
 pub struct Settings {
     pub host: IpAddr,
     pub port: u16,
-    /// At least one; they listen on ports behind one another.
+    /// At least one; they listen on UDP ports behind one another.
     pub workers: u16,
     pub receive_buffer_bytes: usize,
-    /// Where peers without UDP connect to; `None`: nowhere.
+    /// Where peers without UDP connect to, whoever their worker is; `None`: nowhere.
     pub tcp_port: Option<u16>,
     /// `packet_cache_bytes` is of all workers together.
     pub core: Config,
@@ -46,21 +46,27 @@ impl Plane {
     ///
     /// An address can't be bound, or the system has no thread or descriptor left.
     pub fn start(settings: Settings, seed: [u8; 32]) -> io::Result<Self> {
-        let sockets: Vec<_> = (0..settings.workers)
+        let mut sockets: Vec<_> = (0..settings.workers)
             .map(|number| Sockets::bind(&settings, number))
             .collect::<io::Result<_>>()?;
         let packet_cache_bytes = settings.core.packet_cache_bytes / sockets.len().max(1);
         let core = Config { packet_cache_bytes, ..settings.core };
         let arrivals = Arc::new(Arrivals::new()?);
+        let exchanges = (0..sockets.len())
+            .map(|_| Ok(Arc::new(Exchange::new(Arc::clone(&arrivals))?)))
+            .collect::<io::Result<Arc<[_]>>>()?;
+        let directory = Directory::new(sockets.len());
+        if let [first, _, ..] = &mut sockets[..] {
+            first.tcp.share(directory.ufrags(), 0);
+        }
         let mut random = Random::from_seed(seed);
-        let workers: Vec<_> = (0..)
+        let workers = (0..)
             .zip(sockets)
             .map(|(number, sockets)| {
-                WorkerThread::start(number, sockets, core, random.fork(), Arc::clone(&arrivals))
+                WorkerThread::start(number, sockets, core, random.fork(), Arc::clone(&exchanges))
             })
             .collect::<io::Result<_>>()?;
-        let directory = Mutex::new(Directory::new(workers.len()));
-        Ok(Self { workers, arrivals, directory })
+        Ok(Self { workers, arrivals, directory: Mutex::new(directory) })
     }
 
     /// The UDP port of each worker.
@@ -68,9 +74,9 @@ impl Plane {
         self.workers.iter().map(|worker| worker.port).collect()
     }
 
-    /// The TCP port of each worker; none where peers can't connect.
-    pub fn tcp_ports(&self) -> Vec<u16> {
-        self.workers.iter().filter_map(|worker| worker.tcp_port).collect()
+    /// The one TCP port of all workers, where peers can connect.
+    pub fn tcp_port(&self) -> Option<u16> {
+        self.workers.iter().find_map(|worker| worker.tcp_port)
     }
 
     /// Carry out operations in order.

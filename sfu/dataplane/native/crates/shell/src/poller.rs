@@ -63,6 +63,15 @@ impl Poller {
         self.control(libc::EPOLL_CTL_MOD, fd, events, token)
     }
 
+    /// Wait for it no more: somebody else will.
+    ///
+    /// # Errors
+    ///
+    /// It was not waited for.
+    pub(crate) fn remove(&self, fd: RawFd) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_DEL, fd, 0, 0)
+    }
+
     /// The tokens of the descriptors that are ready, or have failed. `None`: wait for as long as it takes.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> impl Iterator<Item = u64> + '_ {
         // An interrupted wait is one that ended early.

@@ -5,8 +5,9 @@ mod frames;
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
 
 use focus_dataplane::Egress;
 use focus_ice::{Address, AddressKind};
@@ -16,7 +17,8 @@ use libc::c_int;
 use crate::poller::{Interest, Poller};
 use crate::socket_name::SocketName;
 use crate::system;
-use connection::{Connection, MAX_READ_BYTES};
+use crate::ufrags::Ufrags;
+use connection::{Connection, MAX_READ_BYTES, Owner};
 
 /// Connections at once. Lower: a large call of people behind such networks does not fit. Higher: more memory where
 /// all of them stall (128 KiB each, and as much of the kernel's).
@@ -50,6 +52,23 @@ pub(crate) struct TcpServer {
     scratch: Box<[u8]>,
     ended: Vec<Address>,
     looked_at: Instant,
+    /// `None`: all connections are for the worker that accepts them.
+    sorting: Option<Sorting>,
+    handed_over: Vec<HandedOver>,
+}
+
+/// By what a worker tells its connections from those of others.
+struct Sorting {
+    ufrags: Arc<Ufrags>,
+    own: usize,
+}
+
+/// A connection that is for another worker.
+pub(crate) struct HandedOver {
+    /// Its number.
+    pub(crate) worker: usize,
+    pub(crate) stream: TcpStream,
+    pub(crate) peer: SocketAddr,
 }
 
 impl TcpServer {
@@ -75,6 +94,11 @@ impl TcpServer {
         system::bind(fd, &SocketName::new(SocketAddr::new(host, port)))?;
         system::listen(fd, BACKLOG)?;
         Ok(Self::new(Some(TcpListener::from(socket))))
+    }
+
+    /// The port is that of several workers, and this one's number is `own`: whose a connection is, its first check says.
+    pub(crate) fn share(&mut self, ufrags: Arc<Ufrags>, own: usize) {
+        self.sorting = Some(Sorting { ufrags, own });
     }
 
     /// Have the poller wait for connections.
@@ -106,17 +130,41 @@ impl TcpServer {
                     return;
                 }
             };
-            if self.connections.len() >= self.max_connections && !self.close_unproven(&is_proven) {
-                continue;
-            }
             let number = self.next_number;
-            if let Ok(connection) = Connection::new(stream, peer, number, now)
-                && poller.add(connection.as_raw_fd(), token_of(number)).is_ok()
+            self.adopt(now, (stream, peer), poller, &is_proven);
+            if self.sorting.is_some()
+                && let Some(connection) = self.connections.get_mut(&number)
             {
-                self.next_number += 1;
-                self.connections.insert(number, connection);
+                connection.awaited_bytes = Some(1);
             }
         }
+    }
+
+    /// Take a connection that is for this worker.
+    ///
+    /// `is_proven` as for `accept`.
+    pub(crate) fn adopt(
+        &mut self,
+        now: Instant,
+        (stream, peer): (TcpStream, SocketAddr),
+        poller: &Poller,
+        is_proven: &impl Fn(Address) -> bool,
+    ) {
+        if self.connections.len() >= self.max_connections && !self.close_unproven(is_proven) {
+            return;
+        }
+        let number = self.next_number;
+        if let Ok(connection) = Connection::new(stream, peer, number, now)
+            && poller.add(connection.as_raw_fd(), token_of(number)).is_ok()
+        {
+            self.next_number += 1;
+            self.connections.insert(number, connection);
+        }
+    }
+
+    /// Connections for other workers since the last call.
+    pub(crate) fn take_handed_over(&mut self) -> Vec<HandedOver> {
+        std::mem::take(&mut self.handed_over)
     }
 
     /// Something has happened under a token above `LISTENER`: datagrams, which are given, or room to write.
@@ -128,6 +176,9 @@ impl TcpServer {
         take: &mut impl FnMut(Instant, Address, &mut [u8]),
     ) {
         let number = (token - LISTENER - 1) as u32;
+        if !self.is_here(number, poller) {
+            return;
+        }
         let Some(connection) = self.connections.get_mut(&number) else { return };
         let address = connection.address;
         let outcome = connection.read(&mut self.scratch, &mut |datagram| take(now, address, datagram));
@@ -203,7 +254,33 @@ impl TcpServer {
             scratch: vec![0; MAX_READ_BYTES].into_boxed_slice(),
             ended: Vec::new(),
             looked_at: Instant::default(),
+            sorting: None,
+            handed_over: Vec::new(),
         }
+    }
+
+    /// Whether a connection is for this worker, as far as can be told; another's is handed over.
+    fn is_here(&mut self, number: u32, poller: &Poller) -> bool {
+        let (Some(sorting), Some(connection)) = (&self.sorting, self.connections.get_mut(&number)) else {
+            return true;
+        };
+        if connection.awaited_bytes.is_none() {
+            return true;
+        }
+        match connection.owner(&mut self.scratch, &sorting.ufrags, sorting.own) {
+            Ok(Owner::Here) => return true,
+            Ok(Owner::Unknown) => {}
+            Ok(Owner::Worker(worker)) => {
+                let is_free = poller.remove(connection.as_raw_fd()).is_ok();
+                // Its address was never told to the core: nothing is to be forgotten.
+                if let Some(connection) = self.connections.remove(&number).filter(|_| is_free) {
+                    let (stream, peer) = connection.into_stream();
+                    self.handed_over.push(HandedOver { worker, stream, peer });
+                }
+            }
+            Err(_) => self.close(number),
+        }
+        false
     }
 
     /// Make room: the oldest connection that is nobody's goes; false where all of them are somebody's.

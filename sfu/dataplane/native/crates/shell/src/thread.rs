@@ -6,7 +6,6 @@ use std::thread::JoinHandle;
 
 use focus_dataplane::{Config, PlaneCore, Random};
 
-use crate::arrivals::Arrivals;
 use crate::exchange::{Command, Exchange};
 use crate::plane::Settings;
 use crate::tcp::TcpServer;
@@ -16,11 +15,11 @@ use crate::worker::Worker;
 /// Where one worker listens.
 pub(crate) struct Sockets {
     udp: UdpSocket,
-    tcp: TcpServer,
+    pub(crate) tcp: TcpServer,
 }
 
 impl Sockets {
-    /// Those of the worker with this number: its ports count on from the first worker's.
+    /// Those of the worker with this number: UDP ports count on from the first worker's, which listens for TCP.
     ///
     /// # Errors
     ///
@@ -30,11 +29,10 @@ impl Sockets {
         let udp = UdpSocket::bind(settings.host, port, settings.receive_buffer_bytes)
             .map_err(|error| named("UDP", port, &error))?;
         let tcp = match settings.tcp_port {
-            Some(first) => {
-                let port = counted_on(first, number)?;
+            Some(port) if number == 0 => {
                 TcpServer::bind(settings.host, port).map_err(|error| named("TCP", port, &error))?
             }
-            None => TcpServer::off(),
+            _ => TcpServer::off(),
         };
         Ok(Self { udp, tcp })
     }
@@ -43,6 +41,7 @@ impl Sockets {
 /// A worker's exchange and ports, and the thread that ends with this value.
 pub(crate) struct WorkerThread {
     pub(crate) exchange: Arc<Exchange>,
+    /// Of UDP.
     pub(crate) port: u16,
     pub(crate) tcp_port: Option<u16>,
     thread: Option<JoinHandle<()>>,
@@ -55,21 +54,20 @@ impl WorkerThread {
     ///
     /// The system has no thread or descriptor left.
     pub(crate) fn start(
-        number: u16,
+        number: usize,
         sockets: Sockets,
         config: Config,
         random: Random,
-        arrivals: Arc<Arrivals>,
+        exchanges: Arc<[Arc<Exchange>]>,
     ) -> io::Result<Self> {
         let Sockets { udp, tcp } = sockets;
         let (port, tcp_port) = (udp.port(), tcp.port());
-        let exchange = Arc::new(Exchange::new(arrivals)?);
-        let worker_exchange = Arc::clone(&exchange);
+        let exchange = Arc::clone(&exchanges[number]);
         let (started, starts) = std::sync::mpsc::sync_channel(1);
         // The core is made on its thread: its packets are shared within it, and never leave it.
         let thread = std::thread::Builder::new().name(format!("focus-plane-{number}")).spawn(move || {
             let core = PlaneCore::new(config, random);
-            match Worker::new(core, udp, tcp, worker_exchange) {
+            match Worker::new(core, udp, tcp, exchanges, number) {
                 Ok(worker) => {
                     let _ = started.send(Ok(()));
                     worker.run();

@@ -13,7 +13,7 @@ use crate::exchange::{Command, Exchange, Refused};
 use crate::gathering::Gathering;
 use crate::messages::MAX_MESSAGES;
 use crate::poller::Poller;
-use crate::tcp::{LISTENER, TcpServer};
+use crate::tcp::{HandedOver, LISTENER, TcpServer};
 use crate::time::now;
 use crate::udp::UdpSocket;
 
@@ -31,6 +31,8 @@ pub struct Worker {
     /// Tokens of TCP under which something has happened.
     ready: Vec<u64>,
     exchange: Arc<Exchange>,
+    /// Of all workers, by their numbers.
+    exchanges: Arc<[Arc<Exchange>]>,
     poller: Poller,
     gathering: Gathering,
 }
@@ -45,13 +47,16 @@ impl Worker {
         core: PlaneCore,
         socket: UdpSocket,
         tcp: TcpServer,
-        exchange: Arc<Exchange>,
+        exchanges: Arc<[Arc<Exchange>]>,
+        number: usize,
     ) -> std::io::Result<Self> {
+        let exchange = Arc::clone(&exchanges[number]);
         let poller = Poller::new()?;
         poller.add(socket.as_raw_fd(), SOCKET)?;
         poller.add(exchange.commands_fd(), COMMANDS)?;
         tcp.join(&poller)?;
-        Ok(Self { core, socket, tcp, ready: Vec::new(), exchange, poller, gathering: Gathering::default() })
+        let gathering = Gathering::default();
+        Ok(Self { core, socket, tcp, ready: Vec::new(), exchange, exchanges, poller, gathering })
     }
 
     /// Until Python says `Close`.
@@ -130,6 +135,10 @@ impl Worker {
                 Command::Probes(probes) => self.core.probe(now, probes),
                 Command::Feedback(answer) => answer.give(self.core.feedback()),
                 Command::Stats(answer) => answer.give(self.core.stats(now)),
+                Command::Adopt(stream, peer) => {
+                    let core = &self.core;
+                    self.tcp.adopt(now, (stream, peer), &self.poller, &|address| core.is_known(address));
+                }
                 Command::Close => return false,
             }
         }
@@ -163,6 +172,9 @@ impl Worker {
         self.tcp.poll(now, &self.poller, |address| self.core.is_known(address));
         for gone in self.tcp.take_ended() {
             self.core.forget(gone);
+        }
+        for HandedOver { worker, stream, peer } in self.tcp.take_handed_over() {
+            self.exchanges[worker].command(Command::Adopt(stream, peer));
         }
         if self.core.has_output() && self.exchange.wants_batch() {
             self.exchange.give_batch(self.core.drain());

@@ -111,7 +111,7 @@ fn a_peer_checks_and_shakes_hands_over_udp() {
 #[test]
 fn a_peer_without_udp_checks_and_shakes_hands_over_tcp() {
     let mut plane = plane();
-    let port = plane.tcp_ports()[0];
+    let port = plane.tcp_port().expect("it is bound");
     let mut client = TcpStream::connect((LOOPBACK, port)).expect("it listens");
     client.set_read_timeout(Some(Duration::from_secs(5))).expect("it is not zero");
     client.write_all(&framed(&check())).expect("there is room");
@@ -168,6 +168,33 @@ fn each_worker_answers_its_own_transports_on_its_own_port() {
 }
 
 #[test]
+fn a_connection_reaches_the_worker_that_its_check_names() {
+    let plane = Plane::start(settings(2), [1; 32]).expect("ports are free");
+    let other = TransportId(2);
+    let credentials = Credentials { ufrag: "others".into(), password: PASSWORD.into() };
+    let elsewhere = Operation::AddTransport { transport: other, credentials, worker: 0 };
+    plane.apply(vec![elsewhere, add(TRANSPORT, 1)]).expect("there are two");
+    let port = plane.tcp_port().expect("it is bound");
+    let mut client = TcpStream::connect((LOOPBACK, port)).expect("it listens");
+    client.set_read_timeout(Some(Duration::from_secs(5))).expect("it is not zero");
+    // The length by itself, as some clients write it, and a second frame right behind the first.
+    let bytes = [framed(&check()), framed(HANDSHAKE)].concat();
+    client.set_nodelay(true).expect("it is TCP");
+    client.write_all(&bytes[..2]).expect("there is room");
+    client.write_all(&bytes[2..9]).expect("there is room");
+    client.write_all(&bytes[9..]).expect("there is room");
+    assert_is_success(&read_frame(&mut client));
+    let mut datagrams = Vec::new();
+    while datagrams.is_empty() {
+        datagrams = drained(&plane, |_| true).datagrams;
+    }
+    assert_eq!(datagrams, [(TRANSPORT, HANDSHAKE.into())]);
+    send_handshake(&plane);
+    assert_eq!(read_frame(&mut client), HANDSHAKE);
+    assert_eq!(plane.failures(), 0);
+}
+
+#[test]
 fn a_worker_that_is_not_there_is_refused_and_the_others_go_on() {
     let plane = Plane::start(settings(2), [1; 32]).expect("ports are free");
     let transport = TransportId(2);
@@ -194,7 +221,7 @@ fn all_ports_are_bound_or_none() {
     drop(taken);
     let plane = Plane::start(settings, [1; 32]).expect("both are free");
     assert_eq!(plane.ports(), [first, first + 1]);
-    assert!(plane.tcp_ports().is_empty());
+    assert_eq!(plane.tcp_port(), None);
 }
 
 #[test]
@@ -208,16 +235,16 @@ fn there_are_no_ports_behind_the_last() {
 fn a_plane_that_is_closed_says_nothing_and_its_ports_are_free() {
     let mut plane = Plane::start(settings(2), [1; 32]).expect("ports are free");
     plane.apply(vec![add(TRANSPORT, 1)]).expect("it is the first");
-    let (udp, tcp) = (plane.ports(), plane.tcp_ports());
-    assert_eq!((udp.len(), tcp.len()), (2, 2));
+    let (udp, tcp) = (plane.ports(), plane.tcp_port().expect("it is bound"));
+    assert_eq!(udp.len(), 2);
     plane.close();
     plane.close();
     send_handshake(&plane);
     plane.set_targets(Vec::new());
     assert!(plane.drain().events.is_empty());
     assert!(plane.stats().transports.is_empty());
-    for (udp, tcp) in udp.into_iter().zip(tcp) {
-        assert!(StdUdpSocket::bind((LOOPBACK, udp)).is_ok());
-        assert!(TcpServer::bind(IpAddr::V4(LOOPBACK), tcp).is_ok());
+    for port in udp {
+        assert!(StdUdpSocket::bind((LOOPBACK, port)).is_ok());
     }
+    assert!(TcpServer::bind(IpAddr::V4(LOOPBACK), tcp).is_ok());
 }

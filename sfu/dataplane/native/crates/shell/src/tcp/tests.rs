@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::frames::MAX_QUEUED_BYTES;
 use super::*;
+use focus_ice::{Attribute, BINDING, MessageClass, serialise};
 
 const START: Instant = Instant(1_000_000_000_000);
 
@@ -273,5 +274,85 @@ fn where_it_is_off_nothing_happens() {
     rig.poll(START);
     let to = Address::over_tcp(SocketAddr::from(([127, 0, 0, 1], 9)), 0);
     assert_eq!(rig.send(to, &[vec![1; 10]]), 1);
+    assert_eq!(rig.turn(START, Some(Duration::ZERO)), 0);
+}
+
+/// A check that names a transport of ours.
+fn check(username: &str) -> Vec<u8> {
+    let mut data = Vec::new();
+    let attributes = [(Attribute::Username as u16, username.as_bytes())];
+    serialise(&mut data, MessageClass::Request, BINDING, [7; 12], &attributes, Some("password"));
+    data
+}
+
+/// The first of two workers.
+fn sharing_rig() -> Rig {
+    let mut rig = rig();
+    let ufrags = Arc::new(Ufrags::default());
+    ufrags.add("first".into(), 0);
+    ufrags.add("second".into(), 1);
+    rig.server.share(ufrags, 0);
+    rig
+}
+
+#[test]
+fn a_connection_for_another_worker_is_handed_over_with_all_that_came_by_it() {
+    let mut rig = sharing_rig();
+    let mut client = rig.connect();
+    let bytes = [frame(&check("second:theirs")), frame(b"more")].concat();
+    client.write_all(&bytes).expect("there is room");
+    rig.turn(START, Some(Duration::from_secs(5)));
+    let [HandedOver { worker: 1, stream, peer }] = &mut rig.server.take_handed_over()[..] else {
+        panic!("it is the second worker's");
+    };
+    assert_eq!(*peer, client.local_addr().expect("it is bound"));
+    let mut kept = vec![0; bytes.len()];
+    stream.read_exact(&mut kept).expect("nothing of it was taken");
+    assert_eq!(kept, bytes);
+    assert!(rig.came.is_empty() && rig.server.take_ended().is_empty());
+    // It is not waited for any more.
+    client.write_all(b"again").expect("there is room");
+    assert_eq!(rig.turn(START, Some(Duration::from_millis(50))), 0);
+}
+
+#[test]
+fn a_connection_for_this_worker_or_nobodys_stays() {
+    let mut rig = sharing_rig();
+    for (number, first) in
+        [check("first:theirs"), check("nobody:theirs"), b"no check".to_vec()].iter().enumerate()
+    {
+        let mut client = rig.connect();
+        client.write_all(&frame(first)).expect("there is room");
+        rig.wait_for(number + 1);
+        assert_eq!(&rig.came[number].1, first);
+    }
+    assert!(rig.server.take_handed_over().is_empty());
+}
+
+#[test]
+fn a_check_that_comes_in_pieces_costs_no_turns_while_it_is_not_complete() {
+    let mut rig = sharing_rig();
+    let mut client = rig.connect();
+    let bytes = frame(&check("second:theirs"));
+    for piece in [&bytes[..1], &bytes[1..2], &bytes[2..20]] {
+        client.write_all(piece).expect("there is room");
+        while rig.turn(START, Some(Duration::from_millis(50))) > 0 {}
+    }
+    assert!(rig.server.take_handed_over().is_empty());
+    client.write_all(&bytes[20..]).expect("there is room");
+    rig.turn(START, Some(Duration::from_secs(5)));
+    assert_eq!(rig.server.take_handed_over().len(), 1);
+}
+
+#[test]
+fn who_ends_within_the_first_check_is_closed_at_once() {
+    let mut rig = sharing_rig();
+    let mut client = rig.connect();
+    client.write_all(&frame(&check("second:theirs"))[..30]).expect("there is room");
+    client.shutdown(Shutdown::Write).expect("it is open");
+    for _ in 0..3 {
+        rig.turn(START, Some(Duration::from_millis(50)));
+    }
+    assert!(rig.server.connections.is_empty());
     assert_eq!(rig.turn(START, Some(Duration::ZERO)), 0);
 }

@@ -40,7 +40,8 @@ def write_description(
 
     The transport stands at the session level and the candidates in the tagged section: a bundle has one
     transport (RFC 8843 section 7.1.3), and repeating it everywhere would be half of a long description. They
-    stand in the last section once more, where aiortc with `max-bundle` looks for them.
+    stand in the last section once more, where aiortc with `max-bundle` looks for them, but for those of TCP,
+    which it does not know.
     """
     live = [slot.mid for slot in slots if not isinstance(slot, RejectedSlot)]
     lines = [
@@ -71,8 +72,10 @@ def write_description(
                 lines += _media_lines(slot)
             case _:
                 assert_never(slot)
-        if slot.mid in {live[0], live[-1]}:
+        if slot.mid == live[0]:
             lines += _candidate_lines(local.candidates)
+        elif slot.mid == live[-1]:
+            lines += _candidate_lines(tuple(one for one in local.candidates if not one.is_tcp))
     return "".join(f"{line}\r\n" for line in lines)
 
 

@@ -215,14 +215,21 @@ class RecordedPeer:
         return next(self._texts)
 
 
-def new_focus(codecs: tuple[str, ...] = ConferenceConfig().codecs, seed: int = 7) -> Negotiation:
+LOCAL_CANDIDATES: Final = (Candidate("127.0.0.1", 9, 2_130_706_431),)
+"""Nobody listens there: negotiations need no connection."""
+
+
+def new_focus(
+    codecs: tuple[str, ...] = ConferenceConfig().codecs,
+    seed: int = 7,
+    candidates: tuple[Candidate, ...] = LOCAL_CANDIDATES,
+) -> Negotiation:
     """A focus's side of one leg."""
     rng = random.Random(seed)  # a test must repeat itself
     local = LocalDescription(
         new_credentials(rng),
         Fingerprint("sha-256", ":".join(["AB"] * 32)),
-        # Nobody listens there: negotiations need no connection.
-        (Candidate("127.0.0.1", 9, 2_130_706_431),),
+        candidates,
     )
     return Negotiation(local, ConferenceConfig(codecs=codecs), rng)
 

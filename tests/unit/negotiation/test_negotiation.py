@@ -18,13 +18,14 @@ from sfu.negotiation.negotiation import (
     SendTrackRefused,
 )
 from sfu.negotiation.offering import MAX_SLOTS
-from sfu.negotiation.parameters import SendTrack
+from sfu.negotiation.parameters import Candidate, SendTrack
 from sfu.negotiation.sdp import parse_sdp
 from sfu.plane import Extension
 from sfu.units import Instant, Kind, after_s
 from tests.support.dialogue import (
     A_HUNDRED,
     CAMERA,
+    LOCAL_CANDIDATES,
     MICROPHONE,
     NOW,
     OTHER_CAMERA,
@@ -60,8 +61,13 @@ PERIOD_S = CONFIG.offer_timeout_s
 class Leg:
     """A focus's side of a leg, and a client that is told what to say."""
 
-    def __init__(self, offer: str = CHROMIUM, codecs: tuple[str, ...] = CONFIG.codecs) -> None:
-        self.focus = new_focus(codecs)
+    def __init__(
+        self,
+        offer: str = CHROMIUM,
+        codecs: tuple[str, ...] = CONFIG.codecs,
+        candidates: tuple[Candidate, ...] = LOCAL_CANDIDATES,
+    ) -> None:
+        self.focus = new_focus(codecs, candidates=candidates)
         self.offer = offer
         self.first = self.focus.offer_received(NOW, offer)
         self.newest = ""
@@ -484,11 +490,15 @@ def test_a_camera_off_join_is_offered_video_under_numbers_that_its_bundle_has_fr
 
 def test_a_hundred_sections_fit_into_64_kib() -> None:
     """6.1: Recycle sections; keep answers lean (few codecs, no unused extensions)."""
+    both = ("198.51.100.200", "2001:db8:1234:5678:9abc:def0:1234:5678")
+    candidates = tuple(
+        Candidate(one, 10_000, 2**31, is_tcp=is_tcp) for is_tcp in (False, True) for one in both
+    )
     for client in (CHROMIUM, FIREFOX):
         publisher = {
             one.kind: tuple(form.key for form in one.formats) for one in Leg(client).focus.parameters.receive
         }
-        leg = Leg(client)
+        leg = Leg(client, candidates=candidates)
         offer = leg.agreed(*(with_real_ids(one, publisher[one.kind]) for one in A_HUNDRED))
         assert len(sections(offer)) == 103
         assert len(offer.encode()) <= 64 << 10

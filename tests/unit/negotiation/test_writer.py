@@ -101,6 +101,12 @@ def test_candidates_of_tcp_are_passive() -> None:
         "a=candidate:3 1 tcp 1518280447 192.0.2.1 443 typ host tcptype passive",
         "a=end-of-candidates",
     ]
+    # Where the others are repeated for aiortc, it has no use for them.
+    text = write_description(
+        (VIDEO, DATA), local, session_id=7, version=3, setup="passive", mixed_extensions=True
+    )
+    assert "tcptype passive" in "".join(lines(text, "1"))
+    assert lines(text, "2")[-3:] == CANDIDATE_LINES
 
 
 def test_audio_has_no_rtx() -> None:

@@ -25,7 +25,7 @@ from sfu.rtp.extensions import abs_send_time
 from sfu.rtp.rtcp import Nack, Pli
 from sfu.rtp.vp8 import parse_vp8
 from sfu.streams.pacer import MAX_QUEUED
-from sfu.units import NS_PER_MS, NS_PER_S, RouteId, Ssrc, TransportId
+from sfu.units import NS_PER_MS, NS_PER_S, RouteId, Ssrc, TransportId, after_ms
 from tests.support.plane_driver import CORES, PlaneDriver
 from tests.support.plane_media import (
     AUDIO,
@@ -572,3 +572,18 @@ def test_whatever_comes_the_subscriber_sees_no_gap_and_never_more_than_the_rate(
             elapsed_ns = one.at - video[first].at
             burst = max(rate_bps // 8 * 5 // 1_000, 1_400 + rate_bps // 8_000)
             assert total <= rate_bps // 8 * elapsed_ns // NS_PER_S + burst + 64
+
+
+def test_what_has_waited_too_long_is_not_sent_because_a_timer_is_late(call: Call) -> None:
+    driver = call.driver
+    driver.aim(VIDEO, 0)
+    call.low.send_frame(key=True)
+    driver.advance(1_000)
+    driver.pace(call.subscriber.transport, 300_000, queue_limit_ms=100)
+    call.low.send_frame(parts=4, size=1_100)
+    call.video()
+    driver.now = after_ms(driver.now, 400)
+    call.low.send_frame()
+    driver.advance(0)
+    assert call.video() == []
+    assert driver.drops(DropReason.SLOW_RECEIVER) == 4

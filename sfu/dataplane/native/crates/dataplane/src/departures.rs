@@ -61,6 +61,8 @@ pub struct Departures {
     pub pacer: Pacer<Waiting, Resend>,
     /// The peer stands in the program's list of those with something to flush.
     pub is_listed: bool,
+    /// Media waited already when the peer was listed. What came since may leave at once, however short the limit.
+    pub lingers: bool,
 }
 
 impl Departures {

@@ -32,6 +32,9 @@ impl Program {
             let departures = &mut self.peers[peer].departures;
             departures.boarded = boarded;
             if !departures.pacer.is_empty() {
+                if departures.lingers {
+                    self.cut_overdue(now, peer);
+                }
                 self.take_turns(now, peer, false);
                 let next = self.departures_timeout(peer);
                 self.agenda.plan(self.peers[peer].transport.id, next);
@@ -42,9 +45,7 @@ impl Program {
 
     /// Send what a peer's pacer lets leave, and spare it what has waited for too long.
     pub fn poll_departures(&mut self, now: Instant, peer: usize) {
-        while let Some(flow) = self.peers[peer].departures.pacer.overdue(now) {
-            self.cut(now, peer, flow);
-        }
+        self.cut_overdue(now, peer);
         let fills = self.fills(peer);
         self.take_turns(now, peer, fills);
     }
@@ -52,6 +53,12 @@ impl Program {
     /// When `poll_departures` next has something to do.
     pub fn departures_timeout(&self, peer: usize) -> Option<Instant> {
         self.peers[peer].departures.pacer.next_timeout(self.fills(peer))
+    }
+
+    fn cut_overdue(&mut self, now: Instant, peer: usize) {
+        while let Some(flow) = self.peers[peer].departures.pacer.overdue(now) {
+            self.cut(now, peer, flow);
+        }
     }
 
     /// Let one more wait: who has waited longest gives way.

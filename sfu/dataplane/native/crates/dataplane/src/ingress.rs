@@ -347,13 +347,13 @@ impl Program {
         let flow = self.routes[route].spec.route;
         let waiting = Waiting { route, packet: Rc::clone(packet), active, is_left_out: false };
         let waits = self.tracks[self.routes[route].track].kind() == Kind::Video;
+        self.list(index);
         let departures = &mut self.peers[index].departures;
         if waits && departures.pacer.is_limited() {
             departures.pacer.wait(now, flow, packet.payload.len() + OVERHEAD_BYTES, waiting);
         } else {
             departures.boarded.push(Boarded::Media(now, waiting));
         }
-        self.list(index);
     }
 
     /// A packet is for nobody, and no loss: where others of its route wait, that waits behind them.
@@ -366,19 +366,21 @@ impl Program {
             self.routes[route].close_up(packet);
             return;
         }
+        self.list(index);
+        let departures = &mut self.peers[index].departures;
         let waiting = Waiting { route, packet: Rc::clone(packet), active: None, is_left_out: true };
         if departures.pacer.holds(flow) {
             departures.pacer.wait(now, flow, 0, waiting);
         } else {
             departures.boarded.push(Boarded::Media(now, waiting));
         }
-        self.list(index);
     }
 
     /// Something is sent again, as soon as it may be.
     pub fn resend(&mut self, now: Instant, route: usize, again: Again) {
         let index = self.routes[route].peer;
         let (flow, size_bytes) = (self.routes[route].spec.route, again.size_bytes());
+        self.list(index);
         let departures = &mut self.peers[index].departures;
         let resend = Resend { route, again };
         if !departures.pacer.is_limited() {
@@ -386,14 +388,14 @@ impl Program {
         } else if !departures.pacer.wait_resend(now, flow, size_bytes, resend) {
             self.drops.count(DropReason::SlowReceiver);
         }
-        self.list(index);
     }
 
-    /// A peer has something to flush.
+    /// A peer is to have something to flush.
     fn list(&mut self, index: usize) {
         let departures = &mut self.peers[index].departures;
         if !departures.is_listed {
             departures.is_listed = true;
+            departures.lingers = departures.pacer.oldest().is_some();
             self.departing.push(index);
         }
     }

@@ -108,6 +108,10 @@ class Pair:
                     raise self._divergence(f"{type(core).__name__} leaves something undone", self.now, after)
         return transmits
 
+    def oversleep(self, duration_ms: float) -> None:
+        """Let time pass without a poll: the host was busy."""
+        self.now = after_ms(self.now, duration_ms)
+
     def settle(self) -> None:
         """Compare all that is asked for: counters, what came up, and feedback."""
         self._same("has_output", self._twin.has_output, self._native.has_output)

@@ -42,6 +42,8 @@ class Peer:
     """How often keys were agreed on."""
     session: SrtpSession | None = None
     """Encrypts what it sends, decrypts what it gets."""
+    agreed: InstallSrtp | None = None
+    """What the planes have not been told of yet."""
     heard: deque[tuple[Ssrc, int]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     """SSRCs and sequence numbers of the last packets that it got."""
     newest_number: int | None = None
@@ -68,8 +70,8 @@ class Peer:
         pair.apply(AddTransport(peer.transport, peer.credentials))
         return peer
 
-    def install(self, profile: SrtpProfile) -> list[Transmit]:
-        """Both sides agree on keys, or on new ones."""
+    def agree(self, profile: SrtpProfile) -> InstallSrtp:
+        """Both sides agree on keys, or on new ones: the peer uses them, the planes are to be told."""
         self.keys += 1
         length = KEY_BYTES[profile]
         up = (bytes((1, self.number % 256, self.keys % 256)) * length)[:length]
@@ -79,7 +81,13 @@ class Peer:
             self.pair.srtp(profile, down, up),
             self.pair.srtp(profile, down, up),
         )
-        return self.pair.apply(InstallSrtp(self.transport, profile, up, down))
+        self.agreed = InstallSrtp(self.transport, profile, up, down)
+        return self.agreed
+
+    def install(self, agreed: InstallSrtp) -> list[Transmit]:
+        """The planes are told of keys."""
+        self.agreed = None
+        return self.pair.apply(agreed)
 
     def check(
         self,

@@ -16,6 +16,7 @@ from sfu.plane import (
     PayloadFormat,
     SetRoute,
     SetTrack,
+    SrtpProfile,
 )
 from sfu.units import NO_RID, Kind, Mid, PayloadType, Rid, RouteId, Ssrc, TrackHandle
 from tests.differential.peers import PROFILES, Peer
@@ -123,11 +124,11 @@ class Stage:
         self._ssrcs += 1
         return Ssrc(self._ssrcs)
 
-    def join(self, profile: object = PROFILES[0]) -> Peer:
+    def join(self, profile: SrtpProfile) -> Peer:
         """A peer is there, has checked, and has keys."""
         peer = self.meet()
         self.hear(peer.check(nominate=True))
-        self.hear(peer.install(next(one for one in PROFILES if one is profile)))
+        self.hear(peer.install(peer.agree(profile)))
         return peer
 
     def meet(self) -> Peer:

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from tests.differential.sources import Source
     from tests.differential.stage import Stage
 
-WAITS_MS: Final = (0, 1, 5, 20, 33, 33, 60, 110, 300, 700, 1_100, 9_000)
+WAITS_MS: Final = (0, 1, 5, 20, 33, 33, 60, 110, 300, 700, 1_100, 9_000, 31_000)
 NOBODY: Final = ("203.0.113.9", 9)
 
 
@@ -90,6 +90,11 @@ def frame(stage: Stage, tape: Tape) -> None:
 def wait(stage: Stage, tape: Tape) -> None:
     """Time passes, with all timers or one that is late."""
     stage.hear(stage.pair.advance(tape.of(WAITS_MS), late=tape.one_in(4)))
+
+
+def oversleep(stage: Stage, tape: Tape) -> None:
+    """Time passes, and the next datagram is there before any timer."""
+    stage.pair.oversleep(tape.of((1, 5, 30, 120, 400)))
 
 
 def frame_and_wait(stage: Stage, tape: Tape) -> None:
@@ -347,7 +352,7 @@ def rekey(stage: Stage, tape: Tape) -> None:
     """A handshake has ended again."""
     peer = _peer(stage, tape)
     if peer is not None:
-        stage.hear(peer.install(tape.of(PROFILES)))
+        stage.hear(peer.install(peer.agreed or peer.agree(tape.of(PROFILES))))
 
 
 def target(stage: Stage, tape: Tape) -> None:
@@ -469,10 +474,18 @@ def key_frame(stage: Stage, tape: Tape) -> None:
 
 
 def peer_changes(stage: Stage, tape: Tape) -> None:
-    """Somebody comes, at once or without keys yet, or goes."""
+    """Somebody comes, with keys or with some that the planes do not know yet, or goes."""
     if len(stage.peers) < MAX_PEERS and not tape.one_in(3):
-        peer = stage.meet() if tape.one_in(2) else stage.join(tape.of(PROFILES))
-        if stage.tracks:
+        profile = tape.of(PROFILES)
+        if tape.one_in(2):
+            peer = stage.meet()
+            peer.agree(profile)
+            stage.hear(peer.check(nominate=tape.one_in(2)))
+        else:
+            peer = stage.join(profile)
+        if tape.one_in(2):
+            stage.publish(peer, tape.of((Kind.VIDEO, Kind.AUDIO)), tape)
+        elif stage.tracks:
             stage.route(tape.of(stage.tracks), peer, tape)
         return
     if len(stage.peers) > 2:
@@ -540,6 +553,7 @@ _WEIGHTS: Final[tuple[tuple[int, Callable[[Stage, Tape], None]], ...]] = (
     (40, frame),
     (60, frame_and_wait),
     (14, wait),
+    (4, oversleep),
     (8, late),
     (8, repair),
     (3, padding),

@@ -36,6 +36,17 @@ def test_both_planes_say_the_same_in_long_calls(seed: int) -> None:
     Tally().play(chance.randbytes(STEP_BYTES), [chance.randbytes(STEP_BYTES) for _ in range(250)])
 
 
+def test_both_planes_say_the_same_in_a_call_of_real_clients() -> None:
+    tally = Tally()
+    tally.replay()
+    assert tally.sent > 300
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_both_planes_say_the_same_of_what_is_left_of_a_call_of_real_clients(seed: int) -> None:
+    Tally().replay(random.Random(seed).randbytes(2_000))
+
+
 @pytest.mark.parametrize("encrypted", [False, True])
 def test_a_difference_is_told_with_what_led_to_it(encrypted: bool) -> None:
     pair = Pair(encrypted=encrypted)

@@ -221,18 +221,9 @@ class SendDatagram:
     data: bytes = field(repr=False)
 
 
-PlaneOperation = (
-    AddTransport
-    | SetCredentials
-    | InstallSrtp
-    | RemoveTransport
-    | SetTrack
-    | RemoveTrack
-    | SetRoute
-    | RemoveRoute
-    | RequestKeyframe
-    | SendDatagram
-)
+OfTransports = AddTransport | SetCredentials | InstallSrtp | RemoveTransport | SendDatagram
+OfMedia = SetTrack | RemoveTrack | SetRoute | RemoveRoute | RequestKeyframe
+PlaneOperation = OfTransports | OfMedia
 
 TARGET_DTYPE: Final = np.dtype([("route", "<u4"), ("encoding", "<i1"), ("temporal", "<i1")])
 """One layer choice: encoding index (`PAUSED`: nothing) and highest temporal layer (`ALL_TEMPORAL`)."""

@@ -1,16 +1,19 @@
-"""The native data plane (`native/src`)."""
+# The native data plane (`native/src`).
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from sfu.config import MediaConfig
 from sfu.plane import PlaneOperation
 
-RawTransmit = tuple[str, int, bytes]
-"""Host, port, datagram."""
-RawBatch = tuple[list[tuple[int, bytes]], list[tuple[str, int] | tuple[str, int, int] | tuple[str, int, int, int]]]
-"""Datagrams by transport; events, each with the name of its class."""
-RawStats = tuple[int, bytes, bytes, bytes, dict[str, int]]
-"""When; rows of transports, encodings and routes; drops by reason."""
+RawTransmit: TypeAlias = tuple[str, int, bytes]
+# Host, port, datagram.
+RawBatch: TypeAlias = tuple[
+    list[tuple[int, bytes]], list[tuple[str, int] | tuple[str, int, int] | tuple[str, int, int, int]]
+]
+# Datagrams by transport; events, each with the name of its class.
+RawStats: TypeAlias = tuple[int, bytes, bytes, bytes, dict[str, int]]
+# When; rows of transports, encodings and routes; drops by reason.
 
 class Core:
     def __init__(
@@ -47,8 +50,8 @@ class Plane:
     def fileno(self) -> int: ...
     def close(self) -> None: ...
 
-RawOutcome = tuple[int, int, int, bytes, int]
-"""Elapsed, arrived, expected, delays as packed `u32`, time on a core: all times in nanoseconds."""
+RawOutcome: TypeAlias = tuple[int, int, int, bytes, int]
+# Elapsed, arrived, expected, delays as packed `u32`, time on a core: all times in nanoseconds.
 
 class Rig:
     FIRST_SSRC: int

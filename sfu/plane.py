@@ -182,7 +182,7 @@ class SetRoute:
 
     A new route sends nothing until a target chooses an encoding for it. `ssrc` and `rtx_ssrc` stay the same
     for the life of a route and are never used twice on one transport (packet rule 3). With an `rtx_ssrc` and
-    a format that has RTX, resends go over RTX; else they are the same bytes again.
+    a format that has RTX, resends go over RTX; else video is the same bytes again, and sound is not resent.
     """
 
     route: RouteId

@@ -127,6 +127,8 @@ class RtxResender:
         transmit: Transmit,
     ) -> None:
         """Remember how it was made."""
+        if self._newest is not None and seq <= self._newest.seq - MAX_SENT:
+            return
         rest_bytes = 0 if received.vp8 is None else len(received.packet.payload) - received.vp8.size_bytes
         head = b"" if received.vp8 is None else packet.payload[: len(packet.payload) - rest_bytes]
         sent = _Sent(
@@ -264,3 +266,25 @@ class RepeatResender:
     def close(self) -> None:
         """Give the memory back."""
         self._cache.clear()
+
+
+class NoResender:
+    """Of sound: no section of ours has NACK for it, so what is kept would never be asked for."""
+
+    def sent(
+        self,
+        now: Instant,
+        seq: int,
+        packet: RtpPacket,
+        received: Received,
+        rewriting: DescriptorRewriting | None,
+        transmit: Transmit,
+    ) -> None:
+        """Keep nothing."""
+
+    def answer(self, now: Instant, seqs: Sequence[int], translation: Translation) -> Iterator[Again]:
+        """Nothing."""
+        return iter(())
+
+    def close(self) -> None:
+        """There is nothing to give back."""

@@ -6,7 +6,13 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from sfu.dataplane.departures import Waiting
-from sfu.dataplane.resending import FIRST_SEQUENCE_NUMBERS, RepeatResender, RtxResender, described
+from sfu.dataplane.resending import (
+    FIRST_SEQUENCE_NUMBERS,
+    NoResender,
+    RepeatResender,
+    RtxResender,
+    described,
+)
 from sfu.dataplane.translation import Translation
 from sfu.dataplane.wire import Transmit
 from sfu.plane import ALL_TEMPORAL, PAUSED, DropReason
@@ -95,7 +101,9 @@ class Route:
         self._payload_bytes_sent = 0
         self._packets_reported = 0
         self._reports: deque[tuple[int, Instant]] = deque(maxlen=MAX_REPORTS)
-        self._repeating = RepeatResender(self.transport, budget)
+        self._repeating: Resender = (
+            RepeatResender(self.transport, budget) if track.kind is Kind.VIDEO else NoResender()
+        )
         self._over_rtx = None if spec.rtx_ssrc is None else RtxResender(spec.rtx_ssrc, self.transport, rng)
         self._resender = self._chosen_resender()
 

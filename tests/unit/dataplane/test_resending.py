@@ -20,6 +20,7 @@ from sfu.streams.resend import MAX_RESENDS, RESEND_BURST_BYTES, decapsulate
 from sfu.units import Ssrc, TransportId
 from tests.support.plane_driver import CORES, PlaneDriver, VirtualPeer
 from tests.support.plane_media import (
+    AUDIO,
     CAMERA,
     DOWN_EXTENSIONS,
     DOWN_VP8,
@@ -179,6 +180,16 @@ def test_without_rtx_the_identical_bytes_are_repeated(make: object) -> None:
     driver.advance(1_000 * MAX_AGE_S + 1)
     nack(subscriber, first)
     assert len(subscriber.encrypted) == 4
+
+
+def test_sound_is_not_kept_and_not_sent_again(call: Call) -> None:
+    call.driver.aim(AUDIO, 0)
+    call.voice.send(call.voice.packet(b"opus"))
+    packets = call.subscriber.take_rtp()
+    call.driver.advance(20)
+    nack(call.subscriber, *packets)
+    assert call.subscriber.take_rtp() == []
+    assert call.driver.route_row(AUDIO)["nack_count"] == 1
 
 
 @pytest.mark.parametrize("make", CORES.values(), ids=CORES)

@@ -186,6 +186,11 @@ impl PlaneCore {
         self.program.flush(now);
     }
 
+    /// As `flush`, until about so many bytes stand in `egress`: repeat it while something `is_departing`.
+    pub fn flush_within(&mut self, now: Instant, limit_bytes: usize) {
+        self.program.flush_within(now, limit_bytes);
+    }
+
     /// Whether something waits for `flush`.
     pub fn is_departing(&self) -> bool {
         !self.program.departing.is_empty()

@@ -114,8 +114,8 @@ impl Program {
                     answers.push(Again::Rtx(sent, packet));
                 }
             }
-        } else {
-            let kept = route.repeating.answer(now, &seqs, round_trip_ns, &self.caches);
+        } else if let Some(repeating) = &mut route.repeating {
+            let kept = repeating.answer(now, &seqs, round_trip_ns, &self.caches);
             answers.extend(kept.into_iter().map(Again::Repeat));
         }
         for again in answers {

@@ -88,7 +88,7 @@ impl Program {
         let outgoing = Outgoing {
             payload_type,
             sequence_number: resender.next_seq as u16,
-            timestamp: resender.newest_timestamp(),
+            timestamp: resender.newest_timestamp,
             ssrc: resender.ssrc,
             content: Content::Padding { bytes: PADDING_BYTES, is_placed: true },
         };

@@ -11,14 +11,24 @@ use crate::departures::{Boarded, Resend, Waiting};
 use crate::filling::PADDING_BYTES;
 use crate::packet::Packet;
 use crate::program::Program;
-use crate::resending::{Again, Repeat, Sent};
+use crate::resending::{Again, Repeat, RepeatResender, Sent};
 use crate::transport::{Content, Outgoing};
 
 impl Program {
     /// Send what may leave now of all peers that something came for.
     pub fn flush(&mut self, now: Instant) {
+        self.flush_within(now, usize::MAX);
+    }
+
+    /// Send what may leave now of one peer after another, until the egress holds so many bytes. The others are next.
+    pub fn flush_within(&mut self, now: Instant, limit_bytes: usize) {
         let mut departing = std::mem::take(&mut self.departing);
-        for peer in departing.drain(..) {
+        let mut served = 0;
+        for &peer in &departing {
+            if self.egress.bytes().len() >= limit_bytes {
+                break;
+            }
+            served += 1;
             let departures = &mut self.peers[peer].departures;
             departures.is_listed = false;
             let mut boarded = std::mem::take(&mut departures.boarded);
@@ -40,6 +50,7 @@ impl Program {
                 self.agenda.plan(self.peers[peer].transport.id, next);
             }
         }
+        departing.drain(..served);
         self.departing = departing;
     }
 
@@ -131,20 +142,20 @@ impl Program {
         if route.resends_over_rtx()
             && let Some(resender) = &mut route.over_rtx
         {
-            resender.sent(Sent {
+            let sent = Sent {
                 seq: numbers.seq,
-                source_seq: packet.facts.seq,
-                at: now,
-                cache: packet.cache,
                 timestamp: numbers.timestamp,
                 payload_type: packet.payload_type,
                 vp8: numbers.vp8,
                 rewriting: numbers.rewriting,
-            });
-        } else {
+            };
+            resender.sent(now, &sent, packet);
+        } else if route.repeats() {
             let data = self.egress.bytes()[made.start..].into();
             let repeat = Repeat { data, transport_seq: made.transport_seq };
-            route.repeating.sent(now, numbers.seq, repeat, &mut self.caches);
+            let open = || Box::new(RepeatResender::new(&mut self.caches));
+            let repeating = route.repeating.get_or_insert_with(open);
+            repeating.sent(now, numbers.seq, repeat, &mut self.caches);
         }
         Ok(())
     }

@@ -34,7 +34,8 @@ type ByNumber<Id> = IndexMap<Id, usize, FxBuildHasher>;
 pub struct Program {
     pub peers: Slab<Peer>,
     pub tracks: Slab<Track>,
-    pub routes: Slab<Route>,
+    /// Boxed: they are large, and the slab doubles.
+    pub routes: Slab<Box<Route>>,
     pub peer_of: ByNumber<TransportId>,
     pub track_of: ByNumber<TrackHandle>,
     pub route_of: ByNumber<RouteId>,
@@ -327,8 +328,8 @@ impl Program {
         if ssrc == FEEDBACK_SSRC || self.peers[peer].routes.contains_key(&ssrc) {
             return Err(LocalError(format!("SSRC {} of route {} is taken", ssrc.0, number.0)));
         }
-        let route = Route::new(spec, (track, &known.spec), peer, &mut self.caches, &mut self.random);
-        let route = self.routes.insert(route);
+        let route = Route::new(spec, (track, &known.spec), peer, &mut self.random);
+        let route = self.routes.insert(Box::new(route));
         self.route_of.insert(number, route);
         known.routes.push(route);
         self.peers[peer].routes.insert(ssrc, route);
@@ -350,7 +351,7 @@ impl Program {
     }
 
     /// Take a route out of everything that knows it.
-    fn forget_route(&mut self, route: usize) -> Route {
+    fn forget_route(&mut self, route: usize) -> Box<Route> {
         self.forget_departures(route, DropReason::OtherLayer);
         let mut removed = self.routes.remove(route);
         self.route_of.shift_remove(&removed.spec.route);
@@ -358,7 +359,9 @@ impl Program {
         let peer = &mut self.peers[removed.peer];
         peer.routes.shift_remove(&removed.spec.ssrc);
         peer.departures.boarded.retain(|boarded| boarded.route() != route);
-        removed.repeating.close(&mut self.caches);
+        if let Some(mut repeating) = removed.repeating.take() {
+            repeating.close(&mut self.caches);
+        }
         removed
     }
 

@@ -51,6 +51,13 @@ impl From<DropReason> for Refused {
     }
 }
 
+/// Rewrites what is said of pictures.
+#[derive(Debug, Default)]
+struct PictureRewriter {
+    vp8: Vp8Rewriter,
+    descriptors: DescriptorRewriter,
+}
+
 /// One subscriber's view of a track: one RTP stream, whatever it is made of.
 #[derive(Debug)]
 #[allow(missing_docs)]
@@ -71,15 +78,17 @@ pub struct Route {
     pub last_sent_at: Option<Instant>,
     /// The subscriber's last word on it.
     pub reported: Option<ReportBlock>,
-    pub over_rtx: Option<RtxResender>,
-    pub repeating: RepeatResender,
+    /// Boxed, as sound has none.
+    pub over_rtx: Option<Box<RtxResender>>,
+    /// From the first packet on that was kept.
+    pub repeating: Option<Box<RepeatResender>>,
     kind: Kind,
     wanted: (i8, i8),
     selector: EncodingSelector,
     sequence: SequenceRewriter,
     timestamps: TimestampMapper,
-    vp8: Vp8Rewriter,
-    descriptors: DescriptorRewriter,
+    /// From the first packet on that has a descriptor: sound has none.
+    pictures: Option<Box<PictureRewriter>>,
     /// What waited was cut: nothing can be shown before the next key frame of what flows.
     is_cut: bool,
     payload_bytes_sent: u64,
@@ -94,12 +103,12 @@ impl Route {
         spec: Box<SetRoute>,
         (track, track_spec): (usize, &SetTrack),
         peer: usize,
-        caches: &mut Caches,
         random: &mut Random,
     ) -> Self {
         let sequence = SequenceRewriter::new(random.first_sequence_number());
         let timestamps = TimestampMapper::new(i64::from(random.next_u32()));
-        let over_rtx = spec.rtx_ssrc.map(|ssrc| RtxResender::new(ssrc, random.first_sequence_number()));
+        let resender = |ssrc| Box::new(RtxResender::new(ssrc, random.first_sequence_number()));
+        let over_rtx = spec.rtx_ssrc.map(resender);
         Self {
             translation: Translation::new(track_spec, &spec),
             track,
@@ -113,14 +122,13 @@ impl Route {
             last_sent_at: None,
             reported: None,
             over_rtx,
-            repeating: RepeatResender::new(caches),
+            repeating: None,
             kind: track_spec.kind,
             wanted: (PAUSED, ALL_TEMPORAL),
             selector: EncodingSelector::new(track_spec.kind),
             sequence,
             timestamps,
-            vp8: Vp8Rewriter::default(),
-            descriptors: DescriptorRewriter::default(),
+            pictures: None,
             is_cut: false,
             payload_bytes_sent: 0,
             packets_reported: 0,
@@ -171,6 +179,11 @@ impl Route {
             || matches!(self.selector.state(), SelectorState::Switching { target, .. } if target == encoding)
     }
 
+    /// Packets that are not sent over RTX are kept as they are. Sound is not: no section has NACK for it.
+    pub fn repeats(&self) -> bool {
+        self.kind == Kind::Video && !self.resends_over_rtx()
+    }
+
     /// Resends go over RTX. What was sent before a change can't be sent again after it.
     pub fn resends_over_rtx(&self) -> bool {
         self.has_rtx && self.over_rtx.is_some()
@@ -180,8 +193,10 @@ impl Route {
     pub fn update(&mut self, spec: Box<SetRoute>, track: &SetTrack, caches: &mut Caches) {
         self.has_rtx = has_rtx(&spec);
         self.spec = spec;
-        if self.resends_over_rtx() {
-            self.repeating.clear(caches);
+        if self.resends_over_rtx()
+            && let Some(mut repeating) = self.repeating.take()
+        {
+            repeating.close(caches);
         }
         self.retranslate(track);
     }
@@ -293,19 +308,19 @@ impl Route {
             return Err(DropReason::NoSelectedPair);
         }
         let facts = &packet.facts;
-        let Some(vp8) = packet
-            .vp8
-            .map_or(Some(NO_VP8), |descriptor| self.vp8.rewrite(packet.ssrc, facts.seq, descriptor))
-        else {
+        let pictures = &mut self.pictures;
+        let rewrite =
+            |descriptor| pictures.get_or_insert_default().vp8.rewrite(packet.ssrc, facts.seq, descriptor);
+        let Some(vp8) = packet.vp8.map_or(Some(NO_VP8), rewrite) else {
             self.close_up(packet);
             return Err(DropReason::TooOld);
         };
         let seq = self.sequence.forward(packet.ssrc, facts.seq).ok_or(DropReason::TooOld)?;
         self.source = Some(packet.ssrc);
-        let rewriting = facts
-            .descriptor
-            .as_ref()
-            .map(|descriptor| self.descriptors.forward(packet.ssrc, descriptor, active));
+        let pictures = &mut self.pictures;
+        let rewriting = facts.descriptor.as_ref().map(|descriptor| {
+            pictures.get_or_insert_default().descriptors.forward(packet.ssrc, descriptor, active)
+        });
         let clock = packet.clock.borrow();
         let timestamp = self.timestamps.map(arrived_at, ClockId(packet.reception.0), &clock, facts.ts) as u32;
         Ok(Numbers { seq, timestamp, vp8, payload_type: form.payload_type, rewriting })
@@ -314,8 +329,8 @@ impl Route {
     /// A packet is not sent, on purpose: those around it stand side by side.
     pub fn close_up(&mut self, packet: &Packet) {
         self.sequence.drop(packet.ssrc, packet.facts.seq);
-        if let Some(descriptor) = packet.vp8 {
-            self.vp8.drop(packet.ssrc, packet.facts.seq, descriptor);
+        if let (Some(descriptor), Some(pictures)) = (packet.vp8, &mut self.pictures) {
+            pictures.vp8.drop(packet.ssrc, packet.facts.seq, descriptor);
         }
     }
 
@@ -398,8 +413,10 @@ impl Route {
     /// What is sent next is joined like another source.
     fn begin_anew(&mut self) {
         self.sequence.pause();
-        self.vp8.pause();
-        self.descriptors.pause();
+        if let Some(pictures) = &mut self.pictures {
+            pictures.vp8.pause();
+            pictures.descriptors.pause();
+        }
     }
 }
 

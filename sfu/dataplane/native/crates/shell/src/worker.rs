@@ -20,6 +20,10 @@ use crate::udp::UdpSocket;
 /// Reads of the socket in one turn. Lower: more turns. Higher: what was read first leaves later.
 const MAX_READS: usize = 4;
 
+/// Bytes written before they are handed to the system. Lower: more calls. Higher: a picture for hundreds of people is
+/// no longer in the cache when the system reads it, and its room is kept for ever.
+const MAX_EGRESS_BYTES: usize = 512 << 10;
+
 const SOCKET: u64 = 0;
 const COMMANDS: u64 = 1;
 
@@ -119,6 +123,8 @@ impl Worker {
     fn obey(&mut self) -> bool {
         for command in self.exchange.take_commands() {
             let now = now();
+            // Before anything changes; the core would write all of it at once.
+            self.leave(now);
             match command {
                 Command::Apply(operations, answer) => {
                     let mut taken = 0;
@@ -148,27 +154,18 @@ impl Worker {
     /// Do what is due, send what may leave, and say what came up.
     fn settle(&mut self) {
         let now = now();
-        let is_due = self.core.next_timeout().is_some_and(|at| now >= at);
-        if is_due && catch_unwind(AssertUnwindSafe(|| self.core.poll(now))).is_err() {
-            self.exchange.count_failure();
+        if self.core.next_timeout().is_some_and(|at| now >= at) {
+            self.leave(now);
+            if catch_unwind(AssertUnwindSafe(|| self.core.poll(now))).is_err() {
+                self.exchange.count_failure();
+            }
         }
         if !self.core.is_departing() {
             self.gathering.end();
-        } else if self.gathering.is_over(now)
-            && catch_unwind(AssertUnwindSafe(|| self.core.flush(now))).is_err()
-        {
-            self.exchange.count_failure();
+        } else if self.gathering.is_over(now) {
+            self.leave(now);
         }
-        let egress = self.core.egress();
-        if !egress.is_empty() {
-            let datagrams = egress.messages().iter().map(focus_dataplane::Message::datagrams).sum();
-            let blocked = self.socket.send(egress) + self.tcp.send(egress, &self.poller);
-            egress.clear();
-            self.gathering.sent(now, datagrams);
-            if blocked > 0 {
-                self.core.count_drops(DropReason::SendBlocked, blocked);
-            }
-        }
+        self.send(now);
         self.tcp.poll(now, &self.poller, |address| self.core.is_known(address));
         for gone in self.tcp.take_ended() {
             self.core.forget(gone);
@@ -178,6 +175,31 @@ impl Worker {
         }
         if self.core.has_output() && self.exchange.wants_batch() {
             self.exchange.give_batch(self.core.drain());
+        }
+    }
+
+    /// Send all that may leave, part by part.
+    fn leave(&mut self, now: Instant) {
+        while self.core.is_departing() {
+            if catch_unwind(AssertUnwindSafe(|| self.core.flush_within(now, MAX_EGRESS_BYTES))).is_err() {
+                self.exchange.count_failure();
+            }
+            self.send(now);
+        }
+    }
+
+    /// Send what stands in the egress.
+    fn send(&mut self, now: Instant) {
+        let egress = self.core.egress();
+        if egress.is_empty() {
+            return;
+        }
+        let datagrams = egress.messages().iter().map(focus_dataplane::Message::datagrams).sum();
+        let blocked = self.socket.send(egress) + self.tcp.send(egress, &self.poller);
+        egress.clear();
+        self.gathering.sent(now, datagrams);
+        if blocked > 0 {
+            self.core.count_drops(DropReason::SendBlocked, blocked);
         }
     }
 }

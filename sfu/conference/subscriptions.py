@@ -156,7 +156,7 @@ class Subscriptions:
                 outputs += self._stop(forwarding)
                 continue
             forwarding.refusal = None
-            outputs += self._route(forwarding, section, mixed=parameters.mixed_extensions)
+            outputs += self._route(ids, forwarding, section, mixed=parameters.mixed_extensions)
             outputs += self._demand(subscription, forwarding)
         return outputs
 
@@ -247,7 +247,7 @@ class Subscriptions:
         return True
 
     def _route(
-        self, forwarding: Forwarding, section: SendSection, *, mixed: bool
+        self, ids: TrackIds, forwarding: Forwarding, section: SendSection, *, mixed: bool
     ) -> list[SubscriptionOutput]:
         before = forwarding.route
         outputs: list[SubscriptionOutput] = []
@@ -270,7 +270,7 @@ class Subscriptions:
         )
         forwarding.route = route
         if before is None:
-            self._routes.set(route.route, self._leg, forwarding.announced.ids)
+            self._routes.set(route.route, self._leg, ids)
         return outputs if route == before else [*outputs, route]
 
     def _demand(self, subscription: Subscription, forwarding: Forwarding) -> list[SubscriptionOutput]:

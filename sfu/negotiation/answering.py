@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sfu.errors import RemoteError
-from sfu.negotiation.codecs import accepted, one_per_key
+from sfu.negotiation.codecs import accepted, for_sending, one_per_key
 from sfu.negotiation.extensions import downstream, numbers_of
 from sfu.negotiation.parameters import ReceiveSection
 from sfu.negotiation.slots import DataSlot, MediaSlot, RejectedSlot, Slot, Slots
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from sfu.negotiation.remote import RemoteDescription, RemoteSection
     from sfu.negotiation.slots import Sending
     from sfu.units import Kind, Rid
+
+_T = TypeVar("_T")
 
 
 def slots_after_offer(slots: Slots, offer: RemoteDescription, codec_names: tuple[str, ...]) -> Slots:
@@ -88,7 +90,7 @@ def _slot_after_offer(
         agreed = {codec.format.key: codec for codec in upstream}
         codecs = (*upstream, *(codec for key, codec in sendable.items() if key not in agreed))
     elif is_ours:
-        codecs = tuple(codec.for_sending() for codec in sendable.values() or upstream)
+        codecs = for_sending(tuple(sendable.values()) or upstream)
         extensions = downstream(extensions)
     else:
         codecs = upstream
@@ -145,7 +147,9 @@ def _slot_after_answer(slot: Slot, section: RemoteSection) -> Slot:
         raise RemoteError("answer_mismatch", f"{section.media.kind[:20]} for {slot.kind}")
     codecs = _still_agreed(slot, section)
     told = {(one.number, one.extension) for one in section.extensions}
-    extensions = tuple(one for one in slot.extensions if (one.number, one.extension) in told)
+    extensions = _shared(
+        slot.extensions, tuple(one for one in slot.extensions if (one.number, one.extension) in told)
+    )
     keys = {codec.format.key for codec in codecs}
     sends = slot.send is not None and section.receives and not keys.isdisjoint(slot.send.track.codec_keys)
     receive = _narrowed(slot.receive, codecs, extensions) if section.sends else None
@@ -165,7 +169,12 @@ def _still_agreed(slot: MediaSlot, section: RemoteSection) -> tuple[NegotiatedCo
         if form is not None and form.key == codec.format.key:
             is_repaired = form.rtx_payload_type == codec.format.rtx_payload_type
             codecs.append(codec if is_repaired else codec.with_repair(None))
-    return tuple(codecs)
+    return _shared(slot.codecs, tuple(codecs))
+
+
+def _shared(before: tuple[_T, ...], after: tuple[_T, ...]) -> tuple[_T, ...]:
+    """The object that others have as well, where nothing has changed."""
+    return before if before == after else after
 
 
 def _narrowed(

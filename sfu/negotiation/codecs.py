@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from sfu.negotiation.configurations import MOST_DECODABLE, codec_key, decoder_parameters, parse_parameters
@@ -27,6 +28,10 @@ _DEFAULT_PARAMETERS: Final = {
     Codec.H264: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
     Codec.VP9: "profile-id=0",
 }
+_KNOWN_CODECS: Final = 1_024
+"""Lists of codecs, under their numbers, for which what follows from them is kept: hundreds of sections share
+it. Lower: with more kinds of browser at once, each section holds a copy of its own. Higher: memory for codecs
+that nobody has any more."""
 _RTCP_NUMBERS: Final = range(64, 96)
 """With RTP and RTCP on one port, packets of these payload types look like RTCP (RFC 5761 section 4)."""
 _DEFAULT_NUMBERS: Final = (105, 106, 112, 113, 127, *range(51, 63), *range(96, 128), *range(35, 51))
@@ -71,9 +76,19 @@ class NegotiatedCodec:
         """The same with RTX under this number, or without RTX."""
         return replace(self, format=replace(self.format, rtx_payload_type=number))
 
-    def for_sending(self) -> NegotiatedCodec:
-        """What a section says of it on which we only send."""
-        return replace(self, parameters=decoder_parameters(self.format.codec, self.parameters))
+
+@lru_cache(_KNOWN_CODECS)
+def for_sending(codecs: tuple[NegotiatedCodec, ...]) -> tuple[NegotiatedCodec, ...]:
+    """What a section says of codecs on which we only send."""
+    return tuple(
+        replace(one, parameters=decoder_parameters(one.format.codec, one.parameters)) for one in codecs
+    )
+
+
+@lru_cache(_KNOWN_CODECS)
+def formats_of(codecs: tuple[NegotiatedCodec, ...], keys: tuple[str, ...]) -> tuple[PayloadFormat, ...]:
+    """The formats of those codecs that have one of these keys."""
+    return tuple(codec.format for codec in codecs if codec.format.key in keys)
 
 
 def feedback_lines(codecs: Sequence[NegotiatedCodec]) -> tuple[str, ...]:

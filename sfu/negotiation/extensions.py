@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from sfu.plane import Extension
@@ -53,6 +54,10 @@ _DEFAULTS: Final = {
         Extension.REPAIRED_RID,
     ),
 }
+_KNOWN_LISTS: Final = 1_024
+"""Lists of extensions for which what follows from them is kept. All sections of a kind on a leg have one, and
+so have legs of one browser: hundreds of sections share it. Lower: with more kinds of browser at once, each
+section holds a copy of its own. Higher: memory for lists that nobody has any more."""
 _MIRRORED: Final = {"": "", "sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly"}
 
 
@@ -91,7 +96,8 @@ def extension_ids_of(section: MediaSection) -> frozenset[int]:
     return frozenset(_mapped(section))
 
 
-def downstream(extensions: Iterable[NegotiatedExtension]) -> tuple[NegotiatedExtension, ...]:
+@lru_cache(_KNOWN_LISTS)
+def downstream(extensions: tuple[NegotiatedExtension, ...]) -> tuple[NegotiatedExtension, ...]:
     """What a section on which we only send has of a client's extensions: those that it takes, both ways."""
     found = tuple(one for one in extensions if one.direction != "recvonly")
     has_feedback = any(one.extension is Extension.TRANSPORT_CC for one in found)
@@ -101,13 +107,15 @@ def downstream(extensions: Iterable[NegotiatedExtension]) -> tuple[NegotiatedExt
     )
 
 
-def without_rids(extensions: Iterable[NegotiatedExtension]) -> tuple[NegotiatedExtension, ...]:
+@lru_cache(_KNOWN_LISTS)
+def without_rids(extensions: tuple[NegotiatedExtension, ...]) -> tuple[NegotiatedExtension, ...]:
     """All but the two that name an encoding: one goes down, and needs no name."""
     return tuple(one for one in extensions if one.extension not in _RIDS)
 
 
-def numbers_of(extensions: Iterable[NegotiatedExtension]) -> dict[Extension, int]:
-    """The ids, by extension."""
+@lru_cache(_KNOWN_LISTS)
+def numbers_of(extensions: tuple[NegotiatedExtension, ...]) -> Mapping[Extension, int]:
+    """The ids, by extension. Sections share it: nobody changes it."""
     return {one.extension: one.number for one in extensions}
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sfu.negotiation.remote import RemoteDescription
 
 _SSRCS: Final = 2**32
+_MID_LETTER: Final = "s"
 
 
 @dataclass(slots=True)
@@ -37,7 +38,10 @@ class Identifiers:
     def avoid(self, description: RemoteDescription) -> None:
         """Keep clear of what the client uses, by its newest description."""
         self._client_ssrcs = frozenset(ssrc for section in description.sections for ssrc in section.ssrcs)
-        self._client_mids = frozenset(section.mid for section in description.sections)
+        # Only those that are still to be given: its answers name all of ours, of hundreds of sections.
+        self._client_mids = frozenset(
+            section.mid for section in description.sections if self._is_to_come(section.mid)
+        )
 
     def ssrc(self) -> Ssrc:
         """The next one."""
@@ -50,7 +54,11 @@ class Identifiers:
     def mid(self) -> Mid:
         """The next one."""
         while True:
-            mid = f"s{self._mids}"
+            mid = f"{_MID_LETTER}{self._mids}"
             self._mids += 1
             if mid not in self._client_mids:
                 return Mid(mid)
+
+    def _is_to_come(self, mid: Mid) -> bool:
+        letter, number = mid[:1], mid[1:]
+        return letter == _MID_LETTER and number.isascii() and number.isdecimal() and int(number) >= self._mids

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sfu.errors import RemoteError
 from sfu.negotiation.answering import slots_after_answer, slots_after_offer
+from sfu.negotiation.codecs import formats_of
 from sfu.negotiation.extensions import numbers_of, without_rids
 from sfu.negotiation.identifiers import Identifiers
 from sfu.negotiation.offering import idle_again, slots_to_offer
@@ -110,6 +111,11 @@ class _Repeatable:
     answer: str
     times: int
 
+    @classmethod
+    def of(cls, sdp: str, times: int) -> _Repeatable:
+        """An answer; one that can't come again is not kept: it has a kilobyte for each section."""
+        return cls(_unversioned(sdp) if times else "", times)
+
     def is_repeated_by(self, sdp: str) -> bool:
         """Whether an answer is this one: clients count their descriptions, and nothing else differs."""
         return self.times > 0 and _unversioned(sdp) == self.answer
@@ -208,7 +214,7 @@ class Negotiation:
         slots = slots_after_answer(pending.slots, answer)
         self._identifiers.avoid(answer)
         self._answered = self._pending = None
-        self._repeatable = _Repeatable(_unversioned(sdp), pending.tries - 1)
+        self._repeatable = _Repeatable.of(sdp, pending.tries - 1)
         self._abandoned = ()
         self._slots = slots
         outputs = self._refuse(sorted(sent_keys(pending.slots) - sent_keys(slots)), "refused")
@@ -325,8 +331,7 @@ def _send_sections(slots: Slots) -> tuple[SendSection, ...]:
 
 
 def _send_section(slot: MediaSlot, sending: Sending) -> SendSection:
-    keys = sending.track.codec_keys
-    formats = tuple(codec.format for codec in slot.codecs if codec.format.key in keys)
+    formats = formats_of(slot.codecs, sending.track.codec_keys)
     is_repaired = any(form.rtx_payload_type is not None for form in formats)
     return SendSection(
         mid=slot.mid,

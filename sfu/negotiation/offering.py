@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from sfu.negotiation.codecs import for_sending
 from sfu.negotiation.extensions import downstream, without_rids
 from sfu.negotiation.slots import (
     MediaSlot,
@@ -65,7 +66,7 @@ def _idle(slot: MediaSlot, tables: ClientTables) -> MediaSlot:
     keys = [codec.format.key for codec in slot.codecs]
     return replace(
         slot,
-        codecs=tuple(codecs[key].for_sending() for key in keys if key in codecs) or slot.codecs,
+        codecs=for_sending(tuple(codecs[key] for key in keys if key in codecs)) or slot.codecs,
         extensions=tuple(extensions[one.extension] for one in slot.extensions if one.extension in extensions),
         send=None,
     )
@@ -86,6 +87,6 @@ def _slot_for(
             identifiers.mid(), track.kind, is_ours=True, codecs=codecs, extensions=extensions, send=sending
         )
     # It keeps the numbers that it had: browsers refuse reassigned ids without a word (protocol: section 7.5).
-    own = {codec.format.key: codec.for_sending() for codec in before.codecs}
+    own = {codec.format.key: codec for codec in for_sending(before.codecs)}
     codecs = tuple(own.get(codec.format.key, codec) for codec in codecs)
     return replace(before, codecs=codecs, extensions=downstream(before.extensions), send=sending)

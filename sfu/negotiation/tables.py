@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sfu.negotiation.codecs import NegotiatedCodec, default_codecs, one_per_key
+from sfu.negotiation.codecs import NegotiatedCodec, default_codecs, for_sending, one_per_key
 from sfu.negotiation.extensions import NegotiatedExtension, default_extensions, downstream
 from sfu.units import Kind
 
@@ -61,7 +61,7 @@ class ClientTables:
             known = {one.extension: one.number for told in self._extensions.values() for one in told.values()}
             defaults = default_extensions(kind, known, self._extension_ids)
             self._extensions[kind] = {one.extension: one for one in defaults}
-        return downstream(self._extensions[kind].values())
+        return downstream(tuple(self._extensions[kind].values()))
 
     def receivable(self) -> frozenset[str]:
         """Codec keys that the client can receive, as far as it has told."""
@@ -70,7 +70,7 @@ class ClientTables:
     def carriable(self, track: SendTrack) -> tuple[NegotiatedCodec, ...]:
         """The codecs in which a track can reach the client, the publisher's best first; empty: in none."""
         known = self.codecs_for(track.kind)
-        return tuple(known[key].for_sending() for key in track.codec_keys if key in known)
+        return for_sending(tuple(known[key] for key in track.codec_keys if key in known))
 
     def _learn_codecs(self, kind: Kind, sections: list[RemoteSection]) -> None:
         before = self._codecs.get(kind, {})

@@ -13,6 +13,7 @@ from sfu.negotiation.codecs import (
     codecs_of,
     default_codecs,
     feedback_lines,
+    for_sending,
     one_per_key,
     payload_types_of,
 )
@@ -226,7 +227,7 @@ def test_of_several_numbers_the_one_agreed_on_before_stays() -> None:
 
 def test_what_only_tells_a_sender_is_left_out_where_we_send() -> None:
     (opus,) = read("a=rtpmap:111 opus/48000/2", "a=fmtp:111 usedtx=1", kind="audio", formats="111")
-    assert opus.for_sending().lines == ("a=rtpmap:111 opus/48000/2",)
+    assert for_sending((opus,))[0].lines == ("a=rtpmap:111 opus/48000/2",)
 
 
 def test_a_kind_the_client_said_nothing_of_gets_free_numbers() -> None:

@@ -352,6 +352,14 @@ def test_tracks_are_offered_under_the_numbers_of_the_client(client: str, payload
     assert f"{camera.ssrc} {camera.rtx_ssrc}" in attributes(offer, "s1", "ssrc-group")[0]
 
 
+def test_sections_that_say_the_same_hold_it_once() -> None:
+    leg = Leg()
+    leg.agreed(CAMERA, OTHER_CAMERA)
+    first, second = leg.focus.parameters.send
+    assert first.formats is second.formats
+    assert first.extensions is second.extensions
+
+
 def test_nothing_that_goes_down_carries_a_rid() -> None:
     leg = Leg()
     offer = leg.agreed(CAMERA)

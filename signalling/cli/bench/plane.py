@@ -14,7 +14,9 @@ import numpy as np
 from sfu.config import MediaConfig
 from sfu.dataplane.native_plane import NativePlane
 from sfu.dataplane.reference import ReferencePlane
+from sfu.units import Kind
 from signalling.cli.bench.ground import Ground, lecture
+from signalling.cli.bench.memory import bytes_per_subscription
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +41,9 @@ Raw = dict[str, list[float]]
 def measure(rounds: int, say: Callable[[str], None]) -> tuple[dict[str, float | None], Raw]:
     """All figures, medians over rounds in which what is compared takes turns; and what they come from."""
     raw: Raw = {}
+    for kind in Kind:
+        say(f"memory of {kind} subscriptions")
+        raw[f"bytes_per_{kind}_subscription"] = [bytes_per_subscription(kind)]
     for number in range(rounds):
         say(f"round {number + 1} of {rounds}")
         for key, value in _one_round().items():
@@ -53,6 +58,8 @@ def measure(rounds: int, say: Callable[[str], None]) -> tuple[dict[str, float | 
         "stall_reference_ms": medians["stall_reference_ms"],
         "cost_500_vs_20": _ratio(raw, "burst_500_us", "burst_us"),
         "meeting_us_per_packet": medians["meeting_us_per_packet"],
+        "bytes_per_video_subscription": medians["bytes_per_video_subscription"],
+        "bytes_per_audio_subscription": medians["bytes_per_audio_subscription"],
     }
     absolute = ("single_us", "burst_us", "burst_500_us", "floor_sendmmsg_us", "floor_gso_us")
     values |= {key: medians[key] for key in (*absolute, "saturated_packets_per_s", "reference_us")}

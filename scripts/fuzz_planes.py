@@ -23,10 +23,13 @@ EXAMPLES: Final = 100
 """Calls of one round. Lower: hypothesis begins anew too often. Higher: it keeps more of them in memory, and
 the last round goes on for longer than was asked for."""
 
+LONG_EXAMPLES: Final = 20
+"""Longer calls of one round, in which hypothesis has no part."""
+
 MEASURED_SHARE: Final = 0.2
 """Of the time in which branches are counted, which makes the twin several times slower."""
 
-SHELLS: Final = ["native_plane", "reference", "udp", "tcp"]
+SHELLS: Final = ["native_plane", "reference", "udp", "tcp", "frames"]
 """Parts of `sfu.dataplane` with sockets, which no call here meets."""
 
 
@@ -67,12 +70,13 @@ def main() -> int:
 
 def fuzz_until(deadline: float, tally: Tally, seed: int) -> tuple[int, bool]:
     """Play rounds until it is time; the seed of the next, and whether the planes were alike in all."""
-    from tests.differential.fuzzing import fuzz  # noqa: PLC0415  # as above
+    from tests.differential.fuzzing import fuzz, fuzz_long  # noqa: PLC0415  # as above
     from tests.differential.pair import Divergence  # noqa: PLC0415
 
     while time.monotonic() < deadline:
         try:
             fuzz(tally, EXAMPLES, seed)
+            fuzz_long(tally, LONG_EXAMPLES, seed)
         except Divergence as divergence:
             say(f"round {seed}:\n{divergence}")
             return seed, False

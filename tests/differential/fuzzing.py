@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Final
@@ -10,7 +11,7 @@ import hypothesis
 from hypothesis import strategies as st
 
 from sfu.config import MediaConfig
-from tests.differential.pair import Pair
+from tests.differential.pair import Divergence, Pair
 from tests.differential.recordings import FOLDER, read, replay
 from tests.differential.stage import Stage
 from tests.differential.steps import play
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 MAX_STEPS: Final = 160
 """Of one call. Lower: what needs a history (wraps, repeated resends) is seldom met. Higher: fewer calls."""
+
+LONG_STEPS: Final = 300
+"""Of a call of random bytes."""
 
 SMALL_CACHE_BYTES: Final = 1 << 20
 """Of all packets kept, in some calls: the least that the configuration takes."""
@@ -84,6 +88,45 @@ class Tally:
 def recorded() -> tuple[Entry, ...]:
     """The recorded call."""
     return tuple(read(FOLDER / "aiortc.jsonl.gz"))
+
+
+def fuzz_long(tally: Tally, examples: int, seed: int) -> None:
+    """Play so many longer calls of bytes that are all equally likely, which reach more of the code.
+
+    Raises:
+        Divergence: the planes differ, in a call that is no longer than it has to be.
+    """
+    chance = random.Random(seed)
+    for _ in range(examples):
+        head, call = chance.randbytes(STEP_BYTES), [chance.randbytes(STEP_BYTES) for _ in range(LONG_STEPS)]
+        try:
+            tally.play(head, call)
+        except Divergence:
+            Tally().play(head, shortened(head, call))
+            raise
+
+
+def shortened(head: bytes, call: list[bytes]) -> list[bytes]:
+    """What of a call is enough for the planes to differ."""
+    size = len(call) // 2
+    while size:
+        at = 0
+        while at < len(call):
+            rest = call[:at] + call[at + size :]
+            if _differs(head, rest):
+                call = rest
+            else:
+                at += size
+        size //= 2
+    return call
+
+
+def _differs(head: bytes, call: list[bytes]) -> bool:
+    try:
+        Tally().play(head, call)
+    except Divergence:
+        return True
+    return False
 
 
 def fuzz(tally: Tally, examples: int, seed: int | None = None) -> None:

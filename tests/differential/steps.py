@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from sfu.dataplane.stun import Attribute
+from sfu.dataplane.stun import BINDING, Attribute, MessageClass, StunMessage
 from sfu.plane import (
     PACING_DTYPE,
     PROBE_DTYPE,
+    AddTransport,
     Extension,
     RemoveRoute,
     RemoveTrack,
@@ -292,9 +293,14 @@ def check(stage: Stage, tape: Tape) -> None:
     if peer is None:
         return
     credentials, more = peer.credentials, ()
-    match tape.below(8):
+    match tape.below(9):
         case 0 | 1 | 2:
             pass
+        case 8:
+            kind = tape.of((MessageClass.INDICATION, MessageClass.SUCCESS, MessageClass.REQUEST))
+            message = StunMessage(kind, tape.of((BINDING, 2)), b"transaction!", ()).serialise(None)
+            stage.hear(stage.pair.feed(peer.address, message[: tape.of((len(message), 19, 24))]))
+            return
         case 3:
             credentials = replace(credentials, password="wrong")
         case 4:
@@ -450,9 +456,16 @@ def contradiction(stage: Stage, tape: Tape) -> None:
     if not stage.routes:
         return
     spec = tape.of(stage.routes)
-    match tape.below(4):
+    match tape.below(6):
         case 0:
             stage.hear(stage.pair.apply(replace(spec, ssrc=stage.fresh_ssrc())))
+        case 4:
+            peer = tape.of(stage.peers)
+            stage.hear(stage.pair.apply(AddTransport(peer.transport, peer.credentials)))
+        case 5:
+            track = tape.of(stage.tracks).spec
+            kind = Kind.AUDIO if track.kind is Kind.VIDEO else Kind.VIDEO
+            stage.hear(stage.pair.apply(replace(track, kind=kind)))
         case 1:
             stage.hear(
                 stage.pair.apply(

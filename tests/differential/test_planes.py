@@ -11,7 +11,7 @@ import pytest
 from sfu.plane import AddTransport, RemoveTransport
 from sfu.units import TransportId
 from tests.differential.chacha import NativeRandom, chacha12_block
-from tests.differential.fuzzing import Tally, fuzz
+from tests.differential.fuzzing import Tally, fuzz, shortened
 from tests.differential.pair import Divergence, Pair
 from tests.differential.stage import Stage
 from tests.differential.tape import STEP_BYTES, Tape
@@ -54,6 +54,19 @@ def test_a_difference_is_told_with_what_led_to_it(encrypted: bool) -> None:
     pair._twin.apply(pair.now, [RemoveTransport(stage.peers[0].transport)])
     with pytest.raises(Divergence, match=r"AddTransport[\s\S]+transports"):
         pair.settle()
+
+
+def test_a_call_is_shortened_to_what_makes_the_planes_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    played = Tally.play
+
+    def differ(tally: Tally, head: bytes, call: list[bytes]) -> None:
+        played(tally, head, call)
+        if {b"1" * STEP_BYTES, b"2" * STEP_BYTES} <= set(call):
+            raise Divergence
+
+    monkeypatch.setattr(Tally, "play", differ)
+    call = [bytes((number,)) * STEP_BYTES for number in b"0901934256"]
+    assert shortened(bytes(STEP_BYTES), call) == [b"1" * STEP_BYTES, b"2" * STEP_BYTES]
 
 
 def test_bytes_that_differ_are_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,7 @@ fn set_track(item: &Bound<'_, PyAny>) -> PyResult<SetTrack> {
             .map(|encoding| encoding_spec(&encoding?))
             .collect::<PyResult<_>>()?,
         extensions: extensions(item)?,
-        cname: text(item, "cname")?,
+        cname: text(item, "cname")?.into(),
     })
 }
 
@@ -85,12 +85,12 @@ fn set_route(item: &Bound<'_, PyAny>) -> PyResult<SetRoute> {
         route: RouteId(number(item, "route")?),
         track: TrackHandle(number(item, "track")?),
         transport: transport(item)?,
-        mid: text(item, "mid")?,
+        mid: text(item, "mid")?.into(),
         ssrc: Ssrc(number(item, "ssrc")?),
         rtx_ssrc: optional(item, "rtx_ssrc")?.map(Ssrc),
-        formats: formats(item)?,
+        formats: formats(item)?.into(),
         extensions: extensions(item)?,
-        cname: text(item, "cname")?,
+        cname: text(item, "cname")?.into(),
         mixed_extensions: item.getattr("mixed_extensions")?.extract()?,
     })
 }

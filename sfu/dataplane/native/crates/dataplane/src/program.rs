@@ -1,5 +1,7 @@
 //! What engine and runtime have programmed: transports, tracks and routes, and the operations on them.
 
+use std::sync::Arc;
+
 use focus_ice::LiteAgent;
 use focus_plane::{
     Credentials, DropReason, Drops, Event, LocalError, Operation, SetRoute, SetTrack, SrtpProfile,
@@ -303,12 +305,13 @@ impl Program {
         }
     }
 
-    fn set_route(&mut self, now: Instant, spec: Box<SetRoute>) -> Result<(), LocalError> {
+    fn set_route(&mut self, now: Instant, mut spec: Box<SetRoute>) -> Result<(), LocalError> {
         let (Some(&track), Some(&peer)) = (self.track_of.get(&spec.track), self.peer_of.get(&spec.transport))
         else {
             return Ok(());
         };
         self.wake(now, peer);
+        self.share(&mut spec, track, peer);
         let known = &mut self.tracks[track];
         if let Some(&route) = self.route_of.get(&spec.route) {
             let route = &mut self.routes[route];
@@ -334,6 +337,18 @@ impl Program {
         known.routes.push(route);
         self.peers[peer].routes.insert(ssrc, route);
         Ok(())
+    }
+
+    /// Let a route hold no copy of what its track and the peer's other routes hold as well.
+    fn share(&self, spec: &mut SetRoute, track: usize, peer: usize) {
+        let cname = &self.tracks[track].spec.cname;
+        if spec.cname == *cname {
+            spec.cname = Arc::clone(cname);
+        }
+        let mut others = self.peers[peer].routes.values().map(|route| &self.routes[*route].spec.formats);
+        if let Some(formats) = others.find(|formats| **formats == spec.formats) {
+            spec.formats = Arc::clone(formats);
+        }
     }
 
     fn remove_route(&mut self, now: Instant, number: RouteId) {

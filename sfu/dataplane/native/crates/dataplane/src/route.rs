@@ -395,7 +395,7 @@ impl Route {
             octet_count: self.payload_bytes_sent as u32,
             reports: Vec::new(),
         };
-        let sdes = Sdes { cnames: vec![(ssrc, self.spec.cname.clone())] };
+        let sdes = Sdes { cnames: vec![(ssrc, self.spec.cname.to_string())] };
         Some(vec![RtcpPacket::SenderReport(report), RtcpPacket::Sdes(sdes)])
     }
 

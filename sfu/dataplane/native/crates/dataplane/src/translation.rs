@@ -1,5 +1,7 @@
 //! The numbers of a publisher's leg as those of a subscriber's leg (packet rule 1).
 
+use std::sync::Arc;
+
 use focus_plane::{Extension, ExtensionIds, PayloadFormat, SetRoute, SetTrack};
 use focus_rtp::packet::{ONE_BYTE_MAX_ID, ONE_BYTE_MAX_LENGTH};
 use focus_units::PayloadType;
@@ -23,7 +25,7 @@ pub struct Translation {
     /// Id of the publisher's dependency descriptor.
     described: Option<u8>,
     /// Id and value of the mid element, which comes first.
-    mid: Option<(u8, Box<[u8]>)>,
+    mid: Option<(u8, Arc<str>)>,
     longest: usize,
     /// Id of the transport-wide sequence number.
     pub transport_cc: Option<u8>,
@@ -51,13 +53,11 @@ impl Translation {
             .filter(|(extension, _)| !extension.is_generated())
             .filter_map(|(extension, id)| Some((extension, id, route.extensions.id_of(extension)?)))
             .collect();
-        let mid = route.extensions.id_of(Extension::Mid).map(|id| (id, route.mid.as_bytes().into()));
+        let mid = route.extensions.id_of(Extension::Mid).map(|id| (id, Arc::clone(&route.mid)));
         let two_bytes = !route.mixed_extensions
             && (shared.iter().any(|(extension, ..)| extension.is_long())
                 || has_large_id(&route.extensions)
-                || mid
-                    .as_ref()
-                    .is_some_and(|(_, value): &(u8, Box<[u8]>)| value.len() > ONE_BYTE_MAX_LENGTH));
+                || mid.as_ref().is_some_and(|(_, value)| value.len() > ONE_BYTE_MAX_LENGTH));
         Self {
             formats,
             described: track.extensions.id_of(Extension::DependencyDescriptor),
@@ -89,7 +89,7 @@ impl Translation {
         received: impl Iterator<Item = (u8, &'a [u8])> + 'a,
         descriptor: &'a [u8],
     ) -> impl Iterator<Item = (u8, &'a [u8])> + 'a {
-        let first = self.mid.as_ref().map(|(id, value)| (*id, &**value));
+        let first = self.mid.as_ref().map(|(id, value)| (*id, value.as_bytes()));
         first.into_iter().chain(received.filter_map(move |(id, value)| {
             let (_, copied) = self.copied.iter().find(|(from, _)| *from == id)?;
             let value = if Some(id) == self.described { descriptor } else { value };

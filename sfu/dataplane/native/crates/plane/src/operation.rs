@@ -1,5 +1,7 @@
 //! Operations: how Python programs the plane.
 
+use std::sync::Arc;
+
 use focus_units::{Kind, PayloadType, RouteId, Ssrc, TrackHandle, TransportId};
 
 use crate::extension::ExtensionIds;
@@ -71,22 +73,24 @@ pub struct SetTrack {
     pub formats: Vec<PayloadFormat>,
     pub encodings: Vec<EncodingSpec>,
     pub extensions: ExtensionIds,
-    pub cname: String,
+    pub cname: Arc<str>,
 }
 
 /// Forward a track to a transport, or change how. A new route sends nothing until a target chooses.
+///
+/// There are very many of them, and what they say is often the same: a plane lets them share it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct SetRoute {
     pub route: RouteId,
     pub track: TrackHandle,
     pub transport: TransportId,
-    pub mid: String,
+    pub mid: Arc<str>,
     pub ssrc: Ssrc,
     pub rtx_ssrc: Option<Ssrc>,
-    pub formats: Vec<PayloadFormat>,
+    pub formats: Arc<[PayloadFormat]>,
     pub extensions: ExtensionIds,
-    pub cname: String,
+    pub cname: Arc<str>,
     /// The subscriber takes one- and two-byte extension forms in one stream.
     pub mixed_extensions: bool,
 }

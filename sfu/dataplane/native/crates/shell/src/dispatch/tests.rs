@@ -22,7 +22,7 @@ fn set_track(track: u32, transport: u32, mid: u32) -> Operation {
         formats: Vec::new(),
         encodings: Vec::new(),
         extensions: ExtensionIds::default(),
-        cname: String::new(),
+        cname: "".into(),
     }))
 }
 
@@ -34,9 +34,9 @@ fn set_route(route: u32, track: u32, transport: u32) -> Operation {
         mid: "0".into(),
         ssrc: Ssrc(1_000 + route),
         rtx_ssrc: None,
-        formats: Vec::new(),
+        formats: [].into(),
         extensions: ExtensionIds::default(),
-        cname: String::new(),
+        cname: "".into(),
         mixed_extensions: false,
     }))
 }

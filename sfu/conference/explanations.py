@@ -75,6 +75,8 @@ class Explanations:
         taken = list(islice(self._touched, min(limit, MAX_TOLD)))
         for ids in taken:
             del self._touched[ids]
+        if not self._touched:
+            self._touched = {}  # an emptied one would keep its room
         self._look_at = after_ms(now, TELL_GAP_MS)
         return taken
 

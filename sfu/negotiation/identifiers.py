@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -54,7 +55,8 @@ class Identifiers:
     def mid(self) -> Mid:
         """The next one."""
         while True:
-            mid = f"{_MID_LETTER}{self._mids}"
+            # All legs count alike: the text is there once.
+            mid = sys.intern(f"{_MID_LETTER}{self._mids}")
             self._mids += 1
             if mid not in self._client_mids:
                 return Mid(mid)

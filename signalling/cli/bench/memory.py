@@ -5,7 +5,7 @@ the native plane, of 100 subscribers: the memory of their transports is there fr
 of the figure. First they receive two tracks each, then ten more. The difference of the resident memory before
 and after, both times when media has flowed for some seconds, is what 1,000 subscriptions take. It is made of
 all that comes with them: routes in the plane with what they remember for resends, SRTP windows, the streams
-and packet caches of the ten publishers; in Python sections and their agreements, routes, demands, explanations.
+and packet caches of the ten publishers; in Python sections and agreements, routes, demands, explanations.
 
 Files' pages (code that runs for the first time) are not counted. Nobody sends feedback, so a transport
 remembers as many of its packets as it ever does. It is made to remember these before the first look, or they

@@ -1,5 +1,5 @@
 # matrix-focus: `make demo` shows a call, `make test` runs everything. Each does its own set-up.
-.PHONY: help setup setup-tests demo check check-python check-rust test unit format wheel peers fuzz clean
+.PHONY: help setup setup-tests demo check check-python check-rust test unit format wheel peers fuzz fuzz-planes clean
 
 CARGO := scripts/rust.sh cargo
 NATIVE := --manifest-path sfu/dataplane/native/Cargo.toml
@@ -12,6 +12,7 @@ help:
 	@echo "make unit    the quick tests"
 	@echo "make test    check and all tests, with real homeservers, browsers and the native plane"
 	@echo "make fuzz    the native plane's parsers and core, for a minute in all; SECONDS=600 TARGETS=\"rtcp vp9\""
+	@echo "make fuzz-planes   random calls on both planes, compared byte by byte, for a minute; SECONDS=600"
 	@echo "make peers   the other media servers of \`loadtest bench peers\`, into the user's cache"
 	@echo "make wheel   dist/: an abi3 wheel with the native plane, for machines without Rust"
 
@@ -59,6 +60,9 @@ wheel: setup
 
 peers:
 	@scripts/peers.sh
+
+fuzz-planes: setup
+	@.venv/bin/python scripts/fuzz_planes.py $(or $(SECONDS),60)
 
 fuzz:
 	@scripts/fuzz.sh "$(or $(SECONDS),60)" $(TARGETS)

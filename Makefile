@@ -1,6 +1,9 @@
 # matrix-focus: `make demo` shows a call, `make test` runs everything. Each does its own set-up.
 .PHONY: help setup setup-tests demo check check-python check-rust test unit format wheel peers fuzz fuzz-planes clean
 
+# Property tests try the same examples every time; PROPTEST_RNG_SEED=N tries others.
+export PROPTEST_RNG_SEED ?= 1
+
 CARGO := scripts/rust.sh cargo
 NATIVE := --manifest-path sfu/dataplane/native/Cargo.toml
 SWARM := --manifest-path loadtest/swarm/Cargo.toml

@@ -112,6 +112,10 @@ def _active(sequence: _Sequence, seq: int, fields: DependencyDescriptor) -> int:
     """The active decode targets as of a packet; what one tells holds for those behind it."""
     if fields.active_decode_targets is None:
         return sequence.active
+    # A packet that comes twice with another structure has targets that the first did not.
+    active = fields.active_decode_targets & (
+        0 if sequence.structure is None else sequence.structure.every_target
+    )
     if seq >= sequence.told_seq:
-        sequence.active, sequence.told_seq = fields.active_decode_targets, seq
-    return fields.active_decode_targets
+        sequence.active, sequence.told_seq = active, seq
+    return active

@@ -22,13 +22,9 @@ impl Program {
 
     /// Send what may leave now of one peer after another, until the egress holds so many bytes. The others are next.
     pub fn flush_within(&mut self, now: Instant, limit_bytes: usize) {
-        let mut departing = std::mem::take(&mut self.departing);
-        let mut served = 0;
-        for &peer in &departing {
-            if self.egress.bytes().len() >= limit_bytes {
-                break;
-            }
-            served += 1;
+        while self.egress.bytes().len() < limit_bytes
+            && let Some(peer) = self.departing.pop_front()
+        {
             let departures = &mut self.peers[peer].departures;
             departures.is_listed = false;
             let mut boarded = std::mem::take(&mut departures.boarded);
@@ -50,8 +46,6 @@ impl Program {
                 self.agenda.plan(self.peers[peer].transport.id, next);
             }
         }
-        departing.drain(..served);
-        self.departing = departing;
     }
 
     /// Send what a peer's pacer lets leave, and spare it what has waited for too long.

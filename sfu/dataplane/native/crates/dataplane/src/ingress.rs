@@ -396,7 +396,7 @@ impl Program {
         if !departures.is_listed {
             departures.is_listed = true;
             departures.lingers = departures.pacer.oldest().is_some();
-            self.departing.push(index);
+            self.departing.push_back(index);
         }
     }
 }

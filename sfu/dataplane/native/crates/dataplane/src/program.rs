@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use std::collections::VecDeque;
+
 use focus_ice::LiteAgent;
 use focus_plane::{
     Credentials, DropReason, Drops, Event, LocalError, Operation, SetRoute, SetTrack, SrtpProfile,
@@ -51,7 +53,7 @@ pub struct Program {
     /// Where a dependency descriptor is rewritten.
     pub described: Vec<u8>,
     /// Peers with something in line.
-    pub departing: Vec<usize>,
+    pub departing: VecDeque<usize>,
     pub random: Random,
     /// Ours, as a receiver.
     pub cname: String,
@@ -81,7 +83,7 @@ impl Program {
             egress: Egress::default(),
             rows: FeedbackRows::default(),
             described: Vec::new(),
-            departing: Vec::new(),
+            departing: VecDeque::new(),
             random,
             cname,
             report_key,

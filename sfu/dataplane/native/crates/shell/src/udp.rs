@@ -27,6 +27,8 @@ pub(crate) struct UdpSocket {
     /// The kernel cuts messages into datagrams (`UDP_SEGMENT`, Linux 4.18).
     can_segment: bool,
     inbound: Inbound,
+    /// Messages that were read and not given yet.
+    fetched: usize,
     outbound: Vec<Outbound>,
 }
 
@@ -59,6 +61,7 @@ impl UdpSocket {
             is_ipv6: host.is_ipv6(),
             can_segment,
             inbound: Inbound::new(),
+            fetched: 0,
             outbound: Vec::with_capacity(MAX_MESSAGES),
         })
     }
@@ -73,27 +76,39 @@ impl UdpSocket {
         self.socket.as_raw_fd()
     }
 
-    /// Give what has come, in order, with the time at which the kernel received it: how many messages that was.
-    ///
-    /// Fewer than `MAX_MESSAGES`, and nothing is left. A datagram is given in full, whatever its length; an empty
-    /// one, too.
-    pub(crate) fn receive(&mut self, take: &mut impl FnMut(Instant, Address, &mut [u8])) -> usize {
+    /// Read what has come, without waiting, for `give`: how many messages.
+    pub(crate) fn fetch(&mut self) -> usize {
         // Nothing has come; or an ICMP error about something sent, which is the peer's to notice.
-        let Ok(messages) = self.inbound.receive(self.socket.as_fd()) else { return 0 };
+        self.fetched = self.inbound.receive(self.socket.as_fd()).unwrap_or(0);
+        self.fetched
+    }
+
+    /// Give what was fetched, in order, with the time at which the kernel received it: how many datagrams.
+    ///
+    /// A datagram is given in full, whatever its length; an empty one, too.
+    pub(crate) fn give(&mut self, take: &mut impl FnMut(Instant, Address, &mut [u8])) -> usize {
         let clock = WallClock::read();
-        for index in 0..messages {
+        let mut datagrams = 0;
+        for index in 0..std::mem::take(&mut self.fetched) {
             let (name, control, data) = self.inbound.message(index);
             let Some(from) = name.address() else { continue };
             let at = clock.instant_of(control.received_at_ns());
             let segment = control.segment_bytes().unwrap_or(data.len()).max(1);
             if data.is_empty() {
                 take(at, from, data);
+                datagrams += 1;
             }
             for datagram in data.chunks_mut(segment) {
                 take(at, from, datagram);
+                datagrams += 1;
             }
         }
-        messages
+        datagrams
+    }
+
+    /// Fetch and give: how many datagrams.
+    pub(crate) fn receive(&mut self, take: &mut impl FnMut(Instant, Address, &mut [u8])) -> usize {
+        if self.fetch() == 0 { 0 } else { self.give(take) }
     }
 
     /// Send all messages that go over UDP: how many datagrams the system would not take.

@@ -67,11 +67,10 @@ impl Worker {
     pub fn run(mut self) {
         loop {
             self.wait();
-            self.read();
-            self.read_tcp();
-            if !self.obey() {
+            if !self.read() || !self.obey() {
                 return;
             }
+            self.read_tcp();
             self.settle();
         }
     }
@@ -96,14 +95,25 @@ impl Worker {
         }
     }
 
-    fn read(&mut self) {
+    /// Take what has come by UDP; false when Python wants an end.
+    ///
+    /// Commands are obeyed between reading and taking: what Python said before a datagram was sent holds for it.
+    fn read(&mut self) -> bool {
         for _ in 0..MAX_READS {
+            let messages = self.socket.fetch();
+            if messages == 0 {
+                break;
+            }
+            if !self.obey() {
+                return false;
+            }
             let (core, exchange) = (&mut self.core, &self.exchange);
-            let mut take = |at, from, data: &mut [u8]| hand_over(core, exchange, at, from, data);
-            if self.socket.receive(&mut take) < MAX_MESSAGES {
-                return;
+            self.socket.give(&mut |at, from, data: &mut [u8]| hand_over(core, exchange, at, from, data));
+            if messages < MAX_MESSAGES {
+                break;
             }
         }
+        true
     }
 
     fn read_tcp(&mut self) {

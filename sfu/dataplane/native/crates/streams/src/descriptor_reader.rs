@@ -48,6 +48,8 @@ impl Sequence {
     /// The active decode targets as of a packet; what one tells holds for those behind it.
     fn active(&mut self, seq: i64, fields: &DependencyDescriptor) -> u32 {
         let Some(active) = fields.active_decode_targets else { return self.active };
+        // A packet that comes twice with another structure has targets that the first did not.
+        let active = active & self.structure.as_ref().map_or(0, |structure| structure.every_target());
         if seq >= self.told_seq {
             (self.active, self.told_seq) = (active, seq);
         }

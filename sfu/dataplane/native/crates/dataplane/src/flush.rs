@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use focus_ice::Address;
 use focus_plane::DropReason;
 use focus_streams::pacer::{Queued, Turn};
 use focus_streams::slow_receiver::{Fate, cut};
@@ -27,10 +28,12 @@ impl Program {
         {
             let departures = &mut self.peers[peer].departures;
             departures.is_listed = false;
+            let to = self.ice.selected(self.peers[peer].transport.id);
+            let departures = &mut self.peers[peer].departures;
             let mut boarded = std::mem::take(&mut departures.boarded);
             for one in boarded.drain(..) {
                 let outcome = match one {
-                    Boarded::Media(at, waiting) => self.depart(now, at, &waiting),
+                    Boarded::Media(at, waiting) => self.depart(now, to, at, &waiting),
                     Boarded::Resend(resend) => self.send_again(now, resend),
                 };
                 self.count_if_dropped(outcome);
@@ -87,6 +90,7 @@ impl Program {
     }
 
     fn take_turns(&mut self, now: Instant, peer: usize, fills: bool) {
+        let to = self.ice.selected(self.peers[peer].transport.id);
         while let Some(turn) = self.peers[peer].departures.pacer.turn(now, fills) {
             let pacer = &mut self.peers[peer].departures.pacer;
             let outcome = match turn {
@@ -96,7 +100,7 @@ impl Program {
                 }
                 Turn::Media => {
                     let Some(queued) = pacer.take() else { return };
-                    self.depart(now, queued.queued_at, &queued.item)
+                    self.depart(now, to, queued.queued_at, &queued.item)
                 }
                 Turn::Filler => self.fill_one(now, peer),
             };
@@ -105,7 +109,13 @@ impl Program {
     }
 
     /// The turn of something that waited has come.
-    fn depart(&mut self, now: Instant, arrived_at: Instant, waiting: &Waiting) -> Result<(), DropReason> {
+    fn depart(
+        &mut self,
+        now: Instant,
+        to: Option<Address>,
+        arrived_at: Instant,
+        waiting: &Waiting,
+    ) -> Result<(), DropReason> {
         let packet = &waiting.packet;
         let route = &mut self.routes[waiting.route];
         if waiting.is_left_out {
@@ -113,7 +123,6 @@ impl Program {
             return Ok(());
         }
         let peer = &mut self.peers[route.peer];
-        let to = self.ice.selected(peer.transport.id);
         let can_send = to.is_some() && peer.transport.is_secured();
         let numbers = route.number(arrived_at, packet, waiting.active, can_send)?;
         self.described.clear();
@@ -254,7 +263,8 @@ impl Program {
         let is_left_out = |queued: &Queued<Waiting>| queued.item.is_left_out;
         while self.peers[peer].departures.pacer.oldest().is_some_and(is_left_out) {
             let Some(queued) = self.peers[peer].departures.pacer.take() else { return };
-            let outcome = self.depart(now, queued.queued_at, &queued.item);
+            let to = self.ice.selected(self.peers[peer].transport.id);
+            let outcome = self.depart(now, to, queued.queued_at, &queued.item);
             self.count_if_dropped(outcome);
         }
     }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use focus_ice::Address;
 use focus_plane::DropReason;
 use focus_rtp::extensions::abs_send_time;
-use focus_rtp::packet::{HEADER_BYTES, HeaderWriter, RtpHeader, needs_two_bytes, pad};
+use focus_rtp::packet::{HEADER_BYTES, HeaderWriter, RtpHeader, pad};
 use focus_rtp::rtcp::{RtcpPacket, parse_compound};
 use focus_rtp::twcc::TransportFeedback;
 use focus_rtp::vp8::write_vp8_head;
@@ -358,8 +358,6 @@ fn write_header(
         let number = translation.transport_cc.map(|id| (id, &number[..]));
         sent_at.into_iter().chain(number)
     };
-    let two_bytes =
-        translation.two_bytes || received().chain(stamps()).any(|(id, value)| needs_two_bytes(id, value));
     let mut writer = HeaderWriter::start(
         out,
         outgoing.payload_type,
@@ -367,7 +365,7 @@ fn write_header(
         outgoing.sequence_number,
         outgoing.timestamp,
         outgoing.ssrc,
-        two_bytes,
+        translation.two_bytes,
     );
     for (id, value) in received().chain(stamps()) {
         writer.element(id, value);

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sfu.plane import MAX_ENCODINGS
+from sfu.plane import ENCODING_DTYPE, MAX_ENCODINGS
 from sfu.units import NS_PER_MS, NS_PER_S
 
 if TYPE_CHECKING:
-    from sfu.plane import PlaneStats
+    from sfu.plane import PlaneStats, StructArray
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
+_Number = TypeVar("_Number", np.float64, np.bool_, np.int64)
 
 STALLED_AFTER_S: Final = 2.0
 """An encoding without packets for this long does not flow (protocol: section 7.3). Lower: a screen share of a
@@ -34,11 +36,17 @@ encoder's rate is seen late."""
 _NOBODY: Final = np.iinfo(np.int64).max
 """In place of the time since when somebody wants an encoding."""
 
+_STALLED_AFTER_NS: Final = int(STALLED_AFTER_S * NS_PER_S)
+_RETURN_AFTER_NS: Final = int(RETURN_AFTER_S * NS_PER_S)
+
+_NO_ROWS: Final = np.zeros(0, ENCODING_DTYPE)
+
 _LONG_AGO: Final = -(2**62)
 """In place of the time since when an encoding is back that did not fail."""
 
-MIN_STEP_MS: Final = 20
-"""Counters closer together than this are not divided by their distance."""
+MIN_STEP_MS: Final = 90
+"""Counters closer together than this are not divided by their distance: every other tick is. Lower: more of a
+core for the same rates. Higher: what a new encoding takes is known later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +62,15 @@ class Measured:
 
 
 class EncodingRates:
-    """Rates and liveness of every encoding that was ever bound."""
+    """Rates and liveness of every encoding that was ever bound.
+
+    In most ticks no encoding comes, goes, stalls or returns: they compare a few columns, no more.
+    """
 
     def __init__(self) -> None:
+        self._rows = _NO_ROWS
+        """As the plane had them last."""
+        self._order = np.zeros(0, np.int64)
         self._keys = np.zeros(0, np.uint64)
         self._bytes = np.zeros(0, np.int64)
         self._rates_bps = np.zeros(0)
@@ -65,6 +79,8 @@ class EncodingRates:
         self._returned_at = np.zeros(0, np.int64)
         self._wanted_at = np.zeros(0, np.int64)
         self._failed = np.zeros(0, np.bool_)
+        self._is_returning = False
+        """Some encoding flows and does not count yet."""
         self._measured_at = 0
         self._now = 0
         self._changes = 0
@@ -76,16 +92,18 @@ class EncodingRates:
 
     def update(self, stats: PlaneStats) -> None:
         """Take up the newest counters; encodings that are not in them any more are forgotten."""
-        keys = _keys(stats.encodings["track"], stats.encodings["encoding"])
-        order = np.argsort(keys)
-        keys, rows = keys[order], stats.encodings[order]
-        at, found = _find(self._keys, keys)
-        before = (self._keys, self._flowing, self._live)
-        self._update_liveness(stats.now, at, found, rows["last_received_at"])
-        self._update_rates(stats.now, at, found, rows["bytes_received"].astype(np.int64))
-        self._keys = keys
+        rows = stats.encodings
+        known: BoolArray | bool = True
+        if not _are_of_the_same(rows, self._rows):
+            known = self._sort(rows)
+        self._rows = rows
         self._now = stats.now
-        self._changes += not all(map(np.array_equal, before, (keys, self._flowing, self._live)))
+        received_at = rows["last_received_at"][self._order]
+        flowing = received_at >= stats.now - _STALLED_AFTER_NS
+        if self._is_returning or not np.array_equal(flowing, self._flowing):
+            self._update_liveness(received_at, flowing)
+        if stats.now - self._measured_at >= MIN_STEP_MS * NS_PER_MS:
+            self._update_rates(stats.now, rows["bytes_received"][self._order].astype(np.int64), known)
 
     def want(self, tracks: NDArray[np.uint32], encodings: NDArray[np.integer]) -> None:
         """Take notice of what is wanted now, flowing or not: (n,) tracks with an encoding each.
@@ -111,40 +129,61 @@ class EncodingRates:
             flowing=found & self._flowing[at],
         )
 
-    def _update_liveness(self, now: int, at: IntArray, found: BoolArray, received_at: IntArray) -> None:
-        # One that is seen for the first time is live at once: joining must not take a second longer.
-        flowing = now - received_at <= STALLED_AFTER_S * NS_PER_S
-        was_flowing = np.ones(len(at), np.bool_)
-        was_flowing[found] = self._flowing[at[found]]
-        returned_at = np.full(len(at), _LONG_AGO, np.int64)
-        returned_at[found] = self._returned_at[at[found]]
-        wanted_at = np.full(len(at), _NOBODY, np.int64)
-        wanted_at[found] = self._wanted_at[at[found]]
-        failed = np.zeros(len(at), np.bool_)
-        failed[found] = self._failed[at[found]]
-        failed = np.where(was_flowing & ~flowing, wanted_at <= received_at, failed)
-        is_back = flowing & ~was_flowing
-        returned_at[is_back] = np.where(failed[is_back], received_at[is_back], _LONG_AGO)
-        self._returned_at, self._wanted_at, self._failed = returned_at, wanted_at, failed
-        self._flowing = flowing
-        self._live = flowing & (received_at - returned_at >= RETURN_AFTER_S * NS_PER_S)
+    def _sort(self, rows: StructArray) -> BoolArray:
+        """Carry over what is known of encodings that were there before; return which were.
 
-    def _update_rates(self, now: int, at: IntArray, found: BoolArray, received: IntArray) -> None:
-        elapsed_ns = now - self._measured_at
-        is_step = elapsed_ns >= MIN_STEP_MS * NS_PER_MS
-        before = received.copy()
-        before[found] = self._bytes[at[found]]
-        rates = np.full(len(at), np.nan)
-        rates[found] = self._rates_bps[at[found]]
-        if is_step:
-            elapsed_s = elapsed_ns / NS_PER_S
-            newest = np.maximum(received - before, 0) * 8 / elapsed_s
-            weight = -np.expm1(-elapsed_s / RATE_WINDOW_S)
-            smoothed = np.where(np.isnan(rates), newest, rates + weight * (newest - rates))
-            rates = np.where(found, smoothed, np.nan)
-            self._measured_at = now
-        self._rates_bps = rates
-        self._bytes = received if is_step else before
+        Those that are new are live at once: joining must not take a second longer.
+        """
+        keys = _keys(rows["track"], rows["encoding"])
+        self._order = np.argsort(keys)
+        keys = keys[self._order]
+        at, found = _find(self._keys, keys)
+        received = rows["bytes_received"][self._order].astype(np.int64)
+        self._bytes = _carried(self._bytes, at, found, received)
+        self._rates_bps = _carried(self._rates_bps, at, found, np.full(len(keys), np.nan))
+        self._flowing = _carried(self._flowing, at, found, np.ones(len(keys), np.bool_))
+        self._live = _carried(self._live, at, found, np.ones(len(keys), np.bool_))
+        self._returned_at = _carried(self._returned_at, at, found, np.full(len(keys), _LONG_AGO))
+        self._wanted_at = _carried(self._wanted_at, at, found, np.full(len(keys), _NOBODY))
+        self._failed = _carried(self._failed, at, found, np.zeros(len(keys), np.bool_))
+        self._changes += not np.array_equal(keys, self._keys)
+        self._keys = keys
+        return found
+
+    def _update_liveness(self, received_at: IntArray, flowing: BoolArray) -> None:
+        has_stalled = self._flowing & ~flowing
+        self._failed = np.where(has_stalled, self._wanted_at <= received_at, self._failed)
+        is_back = flowing & ~self._flowing
+        returned_at = np.where(self._failed, received_at, _LONG_AGO)
+        self._returned_at = np.where(is_back, returned_at, self._returned_at)
+        live = flowing & (received_at - self._returned_at >= _RETURN_AFTER_NS)
+        self._changes += not (np.array_equal(flowing, self._flowing) and np.array_equal(live, self._live))
+        self._flowing, self._live = flowing, live
+        self._is_returning = bool((flowing & ~live).any())
+
+    def _update_rates(self, now: int, received: IntArray, known: BoolArray | bool) -> None:
+        elapsed_s = (now - self._measured_at) / NS_PER_S
+        newest = np.maximum(received - self._bytes, 0) * 8 / elapsed_s
+        weight = -math.expm1(-elapsed_s / RATE_WINDOW_S)
+        rates = self._rates_bps + weight * (newest - self._rates_bps)
+        self._rates_bps = np.where(known, np.where(np.isnan(rates), newest, rates), np.nan)
+        self._bytes = received
+        self._measured_at = now
+
+
+def _are_of_the_same(rows: StructArray, before: StructArray) -> bool:
+    """Whether both are of the same encodings, in the same order."""
+    return np.array_equal(rows["track"], before["track"]) and np.array_equal(
+        rows["encoding"], before["encoding"]
+    )
+
+
+def _carried(
+    before: NDArray[_Number], at: IntArray, found: BoolArray, new: NDArray[_Number]
+) -> NDArray[_Number]:
+    """What was known of each, at its new place; `new` where nothing was."""
+    new[found] = before[at[found]]
+    return new
 
 
 def _keys(tracks: NDArray[np.uint32], encodings: NDArray[np.integer]) -> NDArray[np.uint64]:

@@ -77,9 +77,15 @@ class Inbox:
             self._empty.set()
         return given
 
+    def rouse(self) -> None:
+        """Let whoever waits for an arrival look at the time."""
+        self._arrived.set()
+
     async def arrival(self) -> None:
-        """Wait until something waits."""
+        """Wait until something waits, or `rouse`."""
         await self._arrived.wait()
+        if not len(self):
+            self._arrived.clear()
 
     async def emptied(self) -> None:
         """Wait until nothing waits; what was taken last has had its turn by then."""

@@ -14,6 +14,7 @@ from sfu.conference.turn import (
     LegFailed,
 )
 from sfu.plane import ConsentLost, PairSelected
+from sfu.runtime.alarm import Alarm
 from sfu.runtime.clocks import monotonic_clock, wall_clock
 from sfu.runtime.drain import PlaneDrain
 from sfu.runtime.failures import Failures
@@ -163,18 +164,30 @@ class Runtime:
     # --- turns --------------------------------------------------------------------------------------------
 
     async def _turns(self) -> None:
-        while True:
-            due_at = self._due_at()
-            if due_at is not None and due_at <= self._clock():
-                self._timers_from = after_ms(self._clock(), TIMER_GAP_MS)
-                self._turn(None)
-            elif len(self._inbox):
-                self._turn(self._inbox.take())
-            else:
-                await self._arrival_before(due_at)
-            if not self._inbox.is_full:
-                self._drain.open()
-            await asyncio.sleep(0)
+        alarm = Alarm(self._clock, self._inbox.rouse)
+        try:
+            while True:
+                if await self._due_or_arrived(alarm):
+                    self._timers_from = after_ms(self._clock(), TIMER_GAP_MS)
+                    self._turn(None)
+                else:
+                    self._turn(self._inbox.take())
+                if not self._inbox.is_full:
+                    self._drain.open()
+                if len(self._inbox):
+                    await asyncio.sleep(0)
+        finally:
+            alarm.set(None)
+
+    async def _due_or_arrived(self, alarm: Alarm) -> bool:
+        """Wait for either; True: timers are due, and go first."""
+        due_at = self._due_at()  # another one after each turn, and not before
+        while due_at is None or due_at > self._clock():
+            if len(self._inbox):
+                return False
+            alarm.set(due_at)
+            await self._inbox.arrival()
+        return True
 
     def _due_at(self) -> Instant | None:
         try:
@@ -183,14 +196,6 @@ class Runtime:
             self._failures.note("turn", error, given="next_timeout")
             return after_s(self._clock(), TIMER_HOLD_S)
         return None if due_at is None else max(due_at, self._timers_from)
-
-    async def _arrival_before(self, instant: Instant | None) -> None:
-        delay_s = None if instant is None else max(0.001, (instant - self._clock()) / NS_PER_S)
-        try:
-            async with asyncio.timeout(delay_s):
-                await self._inbox.arrival()
-        except TimeoutError:
-            return
 
     def _turn(self, given: Any) -> None:  # noqa: ANN401
         leg = leg_of(given)

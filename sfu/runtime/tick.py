@@ -13,6 +13,7 @@ from sfu.allocation.rates import EncodingRates
 from sfu.allocation.table import DemandTable
 from sfu.conference.turn import MediaReport
 from sfu.plane import TARGET_DTYPE
+from sfu.runtime.alarm import Alarm
 from sfu.units import NS_PER_S, Instant, after_ms
 
 if TYPE_CHECKING:
@@ -32,12 +33,13 @@ ALLOCATION_GAP_MS: Final = 10
 """Between allocations that a change of demand asks for. Lower: fifty people who subscribe in one burst cost
 fifty passes. Higher: each waits for its first picture."""
 
-FULL_TICKS: Final = 10
+FULL_TICKS: Final = 20
 """One tick in so many allocates and counts although nothing has changed. Lower: more of a core goes into
 finding that out. Higher: rates that people and metrics are told are older, by `TICK_MS` each."""
 
-_LEAST_SLEEP_S: Final = 0.001
-"""uvloop counts milliseconds: a shorter sleep would be a spin."""
+ALIVE_MS: Final = 200
+"""Where nothing has changed, the plane is told so often that somebody still chooses. Lower: it is woken for
+nothing. Higher: a tick or two that come late look like a stalled Python (`TARGETS_STALE_MS`)."""
 
 _CAUSES: Final = {cause.value: cause.label for cause in Cause}
 
@@ -72,40 +74,51 @@ class Ticker:
         self._report = report
         self._demand = DemandTable()
         self._rates = EncodingRates()
-        self._changed = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._is_stale = False
+        """The demand is another than was allocated."""
         self._ticks = 0
+        self._targets_at = clock()
         self._decisions: StructArray = np.zeros(0, DECISION_DTYPE)
         self._allocated_changes = -1
 
     def set_demand(self, demand: SetDemand) -> None:
         """Somebody wants a track, or wants it in another size; it is allocated at once."""
         self._demand.set(demand)
-        self._changed.set()
+        self._demand_changed()
 
     def drop_demand(self, route: RouteId) -> None:
         """Somebody wants a track no more; what that frees is given away at once."""
         self._demand.drop(route)
-        self._changed.set()
+        self._demand_changed()
 
     async def run(self) -> None:
         """Tick until cancelled."""
-        tick_at = self._clock()
-        allocate_at = tick_at
-        while True:
-            now = self._clock()
-            if now >= tick_at:
-                self._metrics.tick_lateness_seconds.observe((now - tick_at) / NS_PER_S)
-                self._guarded(self._tick)
-                tick_at, skipped = following_tick(tick_at, self._clock())
-                self._metrics.ticks_skipped.inc(skipped)
-                allocate_at = after_ms(self._clock(), ALLOCATION_GAP_MS)
-            elif self._changed.is_set() and now >= allocate_at:
-                self._guarded(self._allocate)
-                allocate_at = after_ms(self._clock(), ALLOCATION_GAP_MS)
-            elif self._changed.is_set():
-                await self._sleep_until(min(tick_at, allocate_at))
-            else:
-                await self._changed_before(tick_at)
+        alarm = Alarm(self._clock, self._wake.set)
+        tick_at = allocate_at = self._clock()
+        try:
+            while True:
+                self._wake.clear()
+                now = self._clock()
+                if now >= tick_at:
+                    self._metrics.tick_lateness_seconds.observe((now - tick_at) / NS_PER_S)
+                    self._guarded(self._tick)
+                    tick_at, skipped = following_tick(tick_at, self._clock())
+                    if skipped:
+                        self._metrics.ticks_skipped.inc(skipped)
+                    allocate_at = after_ms(self._clock(), ALLOCATION_GAP_MS)
+                elif self._is_stale and now >= allocate_at:
+                    self._guarded(self._allocate)
+                    allocate_at = after_ms(self._clock(), ALLOCATION_GAP_MS)
+                alarm.set(min(tick_at, allocate_at) if self._is_stale else tick_at)
+                await self._wake.wait()
+        finally:
+            alarm.set(None)
+
+    def _demand_changed(self) -> None:
+        if not self._is_stale:
+            self._is_stale = True
+            self._wake.set()
 
     def _tick(self) -> None:
         began_at = self._clock()
@@ -113,10 +126,10 @@ class Ticker:
         self._ticks += 1
         stats = self._plane.stats()
         self._rates.update(stats)
-        if is_full or self._changed.is_set() or self._rates.changes != self._allocated_changes:
+        if is_full or self._is_stale or self._rates.changes != self._allocated_changes:
             self._allocate()
-        else:
-            self._plane.set_targets(NO_TARGETS)
+        elif began_at >= after_ms(self._targets_at, ALIVE_MS):
+            self._set_targets(NO_TARGETS)
         self._report(MediaReport(stats, self._decisions))
         if is_full:
             self._metrics.publish(stats)
@@ -124,26 +137,20 @@ class Ticker:
         self._metrics.tick_seconds.observe((self._clock() - began_at) / NS_PER_S)
 
     def _allocate(self) -> None:
-        self._changed.clear()
+        self._is_stale = False
         self._allocated_changes = self._rates.changes
         self._decisions = allocate(self._demand, self._rates)
-        self._plane.set_targets(targets_of(self._decisions))
+        self._set_targets(targets_of(self._decisions))
+
+    def _set_targets(self, targets: StructArray) -> None:
+        self._plane.set_targets(targets)
+        self._targets_at = self._clock()
 
     def _guarded(self, step: Callable[[], object]) -> None:
         try:
             step()
         except Exception as error:  # noqa: BLE001  # one bad tick must not be the last
             self._failures.note("tick", error)
-
-    async def _sleep_until(self, instant: Instant) -> None:
-        await asyncio.sleep(max(_LEAST_SLEEP_S, (instant - self._clock()) / NS_PER_S))
-
-    async def _changed_before(self, instant: Instant) -> None:
-        try:
-            async with asyncio.timeout(max(_LEAST_SLEEP_S, (instant - self._clock()) / NS_PER_S)):
-                await self._changed.wait()
-        except TimeoutError:
-            return
 
 
 def following_tick(due_at: Instant, now: Instant) -> tuple[Instant, int]:

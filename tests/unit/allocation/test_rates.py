@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import random
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 
@@ -161,3 +164,30 @@ def test_the_order_of_rows_does_not_matter() -> None:
     tracks = np.array([1, 2, 3, 4], np.uint32)
     assert np.array_equal(forward.of(tracks).rates_bps, backward.of(tracks).rates_bps, equal_nan=True)
     assert np.array_equal(forward.of(tracks).live, backward.of(tracks).live)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ticks_that_find_the_same_encodings_know_what_others_know(seed: int) -> None:
+    """Rows in another order are sorted anew; in the same order they are not."""
+    rng = random.Random(seed)
+    steady, shuffled = EncodingRates(), EncodingRates()
+    last_at: dict[tuple[int, int], Instant] = {}
+    received = dict.fromkeys([(1, 0), (1, 2), (2, 0)], 0)
+    for tick in range(150):
+        now = after_ms(NOW, 100 * tick)
+        for key in received:
+            # Each flows for a while, and pauses for a while.
+            if rng.random() < 0.8 and (tick // 30 + key[0] + key[1]) % 2:
+                received[key] += rng.randrange(5_000)
+                last_at[key] = now
+        present = {key: count for key, count in received.items() if key in last_at}
+        keys = rng.sample(sorted(present), len(present))
+        steady.update(stats_of(now, present, last_at))
+        shuffled.update(stats_of(now, {key: present[key] for key in keys}, last_at))
+        for rates in (steady, shuffled):
+            want(rates, 0, *([2] if tick // 40 % 2 else []))
+        assert steady.changes == shuffled.changes
+        for track in (1, 2):
+            for one, other in zip(astuple(of(steady, track)), astuple(of(shuffled, track)), strict=True):
+                assert np.array_equal(one, other, equal_nan=True)
+    assert steady.changes > 3

@@ -103,3 +103,16 @@ async def test_it_says_when_nothing_waits() -> None:
         await asyncio.sleep(1)
         assert not waiting.done()
         inbox.take()
+
+
+@virtually
+async def test_who_waits_for_an_arrival_can_be_roused_once() -> None:
+    inbox = Inbox()
+    async with asyncio.timeout(1):
+        inbox.rouse()
+        await inbox.arrival()
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(inbox.arrival())
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        inbox.put("something")

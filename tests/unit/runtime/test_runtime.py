@@ -26,6 +26,7 @@ from sfu.plane import (
 )
 from sfu.runtime.inbox import MAX_WAITING
 from sfu.runtime.runtime import TIMER_GAP_MS, TIMER_HOLD_S
+from sfu.runtime.tick import ALIVE_MS
 from sfu.units import NS_PER_MS, NS_PER_S, Kind, RouteId, Ssrc, TrackHandle, TransportId, after_s
 from tests.support.dtls_wire import Wire
 from tests.support.scripted_engine import add_transport
@@ -423,7 +424,7 @@ async def test_the_plane_is_told_of_life_also_while_the_engine_fails() -> None:
         stage.engine.answer = answer
         before = len(stage.plane.targets)
         await asyncio.sleep(1)
-        assert len(stage.plane.targets) - before == pytest.approx(20, abs=1)
+        assert len(stage.plane.targets) - before >= 1_000 // ALIVE_MS - 1
 
 
 @virtually

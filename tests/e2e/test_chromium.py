@@ -150,3 +150,15 @@ async def test_shares_that_start_and_stop_at_the_same_time_are_seen(venue: Venue
                 await shows_no_share(tab)
         await everybody_meets(tabs, [alice])
         is_clean(alice)
+
+
+async def test_a_share_that_begins_while_an_offer_is_applied_is_seen(venue: Venue, browser: Chromium) -> None:
+    async with venue.call() as call, browser.tabs(call, "erin") as (erin,):
+        (alice,) = await call.join("alice")
+        await erin.join()
+        await everybody_meets([erin], [alice])
+        await erin.do("person.shareWithin('offer')")
+        await alice.start_share()  # the focus offers it
+        await until_decoded(alice, erin.party, SCREEN)
+        await erin.sees(alice.party, "m.screenshare")
+        is_clean(alice)

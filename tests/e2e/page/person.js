@@ -102,6 +102,17 @@ export class Person {
     this.screenId = await this.client.publish(canvas.captureStream(10));
   }
 
+  // Share as soon as the next description of a type has been applied, before anything else is done with it.
+  shareWithin(type) {
+    const { pc } = this.client;
+    pc.setRemoteDescription = async (description) => {
+      await RTCPeerConnection.prototype.setRemoteDescription.call(pc, description);
+      if (description.type !== type) return;
+      delete pc.setRemoteDescription;
+      this.share().catch((error) => this.errors.push(String(error)));
+    };
+  }
+
   async unshare() {
     clearInterval(this.drawing);
     await this.client.unpublish(this.screenId);

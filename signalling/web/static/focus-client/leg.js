@@ -195,8 +195,11 @@ export class FocusLeg {
 
   /** Offer what we publish now; after the offer that is out, if one is. */
   renegotiate() {
-    this.#isDirty = true;
-    return this.#turn(() => this.#offerIfDirty());
+    return this.#turn(async () => {
+      // Not before its turn: an offer made at the end of another one would not have what is placed in between.
+      this.#isDirty = true;
+      await this.#offerIfDirty();
+    });
   }
 
   /**

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from loadtest.client.signalling import ToDeviceEvent
     from loadtest.homeserver.server import Homeserver
     from loadtest.homeserver.users import User
-    from tests.e2e.venue import Venue
+    from tests.e2e.venue import Call, Venue
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
@@ -140,16 +140,21 @@ async def test_nothing_flows_before_the_member_event_comes(venue: Venue) -> None
         async with secluded((alice, bob), late):
             await late.join()
             assert not (await call.members())[late.party.user_id]["admitted"]
-        await late.room.put_member(
-            late.party,
-            session_id=late.session_id,
-            conf_id=call.conf_id,
-            focus=venue.device,
-            lifetime_ms=3_600_000,
-            purposes=("m.usermedia",),
-        )
+        await put_member(call, late, lifetime_ms=3_600_000)
         await all_receive((alice, bob, late))
         is_clean(alice, bob, late)
+
+
+async def put_member(call: Call, one: Participant, lifetime_ms: int) -> None:
+    """Write somebody's member event."""
+    await one.room.put_member(
+        one.party,
+        session_id=one.session_id,
+        conf_id=call.conf_id,
+        focus=call.venue.device,
+        lifetime_ms=lifetime_ms,
+        purposes=("m.usermedia",),
+    )
 
 
 # --- no longer in the call --------------------------------------------------------------------------------
@@ -189,10 +194,10 @@ async def test_who_leaves_the_room_receives_nothing_any_more(venue: Venue) -> No
 async def test_whose_member_event_expires_receives_nothing_any_more(venue: Venue) -> None:
     async with venue.call() as call:
         alice, bob = await call.join("alice", "bob")
-        breaks = RuleBreaks(obey_hangups=False, member_lifetime_ms=8_000)
-        (mallory,) = await call.join("mallory", breaks=breaks)
+        (mallory,) = await call.join("mallory", breaks=DEAF)
         await all_receive((alice, bob, mallory))
         async with undisturbed(*both_ways(alice, bob)):
+            await put_member(call, mallory, lifetime_ms=2_000)
             await hung_up(mallory, "user_hangup")
             await falls_silent(mallory, alice, bob)
             await forgets(alice, mallory)

@@ -27,12 +27,14 @@ if TYPE_CHECKING:
 
     from loadtest.client.participant import Participant
     from loadtest.homeserver.server import Homeserver
+    from tests.e2e.venue import Venue
 
 pytestmark = [pytest.mark.e2e]
 
-AWAY_S = 20.0
-HUNG_S = 8.0
-"""Both long enough for every request to fail, and for several tries in between."""
+IMPATIENT = {"request_timeout_s": 2.0, "sync_timeout_ms": 1_000}
+"""A focus that soon notices that its homeserver does not answer."""
+AWAY_S = 5.0
+"""On top of the time until the focus knows: for several more tries, all in vain."""
 STANDSTILL_S = 5.0
 """As of a machine that moves to another host, or swaps."""
 
@@ -66,10 +68,7 @@ async def test_everybody_is_back_after_a_focus_was_killed(homeserver: Homeserver
 async def test_media_goes_on_while_the_homeserver_is_away(
     own_homeserver: Homeserver, tmp_path: Path, *, hung: bool
 ) -> None:
-    async with (
-        open_venue(own_homeserver, tmp_path, matrix={"request_timeout_s": 5.0}) as venue,
-        venue.call() as call,
-    ):
+    async with open_venue(own_homeserver, tmp_path, matrix=IMPATIENT) as venue, venue.call() as call:
         alice, bob = await call.join("alice", "bob")
         late = await call.enter("carol")
         async with undisturbed(*both_ways(alice, bob)):
@@ -80,12 +79,14 @@ async def test_media_goes_on_while_the_homeserver_is_away(
             # What goes over the data channel needs no homeserver.
             await alice.subscribe_size(90)
             await until(lambda: seen(alice, bob, VIDEO).current_layer == "h", "a smaller picture comes")
-            await asyncio.sleep(HUNG_S if hung else AWAY_S)
+            await says_that_it_is_not_ready(venue)
+            await asyncio.sleep(AWAY_S)
             if hung:
                 own_homeserver.resume()
             else:
                 await asyncio.to_thread(own_homeserver.start)
                 await asyncio.to_thread(own_homeserver.wait_ready)
+            await venue.focus.wait_ready()
             await late.join()
             await all_receive((alice, bob, late))
         assert alice.observations.hangups == bob.observations.hangups == []
@@ -107,20 +108,36 @@ async def test_calls_go_on_after_a_focus_stood_still(homeserver: Homeserver, tmp
         assert [one.observations.legs for one in people] == [1, 1]
 
 
-async def test_a_focus_that_is_asked_to_end_hangs_everybody_up(
+async def says_that_it_is_not_ready(venue: Venue) -> None:
+    """Wait until the focus says that it cannot serve."""
+
+    async def says_so() -> bool:
+        status = await venue.focus.ask_status()
+        return status.get("ready") is False and status["homeserver"] != "reachable"
+
+    await until_told(says_so, "the focus says that it cannot serve")
+
+
+async def test_a_focus_that_is_asked_to_end_hangs_everybody_up_who_call_again_when_it_is_back(
     homeserver: Homeserver, tmp_path: Path
 ) -> None:
     async with closed_venue(homeserver, tmp_path) as venue:
         await venue.focus.start()
         await venue.focus.wait_ready()
         async with venue.call() as call:
-            people = await call.join("alice", "bob")
+            people = await call.join("alice", "bob", redial_after_s=1.0)
             await all_receive(people)
+            dials = [one.leg for one in people]
             await venue.focus.stop()
             assert venue.focus.status == 0
             for one in people:
                 await hung_up(one)
                 assert one.observations.hangups == ["unknown_error"]
+            await venue.focus.start()
+            await venue.focus.wait_ready()
+            for one, before in zip(people, dials, strict=True):
+                await dials_again(one, before)
+            await all_receive(people)
 
 
 async def hung_up(one: Participant) -> None:
@@ -135,12 +152,7 @@ async def test_a_focus_that_starts_before_its_homeserver_serves_as_soon_as_it_ca
     async with closed_venue(own_homeserver, tmp_path) as venue:
         await asyncio.to_thread(own_homeserver.kill)
         await venue.focus.start()
-
-        async def says_that_it_is_not_ready() -> bool:
-            status = await venue.focus.ask_status()
-            return status.get("ready") is False and status["homeserver"] != "reachable"
-
-        await until_told(says_that_it_is_not_ready, "the focus says that it cannot serve")
+        await says_that_it_is_not_ready(venue)
         await asyncio.to_thread(own_homeserver.start)
         await asyncio.to_thread(own_homeserver.wait_ready)
         await venue.focus.wait_ready()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sfu.plane import ENCODING_DTYPE, MAX_ENCODINGS
+from sfu.plane import MAX_ENCODINGS
 from sfu.units import NS_PER_MS, NS_PER_S
 
 if TYPE_CHECKING:
@@ -39,8 +39,6 @@ _NOBODY: Final = np.iinfo(np.int64).max
 _STALLED_AFTER_NS: Final = int(STALLED_AFTER_S * NS_PER_S)
 _RETURN_AFTER_NS: Final = int(RETURN_AFTER_S * NS_PER_S)
 
-_NO_ROWS: Final = np.zeros(0, ENCODING_DTYPE)
-
 _LONG_AGO: Final = -(2**62)
 """In place of the time since when an encoding is back that did not fail."""
 
@@ -68,8 +66,8 @@ class EncodingRates:
     """
 
     def __init__(self) -> None:
-        self._rows = _NO_ROWS
-        """As the plane had them last."""
+        self._seen = b"", b""
+        """Which encodings the plane had last, in its order."""
         self._order = np.zeros(0, np.int64)
         self._keys = np.zeros(0, np.uint64)
         self._bytes = np.zeros(0, np.int64)
@@ -94,13 +92,15 @@ class EncodingRates:
         """Take up the newest counters; encodings that are not in them any more are forgotten."""
         rows = stats.encodings
         known: BoolArray | bool = True
-        if not _are_of_the_same(rows, self._rows):
+        # Compared as bytes: arrays of a call's size spend their time on being arrays.
+        seen = rows["track"].tobytes(), rows["encoding"].tobytes()
+        if seen != self._seen:
             known = self._sort(rows)
-        self._rows = rows
+            self._seen = seen
         self._now = stats.now
         received_at = rows["last_received_at"][self._order]
         flowing = received_at >= stats.now - _STALLED_AFTER_NS
-        if self._is_returning or not np.array_equal(flowing, self._flowing):
+        if self._is_returning or flowing.tobytes() != self._flowing.tobytes():
             self._update_liveness(received_at, flowing)
         if stats.now - self._measured_at >= MIN_STEP_MS * NS_PER_MS:
             self._update_rates(stats.now, rows["bytes_received"][self._order].astype(np.int64), known)
@@ -169,13 +169,6 @@ class EncodingRates:
         self._rates_bps = np.where(known, np.where(np.isnan(rates), newest, rates), np.nan)
         self._bytes = received
         self._measured_at = now
-
-
-def _are_of_the_same(rows: StructArray, before: StructArray) -> bool:
-    """Whether both are of the same encodings, in the same order."""
-    return np.array_equal(rows["track"], before["track"]) and np.array_equal(
-        rows["encoding"], before["encoding"]
-    )
 
 
 def _carried(

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, assert_never
 from sfu.conference.leg import Leg
 from sfu.conference.leg_stats import StatsRequest
 from sfu.conference.publications import Publications
+from sfu.conference.reports import NEXT_REPORT
 from sfu.conference.snapshot import ConferenceSnapshot, snapshot_of
 from sfu.conference.speakers import Speakers
 from sfu.conference.subscriptions import Subscriptions
 from sfu.conference.telling import Telling
-from sfu.conference.turn import CloseLeg, MediaReport, RuntimeOutput, StartDtls
+from sfu.conference.turn import CloseLeg, RuntimeOutput, StartDtls
 from sfu.conference.values import (
     DescriptionType,
     LegUnusable,
@@ -48,7 +49,7 @@ from sfu.plane import (
     StreamBound,
     StreamEnded,
 )
-from sfu.units import NS_PER_S, TrackHandle, TransportId, earliest
+from sfu.units import TrackHandle, TransportId, earliest
 
 if TYPE_CHECKING:
     import random
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
 
     from sfu.conference.ids import IdSource
     from sfu.conference.publications import PublishedTrack
+    from sfu.conference.reports import Reports
+    from sfu.conference.turn import MediaReport
     from sfu.conference.values import Speaker, StreamDescription, StreamView, Wish
     from sfu.conference.view import AnnouncedTrack, TrackIds
     from sfu.config import ConferenceConfig, LimitsConfig
@@ -87,6 +90,7 @@ class Conference:
         config: ConferenceConfig,
         limits: LimitsConfig,
         rng: random.Random,
+        reports: Reports,
     ) -> None:
         """Begin an empty call.
 
@@ -97,6 +101,7 @@ class Conference:
             config: how a call is run.
             limits: how much one leg may ask for.
             rng: ICE passwords come from it: unpredictable (`random.SystemRandom`) but in tests.
+            reports: those of this process.
         """
         self._conference = conference
         self._ids = ids
@@ -109,7 +114,7 @@ class Conference:
         self._board = Board(config.announce_delay_ms)
         self._speakers = Speakers(config.speaker_interval_ms)
         self._telling = Telling(sender_layers=config.sender_layers)
-        self._reports: tuple[MediaReport, ...] = ()
+        self._reports = reports
 
     @property
     def id(self) -> ConferenceId:
@@ -281,11 +286,20 @@ class Conference:
         return []
 
     def report(self, now: Instant, report: MediaReport) -> Outputs:
-        """Take a tick's counters, of this call and all others."""
-        self._reports = (*_earlier(self._reports, report), report)
-        speakers = self._speakers.report(now, self._board.audible, report.stats.encodings)
+        """Take a tick's counters, of this call and all others.
+
+        Reports in which nothing changed about a route of the call, and nobody in it is heard, may be left out
+        until `report_due_at`.
+        """
+        self._reports.take(report)
+        speakers = self._speakers.report(now, self._board.audible, self._reports.newest.heard)
         outputs: Outputs = [] if speakers is None else [SpeakersChanged(speakers)]
         return [*outputs, *self._telling.report(now, self._reports, self._legs)]
+
+    @property
+    def report_due_at(self) -> Instant | None:
+        """From when on the next report must not be left out, whatever is in it; None: it may be."""
+        return NEXT_REPORT if self._speakers.is_listening else self._telling.due_at(self._legs)
 
     # --- time ---------------------------------------------------------------------------------------------
 
@@ -306,7 +320,11 @@ class Conference:
     def snapshot(self) -> ConferenceSnapshot:
         """Everything that is going on, for people."""
         return snapshot_of(
-            self._conference, self._legs.values(), self._board, self._speakers.told, self._reports
+            self._conference,
+            self._legs.values(),
+            self._board,
+            self._speakers.told,
+            self._reports.by_number,
         )
 
     # --- within -------------------------------------------------------------------------------------------
@@ -399,10 +417,3 @@ class Conference:
                 outputs += member.subscriptions.reconcile(sorted(touched), self._find)
                 outputs += self._renegotiate(now, member)
         return outputs
-
-
-def _earlier(reports: tuple[MediaReport, ...], newest: MediaReport) -> tuple[MediaReport, ...]:
-    """The reports before the newest that are kept, for rates: about a second apart, two at most."""
-    *spaced, last = reports or (newest,)
-    is_spaced = not spaced or last.stats.now - spaced[-1].stats.now >= NS_PER_S
-    return (*spaced, last)[-2:] if is_spaced else tuple(spaced)

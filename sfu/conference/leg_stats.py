@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sfu.conference.outcomes import RouteArray
+    from sfu.conference.reports import Counted, Reports
     from sfu.conference.subscriptions import Subscriptions
-    from sfu.conference.turn import MediaReport
     from sfu.units import Rid, TrackHandle, TransportId
 
 MIN_EVERY_MS: Final = 200
@@ -56,8 +56,7 @@ def leg_stats(
     leg: TransportId,
     subscriptions: Subscriptions,
     rids: Mapping[TrackHandle, tuple[Rid, ...]],
-    newest: MediaReport,
-    earlier: MediaReport,
+    reports: Reports,
 ) -> LegStats:
     """The figures of one leg.
 
@@ -65,14 +64,14 @@ def leg_stats(
         leg: whose.
         subscriptions: of it.
         rids: of the encodings of each track of the call, lowest first.
-        newest: the counters.
-        earlier: those of a second or two ago, for rates.
+        reports: the counters, and those of a second or two ago, for rates.
     """
     forwarded = [
         (one.wish, one.forwarding.announced.track, route)
         for one in subscriptions
         if one.forwarding is not None and (route := one.route) is not None
     ][:MAX_TRACKS]
+    newest, earlier = reports.newest, reports.earlier
     routes = np.array([route for _, _, route in forwarded], np.uint32)
     now, _ = newest.outcomes.counters_of(routes)
     before, was_there = earlier.outcomes.counters_of(routes)
@@ -107,13 +106,13 @@ def leg_stats(
     )
 
 
-def _estimate_bps(report: MediaReport, routes: RouteArray) -> float | None:
+def _estimate_bps(counted: Counted, routes: RouteArray) -> float | None:
     """What there was to divide among the routes of the leg, of which one is given; infinite: not known."""
-    budgets_bps = [one.budget_bps for one in report.outcomes.outcomes(routes) if one is not None]
+    budgets_bps = [one.budget_bps for one in counted.outcomes.outcomes(routes) if one is not None]
     return next((budget_bps for budget_bps in budgets_bps if isfinite(budget_bps)), None)
 
 
-def _round_trip_time_ms(report: MediaReport, leg: TransportId) -> float | None:
-    rows = report.stats.transports
+def _round_trip_time_ms(counted: Counted, leg: TransportId) -> float | None:
+    rows = counted.stats.transports
     found = rows["round_trip_time_ms"][rows["transport"] == leg]
     return float(found[0]) if len(found) and np.isfinite(found[0]) else None

@@ -17,6 +17,8 @@ IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 RouteArray = NDArray[np.uint32]
 
+NO_ROUTES: Final[RouteArray] = np.zeros(0, np.uint32)
+
 NO_MARK: Final = -1
 """Of a route that nothing was decided about yet."""
 
@@ -55,20 +57,35 @@ class Outcome:
 class Outcomes:
     """Decisions joined with counters, by route, and sorted once for all calls."""
 
-    def __init__(self, decisions: StructArray, routes: StructArray) -> None:
-        """Sort both.
+    changed: RouteArray
+    """Routes about which something else was decided than before, or on which something else flows."""
+    token: object
+    """The same object as long as there is no such route."""
+    _counted: _Index
+    _decided: _Index
+    _current: IntArray
+    _temporal: IntArray
+    _marks: IntArray
+
+    def __init__(self, decisions: StructArray, routes: StructArray, before: Outcomes | None = None) -> None:
+        """Sort both, or take over what `before` has found where nothing has changed.
 
         Args:
             decisions: (n,) of `DECISION_DTYPE`.
             routes: (m,) of `ROUTE_DTYPE`.
+            before: of the tick before, if there was one.
         """
         self._decisions = decisions
         self._routes = routes
-        self._order = np.argsort(decisions["route"])
-        self._decided = decisions["route"][self._order]
-        self._counted_order = np.argsort(routes["route"])
-        self._counted = routes["route"][self._counted_order]
-        at, is_counted = self._find_counters(decisions["route"])
+        self._counted = _Index(routes, None if before is None else before._counted)
+        self._decided = _Index(decisions, None if before is None else before._decided)
+        # Compared as bytes: arrays of a call's size spend their time on being arrays.
+        self._flow = routes["encoding"].tobytes(), routes["temporal"].tobytes()
+        if before is not None and self._flows_as(before):
+            self._current, self._temporal, self._marks = before._current, before._temporal, before._marks
+            self.changed, self.token = NO_ROUTES, before.token
+            return
+        at, is_counted = self._counted.find(decisions["route"])
         self._current = np.full(len(decisions), PAUSED, np.int64)
         self._current[is_counted] = routes["encoding"][at[is_counted]]
         self._temporal = np.zeros(len(decisions), np.int64)
@@ -77,17 +94,17 @@ class Outcomes:
         for name, bits in _FIELDS:
             marks = marks << bits | (decisions[name].astype(np.int64) + 1)
         self._marks = marks
+        self.changed = self._decided.numbers if before is None else self._changed_since(before)
+        self.token = before.token if before is not None and not len(self.changed) else object()
 
     def find(self, routes: RouteArray) -> tuple[IntArray, IntArray]:
         """Where each route's decision stands, and its mark: equal as long as nothing else was decided.
 
         A measured rate is no part of it. `NO_MARK`, and any place, where nothing was decided.
         """
-        at, found = find(self._decided, routes)
-        if not len(self._decided):
-            return at, np.full(len(routes), NO_MARK, np.int64)
-        at = self._order[at]
-        return at, np.where(found, self._marks[at], NO_MARK)
+        at, found = self._decided.find(routes)
+        marks = self._marks[at] if len(self._marks) else NO_MARK
+        return at, np.where(found, marks, NO_MARK)
 
     def decisions_at(self, at: IntArray, name: str) -> NDArray[Any]:
         """(len(at),) one column of `DECISION_DTYPE`."""
@@ -114,13 +131,45 @@ class Outcomes:
     def counters_of(self, routes: RouteArray) -> tuple[StructArray, BoolArray]:
         """(len(routes),) of `ROUTE_DTYPE`, and whether each is there; zeros where not."""
         rows = np.zeros(len(routes), self._routes.dtype)
-        at, found = self._find_counters(routes)
+        at, found = self._counted.find(routes)
         rows[found] = self._routes[at[found]]
         return rows, found
 
-    def _find_counters(self, routes: RouteArray) -> tuple[IntArray, BoolArray]:
-        at, found = find(self._counted, routes)
-        return (self._counted_order[at] if len(self._counted) else at), found
+    def _flows_as(self, before: Outcomes) -> bool:
+        """Whether the same flows on the same routes, by the very same decisions."""
+        return (
+            self._decisions is before._decisions
+            and self._counted.order is before._counted.order
+            and self._flow == before._flow
+        )
+
+    def _changed_since(self, before: Outcomes) -> RouteArray:
+        routes = self._decided.numbers
+        if routes is not before._decided.numbers:
+            routes = np.union1d(routes, before._decided.numbers)
+        changed: RouteArray = routes[self.find(routes)[1] != before.find(routes)[1]]
+        return changed
+
+
+class _Index:
+    """Rows by route, sorted anew where they are of other routes than those before, or in another order."""
+
+    order: IntArray
+    numbers: RouteArray
+
+    def __init__(self, rows: StructArray, before: _Index | None) -> None:
+        routes = rows["route"]
+        self._bytes = routes.tobytes()
+        if before is not None and self._bytes == before._bytes:
+            self.order, self.numbers = before.order, before.numbers
+            return
+        self.order = np.argsort(routes)
+        self.numbers = routes[self.order]
+
+    def find(self, routes: RouteArray) -> tuple[IntArray, BoolArray]:
+        """In which row each route stands, and whether it does; any row where not."""
+        at, found = find(self.numbers, routes)
+        return (self.order[at] if len(self.order) else at), found
 
 
 def find(haystack: RouteArray, needles: RouteArray) -> tuple[IntArray, BoolArray]:

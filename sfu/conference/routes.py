@@ -26,8 +26,13 @@ class Routes:
         self._is_stale = False
         self._numbers: RouteArray = np.zeros(0, np.uint32)
         self._marks: IntArray = np.zeros(0, np.int64)
-        self._at: IntArray = np.zeros(0, np.int64)
-        self._outcomes: Outcomes | None = None
+        self._token: object = None
+        """Of the outcomes that were taken up last."""
+
+    @property
+    def is_stale(self) -> bool:
+        """A route has come or gone since the last report."""
+        return self._is_stale
 
     def set(self, route: RouteId, leg: TransportId, ids: TrackIds) -> None:
         """A route begins."""
@@ -47,30 +52,32 @@ class Routes:
             route came or went.
         """
         was_stale, self._is_stale = self._is_stale, False
+        if outcomes.token is self._token and not was_stale:
+            return None
+        self._token = outcomes.token
         if was_stale:
             self._renew()
-        self._outcomes = outcomes
-        self._at, marks = outcomes.find(self._numbers)
+        _, marks = outcomes.find(self._numbers)
         changed = np.flatnonzero(marks != self._marks)
         self._marks = marks
         if not len(changed):
             return [] if was_stale else None
         return [self._wishes[number] for number in self._numbers[changed].tolist()]
 
-    def wanted_layers(self) -> dict[TrackHandle, int]:
-        """Which encodings anybody wants of each track now, as bits.
+    def wanted_layers(self, outcomes: Outcomes) -> dict[TrackHandle, int]:
+        """Which encodings anybody wants of each track, as bits, by what was reported last.
 
         Wanted is what a size and the operator's ceiling ask for, whether it flows or not. Where a link
         carries less, each lower one is a step that may fit.
         """
-        decided = self._marks != NO_MARK
-        if self._outcomes is None or not decided.any():
+        at, marks = outcomes.find(self._numbers)
+        at = at[marks != NO_MARK]
+        if not len(at):
             return {}
-        at = self._at[decided]
-        highest = np.int64(1) << self._outcomes.decisions_at(at, "allowed_encoding").astype(np.int64)
-        is_short = self._outcomes.decisions_at(at, "cause") == Cause.BUDGET
+        highest = np.int64(1) << outcomes.decisions_at(at, "allowed_encoding").astype(np.int64)
+        is_short = outcomes.decisions_at(at, "cause") == Cause.BUDGET
         bits = np.where(is_short, 2 * highest - 1, highest)
-        tracks, track = np.unique(self._outcomes.decisions_at(at, "track"), return_inverse=True)
+        tracks, track = np.unique(outcomes.decisions_at(at, "track"), return_inverse=True)
         wanted = np.zeros(len(tracks), np.int64)
         np.bitwise_or.at(wanted, track, bits)
         return dict(zip(tracks.tolist(), wanted.tolist(), strict=True))

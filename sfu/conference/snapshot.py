@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sfu.allocation.decision import Cause
 from sfu.plane import PAUSED
-from sfu.units import NS_PER_S, Instant
+from sfu.units import Instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
+    from sfu.conference.counters import CountersByNumber, Row
     from sfu.conference.explanations import Explanations
     from sfu.conference.leg import Leg
     from sfu.conference.publications import Publication
     from sfu.conference.subscriptions import Subscription
-    from sfu.conference.turn import MediaReport
     from sfu.conference.values import Source, Speaker
     from sfu.conference.view import Board
-    from sfu.plane import StructArray
     from sfu.units import ConferenceId, Kind, Mid, Rid, RouteId, TrackHandle, TransportId
-
-Row = Any
-"""A row of a struct array: numpy types it no further."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +99,9 @@ def snapshot_of(
     legs: Iterable[Leg],
     board: Board,
     speakers: tuple[Speaker, ...],
-    reports: Sequence[MediaReport],
+    counters: CountersByNumber,
 ) -> ConferenceSnapshot:
-    """Everything of a call, with the counters of the last report; rates are against the first."""
-    counters = _Counters(reports)
+    """Everything of a call."""
     return ConferenceSnapshot(
         conference=conference,
         legs=tuple(_leg_snapshot(leg, board, counters) for leg in legs),
@@ -114,40 +109,7 @@ def snapshot_of(
     )
 
 
-class _Counters:
-    """Reports by what they count."""
-
-    def __init__(self, reports: Sequence[MediaReport]) -> None:
-        self.transports: dict[int, Row] = {}
-        self.encodings: dict[tuple[int, int], Row] = {}
-        self.routes: dict[int, Row] = {}
-        self.decisions: dict[int, Row] = {}
-        self._earlier_bytes: dict[tuple[int, int], int] = {}
-        self._elapsed_s = 0.0
-        if not reports:
-            return
-        earliest, newest = reports[0], reports[-1]
-        self.transports = {int(row["transport"]): row for row in newest.stats.transports}
-        self.encodings = _by_encoding(newest.stats.encodings)
-        self.routes = {int(row["route"]): row for row in newest.stats.routes}
-        self.decisions = {int(row["route"]): row for row in newest.decisions}
-        self._elapsed_s = (newest.stats.now - earliest.stats.now) / NS_PER_S
-        self._earlier_bytes = {
-            key: int(row["bytes_received"]) for key, row in _by_encoding(earliest.stats.encodings).items()
-        }
-
-    def bitrate_bps(self, key: tuple[int, int]) -> float:
-        if key not in self._earlier_bytes or self._elapsed_s <= 0:
-            return 0.0
-        received = int(self.encodings[key]["bytes_received"]) - self._earlier_bytes[key]
-        return max(received, 0) * 8 / self._elapsed_s
-
-
-def _by_encoding(rows: StructArray) -> dict[tuple[int, int], Row]:
-    return {(int(row["track"]), int(row["encoding"])): row for row in rows}
-
-
-def _leg_snapshot(leg: Leg, board: Board, counters: _Counters) -> LegSnapshot:
+def _leg_snapshot(leg: Leg, board: Board, counters: CountersByNumber) -> LegSnapshot:
     row = counters.transports.get(leg.transport)
     round_trip_time_ms = None if row is None else float(row["round_trip_time_ms"])
     return LegSnapshot(
@@ -165,7 +127,9 @@ def _leg_snapshot(leg: Leg, board: Board, counters: _Counters) -> LegSnapshot:
     )
 
 
-def _track_snapshot(one: Publication, owner: TransportId, board: Board, counters: _Counters) -> TrackSnapshot:
+def _track_snapshot(
+    one: Publication, owner: TransportId, board: Board, counters: CountersByNumber
+) -> TrackSnapshot:
     announced = board.announced(owner).get((one.section.mid, one.section.track_id))
     return TrackSnapshot(
         track=one.track,
@@ -182,7 +146,7 @@ def _track_snapshot(one: Publication, owner: TransportId, board: Board, counters
     )
 
 
-def _encoding_snapshot(one: Publication, number: int, counters: _Counters) -> EncodingSnapshot:
+def _encoding_snapshot(one: Publication, number: int, counters: CountersByNumber) -> EncodingSnapshot:
     key = (int(one.track), number)
     row = counters.encodings.get(key)
     return EncodingSnapshot(
@@ -196,7 +160,7 @@ def _encoding_snapshot(one: Publication, number: int, counters: _Counters) -> En
 
 
 def _subscription_snapshot(
-    one: Subscription, explanations: Explanations, counters: _Counters
+    one: Subscription, explanations: Explanations, counters: CountersByNumber
 ) -> SubscriptionSnapshot:
     wish, forwarding, route = one.wish, one.forwarding, one.route
     told = explanations.told((wish.stream_id, wish.track_id))

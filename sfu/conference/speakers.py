@@ -43,8 +43,25 @@ MAX_SPEAKERS: Final = 10
 """The loudest that are told."""
 
 
+def heard_in(encodings: StructArray) -> Mapping[TrackHandle, float]:
+    """How loud each track is that is not silent, from above 0 to 1, in a tick.
+
+    Args:
+        encodings: (n,) of `ENCODING_DTYPE`, of all calls.
+    """
+    rows = np.flatnonzero(encodings["audio_level"] < SILENT_DBOV)
+    if not len(rows):
+        return {}
+    heard = encodings[rows]
+    levels = (SILENT_DBOV - heard["audio_level"].astype(np.float64)) / (SILENT_DBOV - LOUD_DBOV)
+    loudest: dict[TrackHandle, float] = {}
+    for track, level in zip(heard["track"].tolist(), np.minimum(levels, 1.0).tolist(), strict=True):
+        loudest[track] = max(loudest.get(track, 0.0), level)
+    return loudest
+
+
 class Speakers:
-    """Active speakers of one call, judged every interval."""
+    """Active speakers of one call, judged every interval that begins with a sound."""
 
     def __init__(self, interval_ms: int) -> None:
         self._interval_ms = interval_ms
@@ -54,6 +71,11 @@ class Speakers:
         self._scores: dict[TransportId, float] = {}
         self._order: list[TransportId] = []
         self._told: tuple[Speaker, ...] = ()
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether silence, too, is worth a report: somebody has just been heard, or speaks."""
+        return self._judge_at is not None
 
     @property
     def told(self) -> tuple[Speaker, ...]:
@@ -66,23 +88,27 @@ class Speakers:
         self._scores.pop(leg, None)
 
     def report(
-        self, now: Instant, audible: Mapping[TrackHandle, TransportId], encodings: StructArray
+        self, now: Instant, audible: Mapping[TrackHandle, TransportId], heard: Mapping[TrackHandle, float]
     ) -> tuple[Speaker, ...] | None:
         """Take up a tick's levels; return the speakers when an interval is over and they have changed.
 
         Args:
             now: of the tick.
             audible: tracks that may speak, with their owners: announced and not muted.
-            encodings: (n,) of `ENCODING_DTYPE`, also of other calls.
+            heard: as `heard_in` found it, also of other calls.
         """
-        self._hear(audible, encodings)
+        self._hear(audible, heard)
         if self._judge_at is None:
+            if not self._heard:
+                self._reports = 0
+                return None
             self._judge_at = after_ms(now, self._interval_ms)
         if now < self._judge_at:
             return None
-        self._judge_at = after_ms(now, self._interval_ms)
         self._score(set(audible.values()))
         self._rank()
+        is_quiet = not self._scores and not self._order
+        self._judge_at = None if is_quiet else after_ms(now, self._interval_ms)
         speakers = tuple(
             Speaker(leg, round(min(self._scores[leg], 1.0), 2)) for leg in self._order[:MAX_SPEAKERS]
         )
@@ -91,15 +117,12 @@ class Speakers:
         self._told = speakers
         return speakers
 
-    def _hear(self, audible: Mapping[TrackHandle, TransportId], encodings: StructArray) -> None:
+    def _hear(self, audible: Mapping[TrackHandle, TransportId], heard: Mapping[TrackHandle, float]) -> None:
         self._reports += 1
-        ours = np.isin(encodings["track"], np.fromiter(audible, np.uint32, len(audible)))
-        heard = encodings[ours & (encodings["audio_level"] < SILENT_DBOV)]
-        loudness = (SILENT_DBOV - heard["audio_level"].astype(np.float64)) / (SILENT_DBOV - LOUD_DBOV)
         loudest: dict[TransportId, float] = {}
-        for track, level in zip(heard["track"].tolist(), np.minimum(loudness, 1.0).tolist(), strict=True):
+        for track in heard.keys() & audible.keys():
             owner = audible[track]
-            loudest[owner] = max(loudest.get(owner, 0.0), level)
+            loudest[owner] = max(loudest.get(owner, 0.0), heard[track])
         for leg, level in loudest.items():
             self._heard[leg] = self._heard.get(leg, 0.0) + level
 

@@ -8,17 +8,19 @@ import numpy as np
 
 from sfu.conference.explanations import explain
 from sfu.conference.leg_stats import MAX_PER_TICK, leg_stats
+from sfu.conference.reports import NEXT_REPORT
 from sfu.conference.routes import Routes
 from sfu.conference.sender_layers import EveryLayer, SenderLayers, WantedLayers
 from sfu.conference.values import DecisionsExplained, LayersWanted, LegStats, TrackLayers
-from sfu.units import Kind
+from sfu.units import Kind, earliest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from sfu.conference.leg import Leg
+    from sfu.conference.outcomes import Outcomes
+    from sfu.conference.reports import Reports
     from sfu.conference.subscriptions import Subscription
-    from sfu.conference.turn import MediaReport
     from sfu.conference.values import Explanation
     from sfu.plane import SetTrack
     from sfu.units import Instant, Rid, TrackHandle, TransportId
@@ -58,19 +60,17 @@ class Telling:
         member.subscriptions.explanations.begin_anew(member.subscriptions.wished)
         return self._layers_of(member)
 
-    def report(
-        self, now: Instant, reports: Sequence[MediaReport], legs: Mapping[TransportId, Leg]
-    ) -> list[Told]:
+    def report(self, now: Instant, reports: Reports, legs: Mapping[TransportId, Leg]) -> list[Told]:
         """Take a tick's counters and decisions; return what to tell.
 
         Args:
             now: of the tick.
-            reports: the newest one last, before it one of a second or two ago.
+            reports: what was counted and decided.
             legs: everybody in the call.
         """
-        newest = reports[-1]
-        changed = self.routes.report(newest.outcomes)
-        self._follow_demand(now, is_changed=changed is not None)
+        outcomes = reports.newest.outcomes
+        changed = self.routes.report(outcomes)
+        self._follow_demand(now, outcomes, is_changed=changed is not None)
         for leg, ids in changed or ():
             legs[leg].subscriptions.explanations.touch(ids)
         publishers, self._publishers = self._publishers, set()
@@ -78,12 +78,27 @@ class Telling:
         for leg in publishers & legs.keys():
             if legs[leg].channel_is_ready:
                 told += self._layers_of(legs[leg])
-        return [*told, *self._reasons(now, newest, legs), *self._figures(now, reports, legs)]
+        return [*told, *self._reasons(now, outcomes, legs), *self._figures(now, reports, legs)]
 
-    def _follow_demand(self, now: Instant, *, is_changed: bool) -> None:
+    def due_at(self, legs: Mapping[TransportId, Leg]) -> Instant | None:
+        """When a report would be worth telling of though there is no news of the call in it.
+
+        Args:
+            legs: everybody in the call.
+        """
+        if self.routes.is_stale or self._publishers:
+            return NEXT_REPORT
+        due_at = self._layers.next_timeout()
+        for member in legs.values():
+            reasons_at = member.subscriptions.explanations.due_at if member.channel_is_ready else None
+            figures_at = None if member.stats is None else member.stats.due_at
+            due_at = earliest(due_at, reasons_at, figures_at)
+        return due_at
+
+    def _follow_demand(self, now: Instant, outcomes: Outcomes, *, is_changed: bool) -> None:
         due_at = self._layers.next_timeout()
         if is_changed or (due_at is not None and now >= due_at):
-            for track in self._layers.want(now, self.routes.wanted_layers()):
+            for track in self._layers.want(now, self.routes.wanted_layers(outcomes)):
                 self._publishers.add(self._owners[track])
 
     def _layers_of(self, member: Leg) -> list[Told]:
@@ -98,9 +113,7 @@ class Telling:
         )
         return [LayersWanted(member.transport, tracks)] if tracks else []
 
-    def _figures(
-        self, now: Instant, reports: Sequence[MediaReport], legs: Mapping[TransportId, Leg]
-    ) -> list[Told]:
+    def _figures(self, now: Instant, reports: Reports, legs: Mapping[TransportId, Leg]) -> list[Told]:
         due = [
             (member.stats.due_at, leg)
             for leg, member in legs.items()
@@ -111,10 +124,10 @@ class Telling:
             member = legs[leg]
             assert member.stats is not None  # noqa: S101  # it was due
             member.stats.told(now)
-            told.append(leg_stats(leg, member.subscriptions, self._rids, reports[-1], reports[0]))
+            told.append(leg_stats(leg, member.subscriptions, self._rids, reports))
         return told
 
-    def _reasons(self, now: Instant, newest: MediaReport, legs: Mapping[TransportId, Leg]) -> list[Told]:
+    def _reasons(self, now: Instant, outcomes: Outcomes, legs: Mapping[TransportId, Leg]) -> list[Told]:
         """Explain to those who have waited longest, until it is enough for one tick."""
         due = [
             (due_at, leg)
@@ -132,17 +145,17 @@ class Telling:
             taken = subscriptions.explanations.take(now, left)
             left -= len(taken)
             wished = [one for ids in taken if (one := subscriptions.get(ids)) is not None]
-            news = subscriptions.explanations.news(self._explained(now, newest, wished))
+            news = subscriptions.explanations.news(self._explained(now, outcomes, wished))
             if news:
                 told.append(DecisionsExplained(leg, news))
         return told
 
     def _explained(
-        self, now: Instant, newest: MediaReport, wished: list[Subscription]
+        self, now: Instant, outcomes: Outcomes, wished: list[Subscription]
     ) -> Iterator[Explanation]:
         routes = [0 if (route := one.route) is None else route for one in wished]
-        outcomes = newest.outcomes.outcomes(np.array(routes, np.uint32))
-        for one, outcome in zip(wished, outcomes, strict=True):
+        decided = outcomes.outcomes(np.array(routes, np.uint32))
+        for one, outcome in zip(wished, decided, strict=True):
             if one.forwarding is None:
                 yield explain(one, None, (), is_expected=False)
                 continue

@@ -8,10 +8,8 @@ outputs of this file are those that the runtime itself makes and performs; a dia
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sfu.conference.outcomes import Outcomes
 from sfu.plane import (
     AddTransport,
     ConsentLost,
@@ -97,18 +95,13 @@ class DataRefused:
     reason: str
 
 
-@dataclass(frozen=True)  # no slots: what is found in it is kept there for all calls
+@dataclass(frozen=True, slots=True)
 class MediaReport:
     """What the plane counted and the allocator decided, every tick (50 ms)."""
 
     stats: PlaneStats
     decisions: StructArray
     """(routes,) of `sfu.allocation.decision.DECISION_DTYPE`."""
-
-    @cached_property
-    def outcomes(self) -> Outcomes:
-        """Decisions and what flows, by route."""
-        return Outcomes(self.decisions, self.stats.routes)
 
 
 RuntimeInput = (

@@ -37,6 +37,9 @@ class Agenda(Generic[_Key]):
 
     def due(self, now: Instant) -> list[_Key]:
         """Everything that is due, in order; it stays so until it is set anew."""
+        first_at = self.next_timeout()
+        if first_at is None or first_at > now:
+            return []
         return sorted((key for key, at in self._at.items() if at <= now), key=self._at.__getitem__)
 
     def next_timeout(self) -> Instant | None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from sfu.conference.conference import Conference
 from sfu.conference.placement import least_occupied
-from sfu.plane import RemoveTrack, SetTrack
+from sfu.conference.reports import Reports
+from sfu.plane import RemoveRoute, RemoveTrack, SetRoute, SetTrack
 from sfu.units import earliest
 from signalling.focus.agenda import Agenda
 from signalling.focus.views import Views
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 
     from sfu.conference.conference import ConferenceOutput, LocalMedia
     from sfu.conference.ids import IdSource
+    from sfu.conference.turn import MediaReport
     from sfu.config import SfuConfig
-    from sfu.units import Instant, TrackHandle, TransportId
+    from sfu.units import Instant, RouteId, TrackHandle, TransportId
     from signalling.focus.leg import CallKey, Dialled, Leg, LegKey
 
 
@@ -38,7 +40,7 @@ class LiveCall:
 
 
 class Calls:
-    """All calls and legs. Whoever changes one says so with `touch`: its time is read anew after the turn."""
+    """All calls and legs. Whoever changes one says so with `touch`: its times are read after the turn."""
 
     def __init__(
         self, workers: Sequence[LocalMedia], config: SfuConfig, rng: random.Random, ids: IdSource
@@ -52,8 +54,12 @@ class Calls:
         self._by_leg_key: dict[LegKey, Leg] = {}
         self._by_dial: dict[Dialled, Leg] = {}
         self._by_track: dict[TrackHandle, LiveCall] = {}
+        self._by_route: dict[RouteId, LiveCall] = {}
+        self._reports = Reports()
         self._touched: set[CallKey] = set()
         self._agenda: Agenda[CallKey] = Agenda()
+        self._reportable: Agenda[CallKey] = Agenda()
+        """From when on a call must hear of the next report, whatever is in it."""
 
     def __iter__(self) -> Iterator[LiveCall]:
         return iter(tuple(self._by_key.values()))
@@ -103,6 +109,7 @@ class Calls:
                 self._config.conference,
                 self._config.limits,
                 self._rng,
+                self._reports,
             )
             call = self._by_key[key] = LiveCall(key, conference)
         return call
@@ -131,16 +138,36 @@ class Calls:
         if not call.legs:
             del self._by_key[call.key]
 
-    def note_tracks(self, call: LiveCall, outputs: Iterable[ConferenceOutput]) -> None:
-        """Take notice of the tracks that a call's outputs set and remove."""
+    def note_media(self, call: LiveCall, outputs: Iterable[ConferenceOutput]) -> None:
+        """Take notice of the tracks and routes that a call's outputs set and remove."""
         for output in outputs:
             match output:
                 case SetTrack(track):
                     self._by_track[track] = call
                 case RemoveTrack(track):
                     self._by_track.pop(track, None)
+                case SetRoute(route):
+                    self._by_route[route] = call
+                case RemoveRoute(route):
+                    self._by_route.pop(route, None)
                 case _:
                     pass
+
+    # --- reports ------------------------------------------------------------------------------------------
+
+    def concerned(self, now: Instant, report: MediaReport) -> list[LiveCall]:
+        """The calls that a tick's report has something for: of thousands that go on as they did, none."""
+        self._reports.take(report)
+        counted = self._reports.newest
+        keys = dict.fromkeys(self._reportable.due(now))
+        changed = (self._by_route.get(route) for route in counted.outcomes.changed.tolist())
+        heard = (self._by_track.get(track) for track in counted.heard)
+        keys |= {call.key: None for call in (*changed, *heard) if call is not None}
+        return [call for key in keys if (call := self._by_key.get(key)) is not None]
+
+    def reported(self, call: LiveCall) -> None:
+        """A call has heard of a report, and nothing came of it: nothing else of it can have changed."""
+        self._reportable.set(call.key, call.conference.report_due_at)
 
     # --- time ---------------------------------------------------------------------------------------------
 
@@ -153,6 +180,7 @@ class Calls:
         for key in self._touched:
             call = self._by_key.get(key)
             self._agenda.set(key, None if call is None else call.next_timeout())
+            self._reportable.set(key, None if call is None else call.conference.report_due_at)
         self._touched.clear()
 
     def due(self, now: Instant) -> list[LiveCall]:

@@ -142,7 +142,7 @@ class Endings:
         call = self._calls.call_of(leg)
         conference = call.conference
         media = conference.remove_leg(now, leg.transport)
-        self._calls.note_tracks(call, media)
+        self._calls.note_media(call, media)
         self._calls.remove(leg)
         self._memory.has_ended(leg.dialled)
         # To the others a conference says nothing at once.

@@ -180,10 +180,12 @@ class Focus:
                 return self._departing.handle(now, given)
             case MediaReport():
                 outputs = []
-                for call in self._calls:
+                for call in self._calls.concerned(now, given):
                     reported = call.conference.report(now, given)
                     if reported:
                         outputs += self._outward.pass_on(now, call, reported)
+                    else:
+                        self._calls.reported(call)
                 return outputs
             case StreamBound() | StreamEnded():
                 found = self._calls.call_of_track(given.track)

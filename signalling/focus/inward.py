@@ -100,7 +100,9 @@ class Inward:
                 self._calls.touch(self._calls.call_of(leg))
                 return []
             case ours.StatsRequest(every_ms):
-                self._calls.call_of(leg).conference.ask_stats(now, leg.transport, every_ms)
+                call = self._calls.call_of(leg)
+                call.conference.ask_stats(now, leg.transport, every_ms)
+                self._calls.touch(call)
                 return []
             case data_channel.Speakers() | data_channel.Error() | data_channel.Unknown():
                 return []

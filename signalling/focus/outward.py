@@ -64,7 +64,7 @@ class Outward:
         """
         given = tuple(given)
         self._calls.touch(call)
-        self._calls.note_tracks(call, given)
+        self._calls.note_media(call, given)
         outputs: Outputs = []
         unusable: list[Leg] = []
         for one in given:

@@ -195,7 +195,7 @@ async def test_one_client_hears_another_by_what_the_tick_decides() -> None:
             frame = await asyncio.wait_for(track.recv(), LIMIT_S)
             assert frame.pts is not None
         assert server.call.decisions["chosen_encoding"].tolist() == [0]
-        assert server.counted("focus_rtp_packets_total", direction="forwarded") > 0
+        await eventually(lambda: server.counted("focus_rtp_packets_total", direction="forwarded") > 0)
         await alice.leave()
         await server.somebody_leaves()
         assert await bob.hears("view") == []

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sfu.conference.conference import Conference, LocalMedia
 from sfu.conference.ids import IdSource
+from sfu.conference.reports import Reports
 from sfu.conference.turn import (
     DataChannelOpened,
     DataReceived,
@@ -68,7 +69,7 @@ class SmallCall:
         ids = IdSource()
         config = SfuConfig()
         self.conference = Conference(
-            ids.conference(), ids, local, config.conference, config.limits, random.Random(1)
+            ids.conference(), ids, local, config.conference, config.limits, random.Random(1), Reports()
         )
         self.names: dict[TransportId, str] = {}
         self.events: list[str] = []

@@ -14,6 +14,7 @@ from sfu.allocation.rates import EncodingRates
 from sfu.allocation.table import DemandTable
 from sfu.conference.conference import Conference, LocalMedia
 from sfu.conference.ids import IdSource
+from sfu.conference.reports import Reports
 from sfu.conference.turn import DropDemand, MediaReport, SetDemand
 from sfu.conference.values import DescriptionType, SendDescription, Wish
 from sfu.config import SfuConfig
@@ -67,7 +68,13 @@ class Call:
         self._plane = plane
         self._kind = kind
         self._conference = Conference(
-            ids.conference(), ids, _LOCAL, config.conference, config.limits, random.SystemRandom()
+            ids.conference(),
+            ids,
+            _LOCAL,
+            config.conference,
+            config.limits,
+            random.SystemRandom(),
+            Reports(),
         )
         self._demand = DemandTable()
         self._rates = EncodingRates()

@@ -11,6 +11,7 @@ import numpy as np
 from sfu.allocation.decision import DECISION_DTYPE
 from sfu.conference.conference import Conference, ConferenceOutput, LocalMedia
 from sfu.conference.ids import IdSource
+from sfu.conference.reports import Reports
 from sfu.conference.turn import MediaReport
 from sfu.conference.values import (
     DescriptionType,
@@ -205,6 +206,7 @@ class Call:
     def __init__(self, config: ConferenceConfig | None = None, limits: LimitsConfig | None = None) -> None:
         ids = IdSource()
         self.now = Instant(1_000_000_000)
+        self.reports = Reports()
         self.conference = Conference(
             ids.conference(),
             ids,
@@ -215,6 +217,7 @@ class Call:
             config or ConferenceConfig(),
             limits or LimitsConfig(),
             random.Random(7),  # a test must repeat itself
+            self.reports,
         )
         self.callers: dict[TransportId, Caller] = {}
         self.answers_offers = True

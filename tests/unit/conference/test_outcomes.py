@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import random
 from itertools import product
 from typing import Any
 
 import numpy as np
+import pytest
 
 from sfu.allocation.decision import DECISION_DTYPE, Cause
 from sfu.conference.outcomes import NO_MARK, Outcome, Outcomes
@@ -102,3 +104,26 @@ def test_counters_of_routes_are_zero_where_there_are_none() -> None:
     rows, found = outcomes.counters_of(routes(2, 3, 5))
     assert rows["packets_sent"].tolist() == [3, 0, 8]
     assert found.tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_taken_over_from_the_tick_before_is_what_would_be_found_anew(seed: int) -> None:
+    rng = random.Random(seed)
+    everybody = routes(*range(8))
+    decisions, counters = decided(), counted()
+    before = Outcomes(decisions, counters)
+    for _ in range(60):
+        if rng.random() < 0.3:
+            numbers = rng.sample(range(8), rng.randrange(8))
+            counters = counted(*({"route": one, "encoding": rng.randrange(2)} for one in numbers))
+        if rng.random() < 0.3:
+            numbers = rng.sample(range(8), rng.randrange(8))
+            decisions = decided(*({"route": one, "chosen_encoding": rng.randrange(2)} for one in numbers))
+        if rng.random() < 0.3:
+            decisions = decisions.copy()
+        outcomes, anew = Outcomes(decisions, counters, before), Outcomes(decisions, counters)
+        assert outcomes.outcomes(everybody) == anew.outcomes(everybody)
+        is_other = outcomes.find(everybody)[1] != before.find(everybody)[1]
+        assert sorted(outcomes.changed.tolist()) == everybody[is_other].tolist()
+        assert (outcomes.token is before.token) == (not is_other.any())
+        before = outcomes

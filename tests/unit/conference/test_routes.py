@@ -43,8 +43,10 @@ def test_a_route_that_ends_is_a_change_about_nobody() -> None:
     decisions = outcomes({"route": 4, "track": 1, "allowed_encoding": 2})
     routes.report(decisions)
     routes.drop(RouteId(4))
+    assert routes.is_stale
     assert routes.report(decisions) == []
-    assert routes.wanted_layers() == {}
+    assert not routes.is_stale
+    assert routes.wanted_layers(decisions) == {}
 
 
 def test_others_routes_keep_what_was_decided_when_one_comes() -> None:
@@ -58,27 +60,25 @@ def test_others_routes_keep_what_was_decided_when_one_comes() -> None:
 def test_wanted_is_what_anybody_may_have_of_a_track() -> None:
     routes = two_routes()
     routes.set(RouteId(6), BOB, ("other", "track"))
-    routes.report(
-        outcomes(
-            {"route": 4, "track": 1, "wanted_encoding": 2, "allowed_encoding": 1, "chosen_encoding": 0},
-            {"route": 5, "track": 1, "allowed_encoding": 0},
-            {"route": 6, "track": 2, "allowed_encoding": 2, "chosen_encoding": 0},
-            {"route": 7, "track": 1, "allowed_encoding": 2},
-        )
+    decisions = outcomes(
+        {"route": 4, "track": 1, "wanted_encoding": 2, "allowed_encoding": 1, "chosen_encoding": 0},
+        {"route": 5, "track": 1, "allowed_encoding": 0},
+        {"route": 6, "track": 2, "allowed_encoding": 2, "chosen_encoding": 0},
+        {"route": 7, "track": 1, "allowed_encoding": 2},
     )
-    assert routes.wanted_layers() == {1: 0b011, 2: 0b100}
+    routes.report(decisions)
+    assert routes.wanted_layers(decisions) == {1: 0b011, 2: 0b100}
 
 
 def test_where_the_link_is_short_every_lower_layer_is_a_step() -> None:
     routes = two_routes()
-    routes.report(
-        outcomes(
-            {"route": 4, "track": 1, "allowed_encoding": 2, "cause": Cause.BUDGET},
-            {"route": 5, "track": 2, "allowed_encoding": 1, "cause": Cause.BUDGET},
-        )
+    decisions = outcomes(
+        {"route": 4, "track": 1, "allowed_encoding": 2, "cause": Cause.BUDGET},
+        {"route": 5, "track": 2, "allowed_encoding": 1, "cause": Cause.BUDGET},
     )
-    assert routes.wanted_layers() == {1: 0b111, 2: 0b011}
+    routes.report(decisions)
+    assert routes.wanted_layers(decisions) == {1: 0b111, 2: 0b011}
 
 
 def test_before_any_report_nothing_is_wanted() -> None:
-    assert Routes().wanted_layers() == {}
+    assert Routes().wanted_layers(outcomes()) == {}

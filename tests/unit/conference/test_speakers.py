@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sfu.conference.speakers import LOUD_DBOV, MAX_SPEAKERS, SILENT_DBOV, Speakers
+from sfu.conference.speakers import LOUD_DBOV, MAX_SPEAKERS, SILENT_DBOV, Speakers, heard_in
 from sfu.conference.values import Speaker, SpeakersChanged
 from sfu.units import Instant, TrackHandle, TransportId, after_ms
 from tests.unit.conference.caller import Call, Caller, described, encoding_rows, report_of
@@ -25,7 +25,7 @@ class Room:
         rows = [(100 + int(name.removeprefix("leg")), 0, level) for name, level in levels.items()]
         for _ in range(duration_ms // TICK_MS):
             self.now = after_ms(self.now, TICK_MS)
-            speakers = self.speakers.report(self.now, self.audible, encoding_rows(*rows))
+            speakers = self.speakers.report(self.now, self.audible, heard_in(encoding_rows(*rows)))
             if speakers is not None:
                 told.append(speakers)
         return told

@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import random
 
+from sfu.allocation.decision import DECISION_DTYPE
 from sfu.conference.conference import LocalMedia
 from sfu.conference.ids import IdSource
 from sfu.config import SfuConfig
 from sfu.negotiation.parameters import Fingerprint
-from sfu.plane import EncodingSpec, RemoveTrack, SetTrack
-from sfu.units import NO_RID, Instant, Kind, Mid, TrackHandle, TransportId, after_s
+from sfu.plane import EncodingSpec, RemoveRoute, RemoveTrack, SetRoute, SetTrack
+from sfu.units import NO_RID, Instant, Kind, Mid, RouteId, Ssrc, TrackHandle, TransportId, after_s
 from signalling.focus.calls import Calls, LiveCall
 from signalling.focus.leg import Admitted, CallKey, Connected, Dialled, Leg, LegKey
 from signalling.focus.ordering import Ordering
+from tests.unit.conference.caller import encoding_rows, report_of
+from tests.unit.conference.test_outcomes import rows_of
 
 NOW = Instant(5)
 KEY = CallKey("!r:x", "conf")
@@ -33,6 +36,16 @@ def add_leg(calls: Calls, call: LiveCall, name: str, number: int, until_s: float
     )
     calls.add(leg)
     return leg
+
+
+def set_track(number: int) -> SetTrack:
+    return SetTrack(
+        TrackHandle(number), TransportId(1), Mid("0"), Kind.AUDIO, (), (EncodingSpec(NO_RID),), {}
+    )
+
+
+def set_route(number: int) -> SetRoute:
+    return SetRoute(RouteId(number), TrackHandle(3), TransportId(2), Mid("1"), Ssrc(5), None, (), {}, "cname")
 
 
 def test_a_leg_is_found_by_each_of_its_names_until_it_is_removed() -> None:
@@ -66,10 +79,9 @@ def test_a_call_lives_as_long_as_somebody_is_in_it() -> None:
 def test_tracks_are_known_by_their_call_while_they_are_there() -> None:
     calls = new_calls()
     call = calls.open(KEY)
-    track = SetTrack(TrackHandle(3), TransportId(1), Mid("0"), Kind.AUDIO, (), (EncodingSpec(NO_RID),), {})
-    calls.note_tracks(call, [track])
+    calls.note_media(call, [set_track(3)])
     assert calls.call_of_track(TrackHandle(3)) is call
-    calls.note_tracks(call, [RemoveTrack(TrackHandle(3)), RemoveTrack(TrackHandle(4))])
+    calls.note_media(call, [RemoveTrack(TrackHandle(3)), RemoveTrack(TrackHandle(4))])
     assert calls.call_of_track(TrackHandle(3)) is None
 
 
@@ -125,3 +137,43 @@ def test_a_call_begins_on_the_worker_with_fewest_participants_and_stays_there() 
         add_leg(calls, calls.open(late), f"@{number}:x", number)
     calls.remove(first)
     assert [calls.open(key).conference.worker for key in (large, late, small)] == [0, 1, 0]
+
+
+def test_only_calls_that_a_report_concerns_hear_of_it() -> None:
+    calls = new_calls()
+    speaking, switched, asking, idle = (calls.open(CallKey("!r:x", name)) for name in "abcd")
+    for number, call in enumerate((speaking, switched, asking, idle)):
+        add_leg(calls, call, f"@{number}:x", number)
+    calls.note_media(speaking, [set_track(3)])
+    calls.note_media(switched, [set_route(7)])
+    leg, _ = asking.conference.add_leg(NOW, admitted=True)
+    asking.conference.ask_stats(NOW, leg, 1_000)
+    calls.turn_ended()
+    decisions = rows_of(DECISION_DTYPE, ({"route": 7},))
+    levels = encoding_rows((3, 0, 30), (4, 0, 20))
+    assert calls.concerned(NOW, report_of(NOW)) == []
+    assert calls.concerned(NOW, report_of(NOW, decisions=decisions)) == [switched]
+    assert calls.concerned(NOW, report_of(NOW, decisions=decisions)) == []
+    assert calls.concerned(NOW, report_of(NOW, decisions=decisions, encodings=levels)) == [speaking]
+    later = after_s(NOW, 1)
+    everything = report_of(later, encodings=levels)
+    assert calls.concerned(later, everything) == [asking, switched, speaking]
+    asking.conference.report(later, everything)
+    calls.reported(asking)
+    assert calls.concerned(later, report_of(later)) == []
+    calls.note_media(speaking, [RemoveTrack(TrackHandle(3))])
+    calls.note_media(switched, [RemoveRoute(RouteId(7))])
+    assert calls.concerned(later, report_of(later, decisions=decisions, encodings=levels)) == []
+
+
+def test_a_call_that_has_ended_hears_of_nothing() -> None:
+    calls = new_calls()
+    call = calls.open(KEY)
+    leg = add_leg(calls, call, "@a:x", 1)
+    calls.note_media(call, [set_track(3), set_route(7)])
+    own, _ = call.conference.add_leg(NOW, admitted=True)
+    call.conference.ask_stats(NOW, own, 1_000)
+    calls.turn_ended()
+    calls.remove(leg)
+    calls.turn_ended()
+    assert calls.concerned(after_s(NOW, 5), report_of(NOW, encodings=encoding_rows((3, 0, 30)))) == []

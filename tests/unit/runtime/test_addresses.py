@@ -8,6 +8,7 @@ import pytest
 
 from sfu.conference.conference import Conference, LocalMedia
 from sfu.conference.ids import IdSource
+from sfu.conference.reports import Reports
 from sfu.conference.values import SendDescription
 from sfu.config import ConferenceConfig, LimitsConfig, MediaConfig
 from sfu.errors import ConfigError
@@ -118,7 +119,7 @@ def test_no_address_but_the_configured_one_stands_in_an_answer() -> None:
         candidates_of(MediaConfig(host="::", advertised_addresses=("203.0.113.9",)), PORT),
     )
     ids, rng = IdSource(), random.Random(1)
-    conference = Conference(ids.conference(), ids, local, ConferenceConfig(), LimitsConfig(), rng)
+    conference = Conference(ids.conference(), ids, local, ConferenceConfig(), LimitsConfig(), rng, Reports())
     leg, _ = conference.add_leg(Instant(0), admitted=True)
     outputs = conference.offer_received(Instant(0), leg, Caller.with_media("a").offer(), None)
     (answer,) = of_type(outputs, SendDescription)

@@ -8,6 +8,7 @@ import pytest
 
 from sfu.conference.conference import Conference, ConferenceOutput, LocalMedia
 from sfu.conference.ids import IdSource
+from sfu.conference.reports import Reports
 from sfu.conference.values import DescriptionType, SendDescription, Wish
 from sfu.config import SfuConfig
 from sfu.negotiation.parameters import Candidate, Fingerprint
@@ -30,6 +31,7 @@ def conference() -> Conference:
         config.conference,
         config.limits,
         random.Random(1),  # a test must repeat itself
+        Reports(),
     )
 
 

@@ -10,14 +10,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sfu.conference.speakers import SILENT_DBOV
 from sfu.conference.turn import MediaReport, SetDemand
 from sfu.metrics import Metrics
 from sfu.plane import ALL_TEMPORAL, ENCODING_DTYPE, TARGETS_STALE_MS
 from sfu.runtime.failures import Failures
-from sfu.runtime.tick import ALIVE_MS, ALLOCATION_GAP_MS, FULL_TICKS, TICK_MS, Ticker, following_tick
+from sfu.runtime.tick import (
+    ALIVE_MS,
+    ALLOCATION_GAP_MS,
+    FULL_MS,
+    QUIET_AFTER_MS,
+    QUIET_TICK_MS,
+    TICK_MS,
+    Ticker,
+    following_tick,
+)
 from sfu.units import NS_PER_MS, Instant, Kind, RouteId, TrackHandle, TransportId, after_ms
 from tests.support.fake_plane import FakePlane
 from tests.support.virtual_time import clock, virtually
+from tests.unit.conference.caller import encoding_rows
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -54,6 +65,10 @@ class Clockwork:
         rows["track"], rows["encoding"], rows["last_received_at"] = track, encodings, self.clock()
         self.plane.encodings = rows
 
+    def speak(self) -> None:
+        """Let somebody be heard from now on."""
+        self.plane.encodings = encoding_rows((AUDIO.track, 0, 30))
+
     def counted(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(name, labels) or 0.0
 
@@ -80,8 +95,9 @@ async def ticking() -> AsyncIterator[Clockwork]:
 
 
 @virtually
-async def test_there_are_twenty_ticks_a_second_each_with_a_report() -> None:
+async def test_while_somebody_is_heard_there_are_twenty_ticks_a_second_each_with_a_report() -> None:
     async with ticking() as clockwork:
+        clockwork.speak()
         await asyncio.sleep(10)
         assert len(clockwork.reports) == pytest.approx(201, abs=1)
         assert clockwork.counted("focus_tick_seconds_count") == len(clockwork.reports)
@@ -90,6 +106,24 @@ async def test_there_are_twenty_ticks_a_second_each_with_a_report() -> None:
             b.stats.now - a.stats.now for a, b in zip(clockwork.reports, clockwork.reports[1:], strict=False)
         ]
         assert gaps == pytest.approx([PERIOD_NS] * len(gaps), abs=2 * NS_PER_MS)
+
+
+@virtually
+async def test_where_nothing_happens_there_are_half_as_many() -> None:
+    async with ticking() as clockwork:
+        clockwork.plane.encodings = encoding_rows((AUDIO.track, 0, SILENT_DBOV))
+        await asyncio.sleep(5)
+        for happens in (clockwork.speak, lambda: clockwork.ticker.set_demand(AUDIO)):
+            before = len(clockwork.reports)
+            await asyncio.sleep(2)
+            assert len(clockwork.reports) - before == pytest.approx(2_000 / QUIET_TICK_MS, abs=1)
+            happens()
+            await asyncio.sleep(QUIET_TICK_MS / 1_000)
+            clockwork.plane.encodings = encoding_rows()
+            before = len(clockwork.reports)
+            await asyncio.sleep(QUIET_AFTER_MS / 1_000)
+            assert len(clockwork.reports) - before == pytest.approx(QUIET_AFTER_MS / TICK_MS, abs=3)
+            await asyncio.sleep(QUIET_AFTER_MS / 1_000)
 
 
 @virtually
@@ -125,7 +159,7 @@ async def test_where_nothing_changes_a_tick_only_says_that_somebody_is_there() -
         await asyncio.sleep(0.1)
         before = len(clockwork.chosen())
         said_at, silence_ns = clock(), 0
-        for _ in range(4 * FULL_TICKS):
+        for _ in range(4 * FULL_MS // TICK_MS):
             said = len(clockwork.plane.targets)
             clockwork.flow(VIDEO.track, 0, 1, 2)
             await asyncio.sleep(TICK_MS / 1_000)
@@ -188,7 +222,7 @@ async def test_a_failing_tick_is_counted_and_the_next_one_comes(failing_times: i
 
         clockwork.plane.before_stats = fail
         before = len(clockwork.reports)
-        await asyncio.sleep(failing_times * TICK_MS / 1_000 + 0.2)
+        await asyncio.sleep(failing_times * QUIET_TICK_MS / 1_000 + 0.5)
         assert clockwork.counted("focus_internal_failures_total", where="tick") == failing_times
         assert len(clockwork.reports) >= before + 3
 
@@ -210,6 +244,7 @@ async def test_a_failing_allocation_is_counted_and_does_not_spin() -> None:
 @virtually
 async def test_ticks_that_are_too_late_are_left_out_and_counted() -> None:
     async with ticking() as clockwork:
+        clockwork.speak()
         await asyncio.sleep(0.2)
 
         def dawdle() -> None:
@@ -229,7 +264,7 @@ async def test_the_tick_publishes_what_was_decided() -> None:
     async with ticking() as clockwork:
         clockwork.ticker.set_demand(VIDEO)
         clockwork.flow(VIDEO.track, 0)
-        await asyncio.sleep(FULL_TICKS * TICK_MS / 1_000 + 0.01)
+        await asyncio.sleep((FULL_MS + QUIET_TICK_MS) / 1_000)
         assert clockwork.counted("focus_subscriptions", kind="video", layer="0") == 1
         assert clockwork.counted("focus_allocation_causes", cause="layer_not_sent") == 1
 
@@ -237,11 +272,11 @@ async def test_the_tick_publishes_what_was_decided() -> None:
 @given(due=st.integers(0, 2**62), late=st.integers(0, 10**12))
 def test_the_next_tick_is_in_step_and_later_than_now_by_at_most_a_period(due: int, late: int) -> None:
     now = Instant(due + late)
-    next_at, skipped = following_tick(Instant(due), now)
+    next_at, skipped = following_tick(Instant(due), now, TICK_MS)
     assert (next_at - due) % PERIOD_NS == 0
     assert now < next_at <= now + PERIOD_NS
     assert skipped == (next_at - due) // PERIOD_NS - 1
 
 
 def test_a_tick_that_was_in_time_skips_none() -> None:
-    assert following_tick(Instant(0), after_ms(Instant(0), TICK_MS - 1)) == (Instant(PERIOD_NS), 0)
+    assert following_tick(Instant(0), after_ms(Instant(0), TICK_MS - 1), TICK_MS) == (Instant(PERIOD_NS), 0)

@@ -51,13 +51,20 @@ async def venue(homeserver: Homeserver, tmp_path_factory: pytest.TempPathFactory
         yield venue
 
 
-@contextlib.asynccontextmanager
-async def among_others(venue: Venue) -> AsyncIterator[Call]:
-    """A call whose two members see and hear each other all the while."""
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def meeting(venue: Venue) -> AsyncIterator[Call]:
+    """The call in which all of this happens, with two who stay."""
     async with venue.call() as call:
-        alice, bob = await call.join("alice", "bob")
-        async with undisturbed(*both_ways(alice, bob)):
-            yield call
+        await call.join("alice", "bob")
+        yield call
+
+
+@contextlib.asynccontextmanager
+async def among_others(meeting: Call) -> AsyncIterator[Call]:
+    """The call, while its two members see and hear each other; whoever is let in is a guest."""
+    alice, bob = meeting.people
+    async with undisturbed(*both_ways(alice, bob)), meeting.with_guests() as call:
+        yield call
 
 
 @contextlib.asynccontextmanager
@@ -92,8 +99,8 @@ UNANSWERABLE: Final[dict[str, Callable[[str], str]]] = {
 }
 
 
-async def test_an_offer_that_cannot_be_answered_is_rejected(venue: Venue) -> None:
-    async with among_others(venue) as call:
+async def test_an_offer_that_cannot_be_answered_is_rejected(venue: Venue, meeting: Call) -> None:
+    async with among_others(meeting) as call:
         people = [
             await call.enter(name, breaks=RuleBreaks(mangle_sdp=mangle), answer_patience_s=15.0)
             for name, mangle in UNANSWERABLE.items()
@@ -106,11 +113,11 @@ async def test_an_offer_that_cannot_be_answered_is_rejected(venue: Venue) -> Non
         assert len(await call.members()) == 2
 
 
-async def test_a_client_of_unknown_codecs_has_a_channel_and_no_media(venue: Venue) -> None:
+async def test_a_client_of_unknown_codecs_has_a_channel_and_no_media(venue: Venue, meeting: Call) -> None:
     def renamed(sdp: str) -> str:
         return sdp.replace("VP8/", "XP8/").replace("opus/", "opium/").replace("rtx/", "xtx/")
 
-    async with among_others(venue) as call:
+    async with among_others(meeting) as call:
         async with counts(venue, "focus_messages_refused_total", reason="unknown_codec"):
             (mallory,) = await call.join("mallory", breaks=RuleBreaks(mangle_sdp=renamed))
         await until(lambda: "unknown_codec" in mallory.observations.errors, "mallory is told")
@@ -154,8 +161,8 @@ def mangled_envelopes(conf_id: str) -> list[dict[str, Any]]:
     return [{}, *(good | {name: value} for name, value in wrong)]
 
 
-async def test_messages_of_wrong_types_are_counted_as_malformed(venue: Venue) -> None:
-    async with among_others(venue) as call:
+async def test_messages_of_wrong_types_are_counted_as_malformed(venue: Venue, meeting: Call) -> None:
+    async with among_others(meeting) as call:
         mallory = await venue.user("mallory")
         await asyncio.to_thread(join, mallory, call.room_id)
         contents = mangled_envelopes(call.conf_id)
@@ -187,8 +194,8 @@ def mangled_state(call: Call, user: User) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-async def test_state_of_wrong_types_is_counted_as_malformed(venue: Venue) -> None:
-    async with among_others(venue) as call:
+async def test_state_of_wrong_types_is_counted_as_malformed(venue: Venue, meeting: Call) -> None:
+    async with among_others(meeting) as call:
         mallory = await venue.user("mallory")
         await asyncio.to_thread(join, mallory, call.room_id)
         async with counts(venue, "focus_signalling_messages_total", type="state", outcome="malformed"):
@@ -200,8 +207,8 @@ async def test_state_of_wrong_types_is_counted_as_malformed(venue: Venue) -> Non
         assert mallory_in.party.user_id in await call.members()
 
 
-async def test_a_flood_of_invites_is_cut_off(venue: Venue) -> None:
-    async with among_others(venue) as call:
+async def test_a_flood_of_invites_is_cut_off(venue: Venue, meeting: Call) -> None:
+    async with among_others(meeting) as call:
         mallory = await venue.user("mallory")
         await asyncio.to_thread(join, mallory, call.room_id)
         content = mangled_envelopes(call.conf_id)[1] | {"version": "1"}
@@ -235,8 +242,10 @@ GARBAGE: Final = (
 )
 
 
-async def test_garbage_on_the_data_channel_is_refused_and_the_leg_goes_on(venue: Venue) -> None:
-    async with among_others(venue) as call:
+async def test_garbage_on_the_data_channel_is_refused_and_the_leg_goes_on(
+    venue: Venue, meeting: Call
+) -> None:
+    async with among_others(meeting) as call:
         (mallory,) = await call.join("mallory")
         refused = "focus_messages_refused_total"
         async with counts(venue, refused, 2, reason="binary"):
@@ -269,8 +278,8 @@ async def still_takes_part(call: Call, one: Participant) -> None:
     await until_told(is_asked_for, f"{one.party.user_id} is heard")
 
 
-async def test_a_flood_of_messages_is_cut_off_and_the_leg_goes_on(venue: Venue) -> None:
-    async with among_others(venue) as call:
+async def test_a_flood_of_messages_is_cut_off_and_the_leg_goes_on(venue: Venue, meeting: Call) -> None:
+    async with among_others(meeting) as call:
         (mallory,) = await call.join("mallory")
         async with counts(venue, "focus_messages_refused_total", 100, reason="too_fast"):
             for _ in range(300):
@@ -279,8 +288,8 @@ async def test_a_flood_of_messages_is_cut_off_and_the_leg_goes_on(venue: Venue) 
         await still_takes_part(call, mallory)
 
 
-async def test_a_second_data_channel_is_refused_and_the_first_goes_on(venue: Venue) -> None:
-    async with among_others(venue) as call:
+async def test_a_second_data_channel_is_refused_and_the_first_goes_on(venue: Venue, meeting: Call) -> None:
+    async with among_others(meeting) as call:
         (mallory,) = await call.join("mallory")
         async with counts(venue, "focus_messages_refused_total", reason="second_channel"):
             messages = mallory.open_channel("another")
@@ -290,8 +299,8 @@ async def test_a_second_data_channel_is_refused_and_the_first_goes_on(venue: Ven
         await still_takes_part(call, mallory)
 
 
-async def test_too_many_subscriptions_are_refused_and_the_others_stand(venue: Venue) -> None:
-    async with among_others(venue) as call:
+async def test_too_many_subscriptions_are_refused_and_the_others_stand(venue: Venue, meeting: Call) -> None:
+    async with among_others(meeting) as call:
         (mallory,) = await call.join("mallory")
         tracks = [
             {"stream_id": "stream", "track_id": f"track{n}", "width": 1, "height": 1} for n in range(500)
@@ -304,8 +313,8 @@ async def test_too_many_subscriptions_are_refused_and_the_others_stand(venue: Ve
         await still_takes_part(call, mallory)
 
 
-async def test_descriptions_that_cannot_be_applied_are_refused(venue: Venue) -> None:
-    async with among_others(venue) as call:
+async def test_descriptions_that_cannot_be_applied_are_refused(venue: Venue, meeting: Call) -> None:
+    async with among_others(meeting) as call:
         (mallory,) = await call.join("mallory")
         sdps = ("", "v=0", "v=0\r\nm=video 9 X 96\r\n", "m=" * 20_000)
         async with counts(venue, "focus_messages_refused_total", len(sdps), reason="bad_sdp"):
@@ -336,10 +345,10 @@ def datagrams() -> list[bytes]:
     return [*whole, *cut, *(rng.randbytes(rng.randrange(1_400)) for _ in range(200)), b"\x80", b"\x81\xc8"]
 
 
-async def test_datagrams_of_strangers_are_dropped(venue: Venue) -> None:
+async def test_datagrams_of_strangers_are_dropped(venue: Venue, meeting: Call) -> None:
     dropped = "focus_packets_dropped_total"
     async with (
-        among_others(venue),
+        among_others(meeting),
         counts(venue, dropped, reason="stun_malformed"),
         counts(venue, dropped, reason="stun_unauthenticated"),
         counts(venue, dropped, reason="unknown_peer"),
@@ -350,9 +359,9 @@ async def test_datagrams_of_strangers_are_dropped(venue: Venue) -> None:
                 await asyncio.sleep(0)
 
 
-async def test_datagrams_of_a_member_that_it_did_not_encrypt_are_dropped(venue: Venue) -> None:
+async def test_datagrams_of_a_member_that_it_did_not_encrypt_are_dropped(venue: Venue, meeting: Call) -> None:
     dropped = "focus_packets_dropped_total"
-    async with among_others(venue) as call:
+    async with among_others(meeting) as call:
         (mallory,) = await call.join("mallory")
         async with (
             counts(venue, dropped, reason="stun_malformed"),
@@ -366,7 +375,7 @@ async def test_datagrams_of_a_member_that_it_did_not_encrypt_are_dropped(venue: 
         await still_takes_part(call, mallory)
 
 
-async def test_packets_of_a_member_that_make_no_sense_are_dropped(venue: Venue) -> None:
+async def test_packets_of_a_member_that_make_no_sense_are_dropped(venue: Venue, meeting: Call) -> None:
     rng = random.Random(SEED)
     header = struct.pack("!BBHII", 0x80, 96, 1, 2, 0xABCDEF)
     padded = struct.pack("!BBHII", 0xA0, 96, 2, 2, 0xABCDEF) + b"\xff" * 8
@@ -382,7 +391,7 @@ async def test_packets_of_a_member_that_make_no_sense_are_dropped(venue: Venue) 
         for size in (0, 4, 32)
     ]
     dropped = "focus_packets_dropped_total"
-    async with among_others(venue) as call:
+    async with among_others(meeting) as call:
         (mallory,) = await call.join("mallory")
         async with (
             counts(venue, dropped, reason="rtp_malformed"),

@@ -17,6 +17,7 @@ from loadtest.media.clips import VideoFormat
 from signalling.events.room_state import CALL_TYPES, FocusDevice, call_content
 from tests.e2e.admin import Admin
 from tests.e2e.listening import held_to_schemas
+from tests.e2e.watching import until_told
 from tests.support.homeserver import account, new_room, new_user, room_path, send_to_device
 
 if TYPE_CHECKING:
@@ -127,6 +128,22 @@ class Call:
             for one in people:
                 group.create_task(one.join())
         return people
+
+    @contextlib.asynccontextmanager
+    async def with_guests(self) -> AsyncIterator[Self]:
+        """Whoever is let in inside is gone at the end; whoever is there already stays."""
+        stay, stack = [*self.people], self._stack
+        self._stack = contextlib.AsyncExitStack()
+        try:
+            async with self._stack:
+                yield self
+        finally:
+            self.people, self._stack = stay, stack
+
+        async def are_gone() -> bool:
+            return (await self.members()).keys() == {one.party.user_id for one in stay}
+
+        await until_told(are_gone, "the guests are gone")
 
     async def members(self) -> dict[str, dict[str, Any]]:
         """What the focus says of everybody in this call, by user id."""

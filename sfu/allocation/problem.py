@@ -58,16 +58,26 @@ class Problem:
     costs_bps: FloatArray
     """(rows, LAYERS) measured, with the temporal layers below included; above 0."""
     usable: BoolArray
-    """(rows, LAYERS) layers that flow, that the subscriber may have and that are not larger than it can use."""
+    """(rows, LAYERS) layers that flow, that the subscriber may have and none larger than it can use."""
     previous: IntArray
     """The layer given in the tick before, `PAUSED` where it was none; it need not be usable any more."""
     previous_at: IntArray
     """The `Instant` since when `previous` is given, or `NEVER`."""
+    changed: BoolArray
+    """The row is new, or `usable` or `is_visible` are not what they were in the tick before."""
+    lowered_at: IntArray
+    """The `Instant` when a lower encoding was last given although the one before was usable, or `NEVER`."""
     keep_bps: FloatArray
     """(subscribers,) what the path carries now, which all that is given must fit; infinite: not known."""
     change_bps: FloatArray
     """(subscribers,) what it has carried for a while: where a layer is another than before, all that is given
     must fit this. Never above `keep_bps`."""
+    reordered: BoolArray
+    """(subscribers,) pins, sizes or the order of speech are not what they were in the tick before."""
+    decided_at: IntArray
+    """(subscribers,) the `Instant` when the policy last decided anew (see `Paced`), or `NEVER`."""
+    decided_bps: FloatArray
+    """(subscribers,) `keep_bps` then."""
 
 
 class Policy(Protocol):
@@ -75,4 +85,12 @@ class Policy(Protocol):
 
     def __call__(self, problem: Problem, /) -> IntArray:
         """(rows,) index of the layer, `PAUSED` where nothing is sent."""
+        ...
+
+
+class Paced(Policy, Protocol):
+    """A policy that lets its decisions stand for a while, whatever the budget does meanwhile."""
+
+    def due(self, problem: Problem, /) -> BoolArray:
+        """(subscribers,) for whom it decides anew now; for the others it answers what they have."""
         ...

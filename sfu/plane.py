@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 MAX_ENCODINGS: Final = 3
 """Simulcast encodings of one track. Arrays have this many columns."""
 
+MAX_TEMPORAL: Final = 3
+"""Temporal layers that are counted apart; a stream's higher ones count as the third."""
+
 TARGETS_STALE_MS: Final = 500
 """Where no `set_targets` comes for this long, a plane falls back to the lowest encoding. Lower: one slow
 tick degrades every picture. Higher: a stalled Python keeps overloading links that got worse."""
@@ -358,10 +361,14 @@ ENCODING_DTYPE: Final = np.dtype(
         ("last_received_at", "<i8"),
         ("audio_level", "<u1"),
         ("voice", "?"),
+        ("temporal_bytes_received", "<u8", (MAX_TEMPORAL,)),
+        ("temporal_frames_received", "<u8", (MAX_TEMPORAL,)),
     ]
 )
-"""Per encoding that was ever bound. Counters are of the original stream, RTX apart. `audio_level` is the
-loudest since the last `stats()` in -dBov (0 loud, 127 silent; RFC 6464), 127 where none came."""
+"""Per encoding that was ever bound. Counters are of the original stream, RTX apart, but for the last two: what
+arrived of each temporal layer of video, repaired or not, without padding; what tells no layer is of the
+first. `audio_level` is the loudest since the last `stats()` in -dBov (0 loud, 127 silent; RFC 6464), 127
+where none came."""
 
 ROUTE_DTYPE: Final = np.dtype(
     [

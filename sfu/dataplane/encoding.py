@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Final
 
 from sfu.dataplane.reception import Reception, RepairReception
 from sfu.errors import ParseError
-from sfu.plane import DropReason
+from sfu.plane import MAX_TEMPORAL, DropReason
 from sfu.streams.audio_level import AudioLevelMeter
 from sfu.streams.resend import decapsulate
-from sfu.units import after_ms, after_s
+from sfu.units import Kind, after_ms, after_s
 
 if TYPE_CHECKING:
     from sfu.dataplane.keyframes import KeyframeRequests
     from sfu.dataplane.reception import Arrival, Received
     from sfu.streams.cache import CacheBudget
-    from sfu.units import Instant, Kind, Rid, Ssrc
+    from sfu.units import Instant, Rid, Ssrc
 
 RETURN_AFTER_S: Final = 1.0
 """An SSRC that another has replaced comes back when that one has been silent for this long. Lower: two
@@ -60,6 +60,8 @@ class Encoding:
         self.pli_count = 0
         self.frames_received = 0
         self.key_frames_received = 0
+        self.temporal_bytes_received: Final = [0] * MAX_TEMPORAL
+        self.temporal_frames_received: Final = [0] * MAX_TEMPORAL
         self._kind = kind
         self._keyframes = keyframes
         self._budget = budget
@@ -119,7 +121,7 @@ class Encoding:
         """Take a packet of the encoding's stream."""
         if self.reception is None:
             return DropReason.UNKNOWN_SSRC
-        return self._count(self.reception.receive(now, arrival))
+        return self._count(self.reception.receive(now, arrival), arrival.size_bytes)
 
     def receive_repair(self, now: Instant, arrival: Arrival) -> Received | DropReason:
         """Take a packet of the stream that repairs it."""
@@ -144,7 +146,7 @@ class Encoding:
             payload=payload,
             padding_bytes=0,
         )
-        return self._count(self.reception.repaired(now, replace(arrival, packet=packet)))
+        return self._count(self.reception.repaired(now, replace(arrival, packet=packet)), arrival.size_bytes)
 
     def end(self, now: Instant) -> bool:
         """Its publisher says BYE. False: it did already, and nothing came since."""
@@ -167,10 +169,15 @@ class Encoding:
         if self.reception is not None:
             self.reception.close()
 
-    def _count(self, outcome: Received | DropReason) -> Received | DropReason:
+    def _count(self, outcome: Received | DropReason, size_bytes: int) -> Received | DropReason:
         if not isinstance(outcome, DropReason):
             facts = outcome.facts
-            self.frames_received += outcome.packet.marker and not outcome.is_padding
+            if not outcome.is_padding:
+                layer = min(facts.layer, MAX_TEMPORAL - 1)
+                self.frames_received += outcome.packet.marker
+                if self._kind is Kind.VIDEO:
+                    self.temporal_bytes_received[layer] += size_bytes
+                    self.temporal_frames_received[layer] += outcome.packet.marker
             if facts.starts_key_frame and facts.ts != self._key_frame_ts:
                 self._key_frame_ts = facts.ts
                 self.key_frames_received += 1

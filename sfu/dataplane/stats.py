@@ -88,6 +88,8 @@ def _encoding_row(track: Track, encoding: Encoding, reception: Reception) -> Row
         statistics.last_received_at or 0,
         loudness.level,
         loudness.voice,
+        tuple(encoding.temporal_bytes_received),
+        tuple(encoding.temporal_frames_received),
     )
 
 

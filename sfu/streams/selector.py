@@ -56,6 +56,12 @@ class PacketFacts:
     descriptor: PacketDescriptor | None = None
     """Its dependency descriptor, which decides on temporal layers whatever the payload tells."""
 
+    @property
+    def layer(self) -> int:
+        """The temporal layer of its frame, as its descriptor tells, else its payload; 0: neither does."""
+        dependencies = None if self.descriptor is None else self.descriptor.fields.dependencies
+        return dependencies.temporal_id if dependencies is not None else self.temporal or 0
+
 
 class EncodingSelector:
     """The choice of one route. An encoding starts at the start of one of its key frames and nowhere else.

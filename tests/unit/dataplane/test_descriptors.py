@@ -18,6 +18,7 @@ from sfu.units import PayloadType, Ssrc
 from tests.support.descriptors import L1T3, L1T3_PERIOD, key_frame, packet
 from tests.support.plane_driver import PlaneDriver, VirtualPeer
 from tests.support.plane_media import (
+    CAMERA,
     DOWN_EXTENSIONS,
     DOWN_VP8,
     EXTENSIONS,
@@ -219,6 +220,18 @@ def test_temporal_layers_are_left_out_of_what_nobody_can_read(viewing: Viewing) 
     assert viewing.driver.drops(DropReason.TEMPORAL_LAYER) == 4
     row = viewing.driver.route_row(VIDEO)
     assert row["temporal"] == 1
+
+
+def test_what_arrives_is_counted_by_the_layer_that_its_descriptor_tells(viewing: Viewing) -> None:
+    viewing.low.send_frame(key=True, parts=2)
+    for _ in L1T3_PERIOD:
+        viewing.low.send_frame()
+    viewing.low.send(viewing.low.packet(OPAQUE))
+    row = viewing.driver.encoding_row(CAMERA)
+    sizes = [len(one.serialise()) for one in viewing.low.sent]
+    base = [*sizes[:2], sizes[5], sizes[6]]  # what tells nothing is of the first
+    assert list(row["temporal_bytes_received"]) == [sum(base), sizes[3], sizes[2] + sizes[4]]
+    assert list(row["temporal_frames_received"]) == [3, 1, 2]
 
 
 def test_what_is_left_out_is_told_with_each_packet(viewing: Viewing) -> None:

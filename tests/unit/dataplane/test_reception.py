@@ -207,6 +207,18 @@ def test_counters_say_frames_and_key_frames(call: Call) -> None:
     assert row["ssrc"] == call.low.ssrc
 
 
+def test_what_arrives_is_counted_by_temporal_layer(call: Call) -> None:
+    call.low.send_frame(key=True, parts=2)
+    call.low.send_frame(temporal=0, size=90)
+    call.low.send_frame(temporal=1, parts=2)
+    call.low.send_frame(temporal=2)
+    call.low.send_frame(temporal=3)
+    row = call.driver.encoding_row(CAMERA)
+    sizes = [len(packet.serialise()) for packet in call.low.sent]
+    assert list(row["temporal_bytes_received"]) == [sum(sizes[:3]), sum(sizes[3:5]), sum(sizes[5:])]
+    assert list(row["temporal_frames_received"]) == [2, 1, 2]
+
+
 def test_parameter_sets_and_picture_are_one_key_frame(call: Call) -> None:
     call.low.payload_type = H264.payload_type
     for _ in range(2):

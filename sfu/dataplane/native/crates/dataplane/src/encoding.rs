@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use focus_plane::DropReason;
+use focus_plane::{DropReason, MAX_TEMPORAL};
 use focus_rtp::packet::RtpHeader;
 use focus_streams::audio_level::AudioLevelMeter;
 use focus_units::{Instant, Kind, Ssrc};
@@ -29,6 +29,14 @@ pub struct Totals {
     pub nack_count: u64,
 }
 
+/// What arrived of each temporal layer, repaired or not, without padding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Layers {
+    pub bytes_received: [u64; MAX_TEMPORAL],
+    pub frames_received: [u64; MAX_TEMPORAL],
+}
+
 /// An encoding, whatever its number is; another never has the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EncodingId(pub u32);
@@ -48,6 +56,8 @@ pub struct Encoding {
     pub pli_count: u64,
     pub frames_received: u64,
     pub key_frames_received: u64,
+    /// Of video alone: there are many microphones.
+    pub layers: Option<Box<Layers>>,
     kind: Kind,
     replaced: FxHashSet<Ssrc>,
     ended_at: Option<Instant>,
@@ -68,6 +78,7 @@ impl Encoding {
             pli_count: 0,
             frames_received: 0,
             key_frames_received: 0,
+            layers: (kind == Kind::Video).then(Box::default),
             kind,
             replaced: FxHashSet::default(),
             ended_at: None,
@@ -146,8 +157,9 @@ impl Encoding {
         around: &mut Surroundings<'_>,
     ) -> Result<Rc<Packet>, DropReason> {
         let reception = self.reception.as_mut().ok_or(DropReason::UnknownSsrc)?;
+        let size_bytes = arrival.size_bytes;
         let packet = reception.receive(now, arrival, around)?;
-        self.count(&packet);
+        self.count(&packet, size_bytes);
         Ok(packet)
     }
 
@@ -170,8 +182,9 @@ impl Encoding {
             return Err(DropReason::PaddingOnly);
         }
         let reception = self.reception.as_mut().ok_or(DropReason::TooOld)?;
+        let size_bytes = arrival.size_bytes;
         let packet = reception.repaired(now, arrival, around)?;
-        self.count(&packet);
+        self.count(&packet, size_bytes);
         Ok(packet)
     }
 
@@ -198,8 +211,15 @@ impl Encoding {
         }
     }
 
-    fn count(&mut self, packet: &Packet) {
-        self.frames_received += u64::from(packet.marker && !packet.is_padding());
+    fn count(&mut self, packet: &Packet, size_bytes: usize) {
+        if !packet.is_padding() {
+            let layer = packet.facts.layer().min(MAX_TEMPORAL - 1);
+            self.frames_received += u64::from(packet.marker);
+            if let Some(layers) = &mut self.layers {
+                layers.bytes_received[layer] += size_bytes as u64;
+                layers.frames_received[layer] += u64::from(packet.marker);
+            }
+        }
         if packet.facts.starts_key_frame && self.key_frame_ts != Some(packet.facts.ts) {
             self.key_frame_ts = Some(packet.facts.ts);
             self.key_frames_received += 1;

@@ -44,6 +44,7 @@ impl Program {
                 let totals = encoding.totals();
                 let Some(reception) = &encoding.reception else { continue };
                 let loudness = encoding.level.take();
+                let layers = encoding.layers.as_deref().copied().unwrap_or_default();
                 EncodingRow {
                     track: handle,
                     encoding: encoding.index as u8,
@@ -59,6 +60,8 @@ impl Program {
                     last_received_at: or_zero(reception.statistics.last_received_at()),
                     audio_level: loudness.level,
                     voice: u8::from(loudness.voice),
+                    temporal_bytes_received: layers.bytes_received.into(),
+                    temporal_frames_received: layers.frames_received.into(),
                 }
                 .write(&mut stats.encodings);
             }

@@ -16,6 +16,9 @@ pub use rows::{EncodingRow, Event, Pacing, Probe, RouteRow, Target, TransportRow
 /// Simulcast encodings of one track.
 pub const MAX_ENCODINGS: usize = 3;
 
+/// Temporal layers that are counted apart; a stream's higher ones count as the third.
+pub const MAX_TEMPORAL: usize = 3;
+
 /// Where no targets come for this long, the plane falls back to the lowest encoding. Lower: one slow tick
 /// degrades every picture. Higher: a stalled Python keeps overloading links that got worse.
 pub const TARGETS_STALE_MS: i64 = 500;

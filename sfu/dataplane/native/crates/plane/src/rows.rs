@@ -2,6 +2,8 @@
 
 use focus_units::{Instant, RouteId, Ssrc, TrackHandle, TransportId};
 
+use crate::MAX_TEMPORAL;
+
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // as in sfu/plane.py
@@ -39,6 +41,26 @@ pub struct Probe {
     pub cluster: u32,
     pub rate_bps: f64,
     pub size_bytes: u32,
+}
+
+/// A counter for each temporal layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ByLayer([u64; MAX_TEMPORAL]);
+
+impl From<[u64; MAX_TEMPORAL]> for ByLayer {
+    fn from(counters: [u64; MAX_TEMPORAL]) -> Self {
+        Self(counters)
+    }
+}
+
+impl ByLayer {
+    fn to_le_bytes(self) -> [u8; 8 * MAX_TEMPORAL] {
+        let mut bytes = [0; 8 * MAX_TEMPORAL];
+        for (field, counter) in bytes.chunks_exact_mut(8).zip(self.0) {
+            field.copy_from_slice(&counter.to_le_bytes());
+        }
+        bytes
+    }
 }
 
 macro_rules! row {
@@ -92,6 +114,8 @@ row! {
         last_received_at: i64,
         audio_level: u8,
         voice: u8,
+        temporal_bytes_received: ByLayer,
+        temporal_frames_received: ByLayer,
     }
 }
 

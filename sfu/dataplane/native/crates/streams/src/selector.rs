@@ -43,6 +43,14 @@ pub struct PacketFacts {
     pub descriptor: Option<Rc<PacketDescriptor>>,
 }
 
+impl PacketFacts {
+    /// The temporal layer of its frame, as its descriptor tells, else its payload; 0: neither does.
+    pub fn layer(&self) -> usize {
+        let told = self.descriptor.as_ref().and_then(|descriptor| descriptor.fields.dependencies.as_ref());
+        told.map_or(self.temporal.unwrap_or(0) as usize, |frame| usize::from(frame.temporal_id))
+    }
+}
+
 /// The choice of one route. An encoding starts at the start of one of its key frames and nowhere else.
 ///
 /// There is no time limit on waiting: where the current encoding has dried up and others flow, what reaches

@@ -365,8 +365,8 @@ ENCODING_DTYPE: Final = np.dtype(
         ("temporal_frames_received", "<u8", (MAX_TEMPORAL,)),
     ]
 )
-"""Per encoding that was ever bound. Counters are of the original stream, RTX apart, but for the last two: what
-arrived of each temporal layer of video, repaired or not, without padding; what tells no layer is of the
+"""Per encoding that was ever bound. Counters are of the original stream, RTX apart, but for the last two:
+what arrived of each temporal layer of video, repaired or not, without padding; what tells no layer is of the
 first. `audio_level` is the loudest since the last `stats()` in -dBov (0 loud, 127 silent; RFC 6464), 127
 where none came."""
 

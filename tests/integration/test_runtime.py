@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 P = ParamSpec("P")
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 """Whatever is waited for happens within this, or never."""
 
 

@@ -1,0 +1,186 @@
+"""The rate that delay allows: up slowly, down at once (AIMD, draft-ietf-rmcat-gcc-02 section 5.5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from sfu.bwe.overuse import Signal
+from sfu.bwe.roster import Table
+from sfu.units import NS_PER_MS, NS_PER_S
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sfu.bwe.roster import BoolArray, FloatArray, IntArray
+    from sfu.units import Instant
+
+START_BPS: Final = 300_000.0
+"""Where an estimate begins. Lower: a first picture is worse until the first probe has come back, a round trip
+and 50 ms. Higher: narrow links begin with a queue."""
+
+MIN_BPS: Final = 30_000.0
+"""No estimate is less: sound alone, and what `sfu.streams.debt` takes for a rate."""
+
+MAX_BPS: Final = 100_000_000.0
+"""No estimate is more: the fastest probe (`sfu.streams.probing`)."""
+
+BACKOFF: Final = 0.85
+"""What is left of the rate that arrives, on overuse. Lower: queues empty faster, less of the link is used.
+Higher: flows that share a link take longer to share it equally."""
+
+GROWTH: Final = 0.08
+"""By how much the rate grows in a second where nothing is known of the path's limit. Lower: what probes did
+not find is found later. Higher: the overshoot is larger."""
+
+NEAR_GROWTH: Final = 0.01
+PACKET_BITS: Final = 9_600.0
+RESPONSE_MS: Final = 100.0
+"""Near the limit it grows by a packet in each response time (a round trip and the second of these), and by
+the first at least. Lower: a rate stays below the limit for longer. Higher: the limit is met sooner, and the
+queue is longer."""
+
+FREE_FACTOR: Final = 1.1
+"""A rate so far above the limit that was known is proof of another limit."""
+
+MAX_DEVIATION: Final = 0.25
+"""A limit that differs so much from the one known is a new one; else it is one more measurement."""
+
+MAX_ACKED_FACTOR: Final = 1.5
+ACKED_MARGIN_BPS: Final = 10_000.0
+"""The rate does not grow past what arrives by this. Lower: pauses of a source hold the rate back. Higher: it
+is proven by less."""
+
+WAIT_NS: Final = 300 * NS_PER_MS
+"""After a decrease and a round trip, no other for so long: the trend has the old growth in it."""
+
+DRAIN_FROM_MS: Final = 40.0
+DRAIN_MS: Final = 400.0
+MAX_DRAIN: Final = 0.7
+MAX_DRAIN_NS: Final = 1_500 * NS_PER_MS
+"""After a decrease, the queue above the first is to be sent off within the second, by holding back up to the
+third of the rate, for the fourth at most: a queue that stays is somebody else's. Faster: layers fall further
+for a moment. Slower: sound comes late for longer."""
+
+SILENT_FACTOR: Final = 0.64
+"""What is left of a rate after a second in which the peer says nothing. Lower: a few lost reports cost a
+picture. Higher: a path that is dead is filled for longer."""
+
+_LONG_AGO: Final = -(2**62)
+
+_BLANK: Final = np.zeros(
+    1,
+    np.dtype(
+        [
+            ("rate_bps", "<f8"),
+            ("limit_bps", "<f8"),
+            ("decreased_at", "<i8"),
+            ("updated_at", "<i8"),
+        ]
+    ),
+)
+_BLANK["rate_bps"] = START_BPS
+_BLANK["limit_bps"] = np.nan
+_BLANK["decreased_at"] = _LONG_AGO
+
+
+@dataclass(frozen=True, slots=True)
+class PathSigns:
+    """What is known of the paths now; all arrays are (subscribers,)."""
+
+    signal: NDArray[np.int8]
+    """`Signal` of each."""
+    queue_ms: FloatArray
+    short_acked_bps: FloatArray
+    """What the path let through lately; NaN where unknown."""
+    acked_bps: FloatArray
+    """The same over a longer time."""
+    round_trip_ns: IntArray
+    is_silent: BoolArray
+    """Packets go out, and the peer says nothing of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class DelayRates:
+    """What delay allows; all arrays are (subscribers,)."""
+
+    rate_bps: FloatArray
+    drained_bps: FloatArray
+    """The same, less what is held back while a queue is sent off."""
+    outgrew: BoolArray
+    """The limit that was known is none any more."""
+
+
+class DelayRate:
+    """The rate of every subscriber that its queue's growth allows."""
+
+    def __init__(self) -> None:
+        self.table = Table(_BLANK)
+
+    @property
+    def knows_limit(self) -> BoolArray:
+        """(subscribers,) whether overuse has shown where the path ends, and nothing has shown otherwise
+        since."""
+        knows_limit: BoolArray = np.isfinite(self.table.rows["limit_bps"])
+        return knows_limit
+
+    def update(self, now: Instant, signs: PathSigns) -> DelayRates:
+        """Advance all rates to now."""
+        rows = self.table.rows
+        is_over = signs.signal == Signal.OVER
+        elapsed_s = np.clip((now - rows["updated_at"]) / NS_PER_S, 0.0, 1.0)
+        self._decrease(now, signs, is_over)
+        self.lower_to(np.where(signs.is_silent, rows["rate_bps"] * SILENT_FACTOR**elapsed_s, np.inf))
+        outgrew = self._increase(now, signs, elapsed_s)
+        rows["updated_at"] = now
+        rate = rows["rate_bps"].copy()
+        drains = now - rows["decreased_at"] < MAX_DRAIN_NS
+        held = np.clip((signs.queue_ms - DRAIN_FROM_MS) / DRAIN_MS, 0.0, MAX_DRAIN)
+        drained = np.maximum(np.where(drains, rate * (1.0 - held), rate), MIN_BPS)
+        return DelayRates(rate, drained, outgrew)
+
+    def raise_to(self, rates_bps: FloatArray) -> None:
+        """It was proven that paths carry this; NaN where nothing was."""
+        rows = self.table.rows
+        rows["rate_bps"] = np.fmax(rows["rate_bps"], np.minimum(rates_bps, MAX_BPS))
+        outgrown = rates_bps > FREE_FACTOR * rows["limit_bps"]
+        rows["limit_bps"][outgrown] = np.nan
+
+    def lower_to(self, rates_bps: FloatArray) -> None:
+        """Another part of estimation allows no more than this."""
+        rows = self.table.rows
+        rows["rate_bps"] = np.maximum(np.minimum(rows["rate_bps"], rates_bps), MIN_BPS)
+
+    def _decrease(self, now: Instant, signs: PathSigns, is_over: BoolArray) -> None:
+        rows = self.table.rows
+        age = now - rows["decreased_at"]
+        is_new = age >= signs.round_trip_ns + WAIT_NS
+        # What arrives within a round trip was sent before: it tells of the path, not of the decrease.
+        falls = is_over & (is_new | (age <= signs.round_trip_ns)) & np.isfinite(signs.short_acked_bps)
+        arrived = np.where(falls, signs.short_acked_bps, np.inf)
+        self.lower_to(BACKOFF * arrived)
+        limit = rows["limit_bps"]
+        is_near = np.abs(arrived - limit) <= MAX_DEVIATION * limit
+        rows["limit_bps"] = np.where(falls, np.where(is_near, (limit + arrived) / 2, arrived), limit)
+        rows["decreased_at"][falls & is_new] = now
+
+    def _increase(self, now: Instant, signs: PathSigns, elapsed_s: FloatArray) -> BoolArray:
+        rows = self.table.rows
+        rate, limit = rows["rate_bps"], rows["limit_bps"]
+        knows_limit = np.isfinite(limit)
+        response_s = signs.round_trip_ns / NS_PER_S + RESPONSE_MS / 1000
+        near = elapsed_s * np.maximum(PACKET_BITS / response_s, NEAR_GROWTH * rate)
+        far = rate * np.expm1(elapsed_s * np.log1p(GROWTH))
+        most = np.minimum(MAX_ACKED_FACTOR * signs.acked_bps + ACKED_MARGIN_BPS, MAX_BPS)
+        grown = np.minimum(rate + np.where(knows_limit, near, far), most)
+        grows = (
+            (signs.signal == Signal.NORMAL)
+            & ~signs.is_silent
+            & (now - rows["decreased_at"] > signs.round_trip_ns)
+        )
+        rows["rate_bps"] = np.where(grows, np.fmax(rate, grown), rate)
+        outgrew: BoolArray = knows_limit & (rows["rate_bps"] > FREE_FACTOR * limit)
+        limit[outgrew] = np.nan
+        return outgrew

@@ -1,0 +1,180 @@
+"""Queues on the way, by one-way delay: how long what stands in them waits, and how fast it grows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from sfu.bwe.roster import Table
+from sfu.units import NS_PER_MS, NS_PER_S
+
+if TYPE_CHECKING:
+    from sfu.bwe.reports import Reports
+    from sfu.bwe.roster import BoolArray, FloatArray, IntArray
+    from sfu.units import Instant
+
+GROUP_NS: Final = 5 * NS_PER_MS
+"""Packets sent within one such step of our clock are one sample, the least delayed of them: what a batch
+waits for its own first packets is no queue (draft-ietf-rmcat-gcc-02 section 5.2 groups bursts for the same
+reason). Lower: more samples, more noise. Higher: fewer, and a queue is seen later."""
+
+PLACES: Final = 64
+"""Samples remembered. Lower: a window of a fast stream is not full. Higher: a pass takes longer."""
+
+TREND_MS: Final = 300.0
+"""Over what growth is measured. Lower: jitter looks like growth. Higher: slow growth is seen later."""
+
+QUEUE_MS: Final = 100.0
+"""What stands in a queue is the least delay of so long, so that jitter and bunches count as none. Lower: they
+do. Higher: a queue is seen later."""
+
+MIN_SAMPLES: Final = 5
+"""Fewer say nothing about growth."""
+
+MIN_SPREAD_MS: Final = 40.0
+"""Samples that arrived closer together say nothing about growth."""
+
+BASE_S: Final = 15.0
+"""The least delay is of the last one to two such times. Lower: a queue that others fill is soon taken for the
+path. Higher: a path that became longer looks like a queue for so long, as does a clock that runs apart."""
+
+MAX_JUMP_MS: Final = 10_000.0
+"""A change of delay above this is another clock, and measuring begins anew."""
+
+_BLANK: Final = np.zeros(
+    1,
+    np.dtype(
+        [
+            ("used", "<i8"),
+            ("next", "<i8"),
+            ("origin_at", "<i8"),
+            ("origin_delay", "<i8"),
+            ("at_ms", "<f8", (PLACES,)),
+            ("delay_ms", "<f8", (PLACES,)),
+            ("base_ms", "<f8"),
+            ("last_base_ms", "<f8"),
+            ("base_since", "<i8"),
+        ]
+    ),
+)
+_BLANK["at_ms"] = -np.inf
+_BLANK["base_ms"] = np.inf
+_BLANK["last_base_ms"] = np.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Delays:
+    """What is known of each subscriber's queues; all arrays are (subscribers,)."""
+
+    queue_ms: FloatArray
+    """One-way delay above its minimum."""
+    growth_ms: FloatArray
+    """By how much it grew over `TREND_MS`, by least squares; 0 where too little is known."""
+    is_new: BoolArray
+    """There were samples in this update."""
+
+
+class DelayTrend:
+    """The last samples of one-way delay of every subscriber.
+
+    Sums of inter-group delay variation, as the draft has them, are one-way delay but for a constant; so the
+    delay itself is kept, and a group that two updates share may be two samples.
+    """
+
+    def __init__(self) -> None:
+        self.table = Table(_BLANK)
+
+    def update(self, now: Instant, arrived: Reports) -> Delays:
+        """Take up what has arrived.
+
+        Args:
+            now: time.
+            arrived: what has come, without probes: their queue is of their own making.
+        """
+        row, at, delay = _samples(arrived)
+        counts = np.bincount(row, minlength=arrived.size)
+        is_new = counts > 0
+        self._begin(now, row, at, delay, counts)
+        rows = self.table.rows
+        at_ms = (at - rows["origin_at"][row]) / NS_PER_MS
+        delay_ms = (delay - rows["origin_delay"][row]) / NS_PER_MS
+        self._keep(row, at_ms, delay_ms, counts)
+        self._age(now, row, delay_ms)
+        growth_ms, queue_ms = self._measure()
+        return Delays(queue_ms, growth_ms, is_new)
+
+    def _begin(self, now: Instant, row: IntArray, at: IntArray, delay: IntArray, counts: IntArray) -> None:
+        """Begin anew where the clock jumped, and where nothing is known yet."""
+        rows = self.table.rows
+        firsts = np.cumsum(counts) - counts
+        which = np.flatnonzero(counts)
+        first_delay, first_at = delay[firsts[which]], at[firsts[which]]
+        offset_ms = (first_delay - rows["origin_delay"][which]) / NS_PER_MS
+        jumped = (rows["used"][which] > 0) & (np.abs(offset_ms) > MAX_JUMP_MS)
+        if jumped.any():
+            rows[which[jumped]] = _BLANK
+        begins = rows["used"][which] == 0
+        which = which[begins]
+        rows["origin_delay"][which] = first_delay[begins]
+        rows["origin_at"][which] = first_at[begins]
+        rows["base_since"][which] = now
+
+    def _keep(self, row: IntArray, at_ms: FloatArray, delay_ms: FloatArray, counts: IntArray) -> None:
+        """Remember the newest samples."""
+        rows = self.table.rows
+        index = np.arange(len(row)) - (np.cumsum(counts) - counts)[row]
+        keeps = index >= (counts - PLACES)[row]
+        place = (rows["next"][row] + index) % PLACES
+        rows["at_ms"][row[keeps], place[keeps]] = at_ms[keeps]
+        rows["delay_ms"][row[keeps], place[keeps]] = delay_ms[keeps]
+        rows["next"] = (rows["next"] + counts) % PLACES
+        rows["used"] = np.minimum(rows["used"] + counts, PLACES)
+
+    def _age(self, now: Instant, row: IntArray, delay_ms: FloatArray) -> None:
+        """Lower the least delay, and let what is too old go."""
+        rows = self.table.rows
+        np.minimum.at(rows["base_ms"], row, delay_ms)
+        is_old = now - rows["base_since"] >= BASE_S * NS_PER_S
+        if is_old.any():
+            rows["last_base_ms"][is_old] = rows["base_ms"][is_old]
+            rows["base_ms"][is_old] = np.inf
+            rows["base_since"][is_old] = now
+
+    def _measure(self) -> tuple[FloatArray, FloatArray]:
+        """Growth and queue from what is remembered."""
+        rows = self.table.rows
+        at_ms, delay_ms = rows["at_ms"], rows["delay_ms"]
+        newest_ms = at_ms.max(1, initial=-np.inf)
+        known = np.isfinite(newest_ms)
+        ages = np.where(known, newest_ms, 0.0)[:, None] - at_ms
+        weight = (ages <= TREND_MS).astype(np.float64)
+        count = np.maximum(weight.sum(1), 1.0)
+        x = np.where(weight > 0, -ages, 0.0)
+        x_mean = x.sum(1) / count
+        y_mean = (delay_ms * weight).sum(1) / count
+        x_off = (x - x_mean[:, None]) * weight
+        spread = (x_off * x_off).sum(1)
+        slope = (x_off * (delay_ms - y_mean[:, None])).sum(1) / np.maximum(spread, 1e-9)
+        enough = known & (count >= MIN_SAMPLES) & (-x.min(1, initial=0.0) >= MIN_SPREAD_MS)
+        recent = np.where(ages <= QUEUE_MS, delay_ms, np.inf).min(1, initial=np.inf)
+        base = np.minimum(rows["base_ms"], rows["last_base_ms"])
+        queue_ms = np.where(
+            known & np.isfinite(base), np.maximum(recent - np.where(known, base, 0.0), 0.0), 0.0
+        )
+        return np.where(enough, slope * TREND_MS, 0.0), queue_ms
+
+
+def _samples(arrived: Reports) -> tuple[IntArray, IntArray, IntArray]:
+    """One sample of each group: its row, when its least delayed packet arrived, and that one's delay."""
+    if not len(arrived.row):
+        nothing = np.zeros(0, np.int64)
+        return nothing, nothing, nothing
+    group = arrived.sent_at // GROUP_NS
+    is_first = np.ones(len(group), np.bool_)
+    is_first[1:] = (np.diff(arrived.row) != 0) | (np.diff(group) != 0)
+    starts = np.flatnonzero(is_first)
+    delay = arrived.arrived_at - arrived.sent_at
+    least = np.minimum.reduceat(delay, starts)
+    return arrived.row[starts], arrived.sent_at[starts] + least, least

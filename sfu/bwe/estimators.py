@@ -1,0 +1,243 @@
+"""Estimation of all subscribers' paths: one call advances all (`Estimators`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from sfu.bwe.acked import LONG_NS, SHORT_NS, AckedRates
+from sfu.bwe.aimd import MIN_BPS, START_BPS, DelayRate, PathSigns
+from sfu.bwe.delay import DelayTrend
+from sfu.bwe.estimate import ESTIMATE_DTYPE, WISH_DTYPE, BweUpdate, EstimateState
+from sfu.bwe.loss import LossRate
+from sfu.bwe.lowest import LowestTargets
+from sfu.bwe.overuse import OveruseDetector, Signal
+from sfu.bwe.pacing import PacingRows
+from sfu.bwe.probing import ProbeNeeds, Prober
+from sfu.bwe.reports import is_arrived, sorted_reports
+from sfu.bwe.roster import Roster
+from sfu.bwe.sending import Sending
+from sfu.units import NS_PER_MS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sfu.bwe.aimd import DelayRates
+    from sfu.bwe.delay import Delays
+    from sfu.bwe.loss import LossRates
+    from sfu.bwe.reports import Reports
+    from sfu.bwe.roster import FloatArray, IdArray, IntArray
+    from sfu.bwe.sending import Sent
+    from sfu.plane import StructArray
+    from sfu.units import Instant, TransportId
+
+UNANSWERED_S: Final = 2.0
+"""A peer to which packets go out is sent `START_BPS` for so long, to hear what it says of them; one that says
+nothing is sent all. Lower: over a long path, what was sent without limit is in a queue before the first word
+comes. Higher: a peer without feedback waits longer for its pictures."""
+
+DEFAULT_ROUND_TRIP_NS: Final = 200 * NS_PER_MS
+"""In place of a round trip that is not known."""
+
+PROBE_QUEUE_MS: Final = 30.0
+"""No probe goes where more than this waits. Lower: a path that jitters is never probed. Higher: probes make
+queues longer."""
+
+LOSS_SLACK: Final = 1.2
+"""How far the rate that delay allows may be above the one that loss does. Lower: it grows again from below.
+Higher: when the loss ends, it is proven by less."""
+
+
+class Estimators:
+    """What every transport's path carries. Call `update` each tick, with all feedback since the last.
+
+    State is one row a transport, in the order of their ids; nothing depends on the other rows.
+    """
+
+    def __init__(self) -> None:
+        self._roster = Roster()
+        self._sending = Sending()
+        self._acked = AckedRates()
+        self._trend = DelayTrend()
+        self._overuse = OveruseDetector()
+        self._delay = DelayRate()
+        self._loss = LossRate()
+        self._lowest = LowestTargets()
+        self._prober = Prober()
+        self._pacing = PacingRows()
+        self._of_path = (
+            self._acked.table,
+            self._trend.table,
+            self._overuse.table,
+            self._delay.table,
+            self._loss.table,
+            self._lowest.table,
+        )
+        """What is forgotten when the path is another."""
+
+    def update(
+        self, now: Instant, feedback: StructArray, transports: StructArray, wishes: StructArray
+    ) -> BweUpdate:
+        """Advance all estimates to now.
+
+        Args:
+            now: time, not before any earlier one.
+            feedback: (n,) of `FEEDBACK_DTYPE`, of all transports and in any order.
+            transports: (transports,) of `TRANSPORT_DTYPE`; those not in it are forgotten.
+            wishes: (n,) of `WISH_DTYPE`; a transport without one wants nothing.
+        """
+        transports = transports[np.argsort(transports["transport"], kind="stable")]
+        self._arrange(transports["transport"].copy())
+        reports = sorted_reports(feedback, self._roster)
+        is_media, arrived = reports.cluster == 0, is_arrived(reports)
+        sent = self._sending.update(now, transports, reports)
+        self._acked.update(reports.only(arrived))
+        delays = self._trend.update(now, reports.only(arrived & is_media))
+        signs = self._signs(now, delays, sent)
+        rates = self._delay.update(now, signs)
+        losses = self._loss.update(now, reports.only(is_media))
+        self._delay.lower_to(np.where(losses.lowered, LOSS_SLACK * losses.limit_bps, np.inf))
+        path = _Path(transports, signs, sent, losses, rates)
+        path = self._prove(now, reports.only(~is_media), path)
+        return self._told(now, path, _aligned(wishes, self._roster))
+
+    def route_changed(self, transports: Iterable[TransportId]) -> None:
+        """The path is another (a pair was selected, the peer moved): nothing known of the old one holds."""
+        at, found = self._roster.find(np.fromiter(transports, np.uint32))
+        which = np.zeros(len(self._roster), np.bool_)
+        which[at[found]] = True
+        for table in self._of_path:
+            table.clear(which)
+        self._prober.clear(which)
+
+    def _arrange(self, transports: IdArray) -> None:
+        move = self._roster.adopt(transports)
+        if move is None:
+            return
+        for table in (*self._of_path, self._sending.table, self._pacing.table):
+            table.arrange(move)
+        self._prober.arrange(move)
+
+    def _signs(self, now: Instant, delays: Delays, sent: Sent) -> PathSigns:
+        round_trip_ns = np.where(np.isnan(sent.round_trip_ns), DEFAULT_ROUND_TRIP_NS, sent.round_trip_ns)
+        return PathSigns(
+            signal=self._overuse.update(now, delays),
+            queue_ms=delays.queue_ms,
+            short_acked_bps=self._acked.over(now, SHORT_NS),
+            acked_bps=self._acked.over(now, LONG_NS),
+            round_trip_ns=round_trip_ns.astype(np.int64),
+            is_silent=sent.is_silent,
+        )
+
+    def _prove(self, now: Instant, probes: Reports, path: _Path) -> _Path:
+        """Take up what probes say."""
+        results = self._prober.clusters.update(now, probes)
+        rate_bps = np.minimum(path.rates.rate_bps, path.losses.limit_bps)
+        proven_bps = self._prober.judge(now, results, rate_bps, self._delay.knows_limit)
+        if np.isnan(proven_bps).all():
+            return path
+        self._delay.raise_to(proven_bps)
+        self._loss.raise_to(proven_bps)
+        rates = replace(
+            path.rates,
+            rate_bps=np.fmax(path.rates.rate_bps, proven_bps),
+            drained_bps=np.fmax(path.rates.drained_bps, proven_bps),
+        )
+        losses = replace(path.losses, limit_bps=np.fmax(path.losses.limit_bps, proven_bps))
+        return replace(path, rates=rates, losses=losses)
+
+    def _told(self, now: Instant, path: _Path, wishes: StructArray) -> BweUpdate:
+        """Put together what is said, and ask for probes."""
+        signs, sent, transports = path.signs, path.sent, path.transports
+        ids = self._roster.transports
+        target_bps, state = _targets(path, path.rates.drained_bps)
+        # What is held back for a moment is no reason to wait with a step up.
+        steady_bps, _ = _targets(path, path.rates.rate_bps)
+        is_limited = self._sending.limited(target_bps) & sent.has_reports
+        probes = self._prober.ask(
+            now,
+            ids,
+            ProbeNeeds(
+                target_bps=target_bps,
+                allocated_bps=wishes["allocated_bps"],
+                desired_bps=wishes["desired_bps"],
+                next_bps=wishes["next_bps"],
+                may_probe=sent.has_reports
+                & ~sent.is_silent
+                & (signs.signal != Signal.OVER)
+                & (signs.queue_ms < PROBE_QUEUE_MS),
+                fell=(signs.signal == Signal.OVER) | sent.is_silent,
+                outgrew=path.rates.outgrew,
+            ),
+        )
+        estimates = np.zeros(len(ids), ESTIMATE_DTYPE)
+        estimates["transport"] = ids
+        estimates["target_bps"] = target_bps
+        estimates["stable_bps"] = np.minimum(self._lowest.update(now, steady_bps), target_bps)
+        estimates["acked_bps"] = signs.acked_bps
+        estimates["queue_ms"] = signs.queue_ms
+        estimates["loss"] = path.losses.loss
+        told_ms = transports["round_trip_time_ms"]
+        estimates["round_trip_time_ms"] = np.where(np.isnan(told_ms), sent.round_trip_ns / NS_PER_MS, told_ms)
+        estimates["state"] = state
+        estimates["is_probing"] = self._prober.clusters.is_probing
+        estimates["is_limited_by_us"] = is_limited
+        # A receiver that estimates itself sees no more than it is sent: it is shown what is withheld.
+        pads = (state == EstimateState.REMB) & ~sent.has_reports & (wishes["next_bps"] > 0)
+        pacing = self._pacing.update(ids, target_bps, np.where(pads, target_bps, 0.0))
+        return BweUpdate(estimates, pacing, probes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Path:
+    """All that one update has found."""
+
+    transports: StructArray
+    signs: PathSigns
+    sent: Sent
+    losses: LossRates
+    rates: DelayRates
+
+
+def _targets(path: _Path, delay_bps: FloatArray) -> tuple[FloatArray, IntArray]:
+    """(subscribers,) target and `EstimateState`, where delay allows `delay_bps`."""
+    signs, sent = path.signs, path.sent
+    remb_bps = path.transports["remb_bps"]
+    remb_bps = np.where(remb_bps > 0, np.maximum(remb_bps, MIN_BPS), np.inf)
+    own_bps = np.minimum(delay_bps, path.losses.limit_bps)
+    is_waited_for = ~(sent.unanswered_s >= UNANSWERED_S)
+    unknown_bps = np.where(is_waited_for, START_BPS, np.inf)
+    other_bps = np.where(np.isfinite(remb_bps), remb_bps, unknown_bps)
+    target_bps = np.where(sent.has_reports, np.minimum(own_bps, remb_bps), other_bps)
+    state = np.select(
+        [
+            ~sent.has_reports & np.isinf(remb_bps),
+            ~sent.has_reports,
+            sent.is_silent,
+            signs.signal == Signal.OVER,
+            remb_bps < own_bps,
+            signs.signal == Signal.UNDER,
+            path.losses.limit_bps <= delay_bps,
+        ],
+        [
+            EstimateState.UNKNOWN,
+            EstimateState.REMB,
+            EstimateState.SILENT,
+            EstimateState.OVERUSE,
+            EstimateState.REMB,
+            EstimateState.UNDERUSE,
+            EstimateState.LOSS,
+        ],
+        EstimateState.NORMAL,
+    )
+    return np.clip(target_bps, MIN_BPS, None), state
+
+
+def _aligned(wishes: StructArray, roster: Roster) -> StructArray:
+    """(subscribers,) wishes in the roster's order; of one who has none, nothing."""
+    aligned = np.zeros(len(roster), WISH_DTYPE)
+    at, found = roster.find(wishes["transport"])
+    aligned[at[found]] = wishes[found]
+    return aligned

@@ -1,0 +1,54 @@
+"""How the plane is to send: a little faster than paths carry, and told only of what has changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from sfu.bwe.roster import Table
+from sfu.plane import PACING_DTYPE
+
+if TYPE_CHECKING:
+    from sfu.bwe.roster import FloatArray, IdArray
+    from sfu.plane import StructArray
+
+FACTOR: Final = 1.5
+"""Media leaves at most so much faster than the target. Lower: key frames wait here. Higher: they wait in the
+path's queue, and sound behind them."""
+
+QUEUE_LIMIT_MS: Final = 250.0
+"""How long video waits at most, as by default (`sfu.streams.pacer`)."""
+
+CHANGE: Final = 0.05
+"""A rate is told again when it differs by this. Lower: more for the plane to do. Higher: it is obeyed less
+exactly."""
+
+_BLANK: Final = np.zeros(1, np.dtype([("rate_bps", "<f8"), ("padding_bps", "<f8")]))
+_BLANK["rate_bps"] = np.inf
+
+
+class PacingRows:
+    """What the plane was told last."""
+
+    def __init__(self) -> None:
+        self.table = Table(_BLANK)
+
+    def update(self, transports: IdArray, target_bps: FloatArray, padding_bps: FloatArray) -> StructArray:
+        """Those to tell again, (n,) of `PACING_DTYPE`."""
+        rows = self.table.rows
+        wanted = {"rate_bps": FACTOR * target_bps, "padding_bps": padding_bps}
+        changed = np.zeros(len(rows), np.bool_)
+        for name, value in wanted.items():
+            told = rows[name]
+            # Between two infinite rates there is no difference.
+            differs = np.abs(np.where(value == told, 0.0, value - told)) > CHANGE * np.minimum(value, told)
+            changed |= differs & (value != told)
+        which = np.flatnonzero(changed)
+        pacing = np.zeros(len(which), PACING_DTYPE)
+        pacing["transport"] = transports[which]
+        pacing["queue_limit_ms"] = QUEUE_LIMIT_MS
+        for name, value in wanted.items():
+            rows[name][which] = value[which]
+            pacing[name] = value[which]
+        return pacing

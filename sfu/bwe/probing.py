@@ -1,0 +1,201 @@
+"""When to probe, and how fast: at the start, while something is withheld, and on when a probe has passed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from sfu.bwe.aimd import MAX_BPS, START_BPS
+from sfu.bwe.clusters import Clusters
+from sfu.bwe.roster import Table
+from sfu.plane import PROBE_DTYPE
+from sfu.units import NS_PER_S
+
+if TYPE_CHECKING:
+    from sfu.bwe.clusters import ProbeResults
+    from sfu.bwe.roster import BoolArray, FloatArray, IdArray, IntArray, Move
+    from sfu.plane import StructArray
+    from sfu.units import Instant
+
+START_FACTORS: Final = (3.0, 6.0)
+"""The first probes, of `START_BPS`. Lower: more round trips to a fast link's rate. Higher: a slow one begins
+with a longer queue."""
+
+STEP_FACTOR: Final = 2.0
+"""After one that passed the next is so much faster, while more is desired."""
+
+MAX_FACTOR: Final = 3.0
+"""A probe is at most so much faster than what is known to pass."""
+
+GOAL_MARGIN: Final = 1.2
+"""A step up counts as so much more than it costs now. Lower: it is undone by the next frame. Higher: what
+would fit is not tried."""
+
+PROBE_S: Final = 0.025
+MIN_PROBE_BYTES: Final = 5_500
+"""A probe lasts so long, and has five packets at least. Shorter: jitter decides. Longer: what the path does
+not carry waits in its queue for so much longer."""
+
+MIN_INTERVAL_NS: Final = 3 * NS_PER_S
+MAX_INTERVAL_NS: Final = 30 * NS_PER_S
+"""Between probes while something is withheld: the first, doubled by each that fails, up to the second. Lower:
+the path is filled by trying. Higher: that it became wider is found later."""
+
+PAUSED_INTERVAL_NS: Final = 5 * NS_PER_S
+"""The most where nothing is sent at all: then nothing else can tell, and nothing is disturbed."""
+
+WATCH_NS: Final = 3 * NS_PER_S
+SURVIVES: Final = 0.75
+"""A probe has failed after all where less than the second of what it found is left within the first: a
+policer's bucket was full, or others shared the path."""
+
+_BLANK: Final = np.zeros(
+    1,
+    np.dtype(
+        [
+            ("has_begun", "?"),
+            ("goes_on", "?"),
+            ("next_at", "<i8"),
+            ("asked_at", "<i8"),
+            ("interval_ns", "<i8"),
+            ("raised_at", "<i8"),
+            ("raised_bps", "<f8"),
+        ]
+    ),
+)
+_BLANK["interval_ns"] = MIN_INTERVAL_NS
+_BLANK["raised_bps"] = np.nan
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeNeeds:
+    """What decides on probes; all arrays are (subscribers,)."""
+
+    target_bps: FloatArray
+    allocated_bps: FloatArray
+    desired_bps: FloatArray
+    next_bps: FloatArray
+    may_probe: BoolArray
+    """The peer tells of packets, and no queue stands on the way."""
+    fell: BoolArray
+    """The rate was lowered."""
+    outgrew: BoolArray
+    """The rate grew past what was known as the path's limit."""
+
+
+class Prober:
+    """Asks for probes and judges them."""
+
+    def __init__(self) -> None:
+        self.table = Table(_BLANK)
+        self.clusters = Clusters()
+
+    def arrange(self, move: Move) -> None:
+        """Take up the new order."""
+        self.table.arrange(move)
+        self.clusters.table.arrange(move)
+
+    def clear(self, which: BoolArray) -> None:
+        """Probe as at the start. Numbers of clusters go on: the old ones may still be told of."""
+        given = self.clusters.table.rows["given"][which].copy()
+        self.table.clear(which)
+        self.clusters.table.clear(which)
+        self.clusters.table.rows["given"][which] = given
+
+    def judge(
+        self, now: Instant, results: ProbeResults, rate_bps: FloatArray, knows_limit: BoolArray
+    ) -> FloatArray:
+        """What probes have proven.
+
+        Args:
+            now: time.
+            results: of clusters that ended.
+            rate_bps: what was thought to pass.
+            knows_limit: it is known where the path ends. There, a probe that was held up proves nothing: for its
+                moment it took from others what they have.
+
+        Returns:
+            (subscribers,) bit/s that paths carry; NaN where nothing new is proven.
+        """
+        rows = self.table.rows
+        counts = results.is_full | ~knows_limit
+        is_proof = results.has_ended & counts & (np.nan_to_num(results.rate_bps) > rate_bps)
+        fails = results.has_ended & ~is_proof & ~self.clusters.is_probing
+        rows["goes_on"] = np.where(results.has_ended, is_proof & results.is_full, rows["goes_on"])
+        rows["raised_at"] = np.where(is_proof, now, rows["raised_at"])
+        rows["raised_bps"] = np.where(is_proof, results.rate_bps, rows["raised_bps"])
+        self._back_off(now, fails)
+        return np.where(is_proof, results.rate_bps, np.nan)
+
+    def ask(self, now: Instant, transports: IdArray, needs: ProbeNeeds) -> StructArray:
+        """Probes to send now, (n,) of `PROBE_DTYPE`."""
+        rows = self.table.rows
+        self._watch(now, needs)
+        rows["next_at"] = np.where(
+            needs.fell, np.maximum(rows["next_at"], now + MIN_INTERVAL_NS), rows["next_at"]
+        )
+        rows["next_at"] = np.where(needs.outgrew, now, rows["next_at"])
+        rows["interval_ns"][needs.outgrew] = MIN_INTERVAL_NS
+        begins = needs.may_probe & ~rows["has_begun"]
+        rows["has_begun"] |= begins
+        rows["next_at"][begins] = now + MIN_INTERVAL_NS
+        asked = [
+            self._probe(now, transports, np.flatnonzero(begins), slot, np.full(len(rows), factor * START_BPS))
+            for slot, factor in enumerate(START_FACTORS)
+        ]
+        is_free = needs.may_probe & ~self.clusters.is_probing
+        # On with what is desired after a probe that passed; else up to the step that is withheld.
+        goes_on = is_free & rows["goes_on"] & (needs.desired_bps > needs.target_bps)
+        goal = needs.allocated_bps + GOAL_MARGIN * needs.next_bps
+        due_at = np.where(
+            needs.allocated_bps > 0,
+            rows["next_at"],
+            np.minimum(rows["next_at"], rows["asked_at"] + PAUSED_INTERVAL_NS),
+        )
+        is_due = is_free & (now >= due_at) & (needs.next_bps > 0) & (goal > needs.target_bps)
+        rows["goes_on"] &= ~is_free
+        most = np.maximum(MAX_FACTOR * needs.target_bps, START_BPS)
+        rate = np.where(
+            goes_on,
+            np.minimum(STEP_FACTOR * needs.target_bps, GOAL_MARGIN * needs.desired_bps),
+            np.minimum(goal, most),
+        )
+        which = np.flatnonzero(goes_on | is_due)
+        asked.append(self._probe(now, transports, which, 0, rate))
+        rows["next_at"][which] = now + rows["interval_ns"][which]
+        return np.concatenate(asked)
+
+    def _watch(self, now: Instant, needs: ProbeNeeds) -> None:
+        """See what is left of what probes raised."""
+        rows = self.table.rows
+        raised = rows["raised_bps"]
+        is_lost = needs.target_bps < SURVIVES * raised
+        survives = now - rows["raised_at"] >= WATCH_NS
+        self._back_off(now, is_lost)
+        rows["interval_ns"] = np.where(
+            np.isfinite(raised) & survives & ~is_lost, MIN_INTERVAL_NS, rows["interval_ns"]
+        )
+        rows["raised_bps"] = np.where(is_lost | survives, np.nan, raised)
+
+    def _back_off(self, now: Instant, which: BoolArray) -> None:
+        rows = self.table.rows
+        longer = np.minimum(2 * rows["interval_ns"], MAX_INTERVAL_NS)
+        rows["interval_ns"] = np.where(which, longer, rows["interval_ns"])
+        rows["next_at"] = np.where(which, now + rows["interval_ns"], rows["next_at"])
+
+    def _probe(
+        self, now: Instant, transports: IdArray, which: IntArray, slot: int, rate_bps: FloatArray
+    ) -> StructArray:
+        probes = np.zeros(len(which), PROBE_DTYPE)
+        if not len(which):
+            return probes
+        rates = np.minimum(rate_bps[which], MAX_BPS)
+        sizes = np.maximum(rates * PROBE_S / 8, MIN_PROBE_BYTES).astype(np.int64)
+        self.table.rows["asked_at"][which] = now
+        probes["transport"] = transports[which]
+        probes["cluster"] = self.clusters.ask(now, which, slot, sizes)
+        probes["rate_bps"] = rates
+        probes["size_bytes"] = sizes
+        return probes

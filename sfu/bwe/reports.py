@@ -1,0 +1,98 @@
+"""Feedback in order: by subscriber, and of each as it was sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sfu.plane import LOST
+
+if TYPE_CHECKING:
+    from sfu.bwe.roster import BoolArray, FloatArray, IntArray, Roster
+    from sfu.plane import StructArray
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """One update's feedback; each packet once. All arrays are (packets,)."""
+
+    size: int
+    """How many subscribers there are."""
+    row: IntArray
+    seq: IntArray
+    cluster: IntArray
+    size_bytes: IntArray
+    sent_at: IntArray
+    arrived_at: IntArray
+    reported_at: IntArray
+
+    def only(self, which: BoolArray) -> Reports:
+        """Some of the packets, in the same order."""
+        return Reports(
+            self.size,
+            self.row[which],
+            self.seq[which],
+            self.cluster[which],
+            self.size_bytes[which],
+            self.sent_at[which],
+            self.arrived_at[which],
+            self.reported_at[which],
+        )
+
+    def counts(self) -> IntArray:
+        """(subscribers,) packets of each."""
+        return np.bincount(self.row, minlength=self.size)
+
+    def bytes(self) -> FloatArray:
+        """(subscribers,) bytes of each."""
+        return np.bincount(self.row, self.size_bytes, self.size).astype(np.float64)
+
+    def newest(self, values: IntArray, nothing: int) -> IntArray:
+        """(subscribers,) the largest of a column; `nothing` for one without packets."""
+        largest = np.full(self.size, nothing, np.int64)
+        starts = self.starts()
+        if len(starts):
+            largest[self.row[starts]] = np.maximum.reduceat(values, starts)
+        return largest
+
+    def least(self, values: IntArray, nothing: int) -> IntArray:
+        """(subscribers,) the smallest of a column; `nothing` for one without packets."""
+        return -self.newest(-values, -nothing)
+
+    def starts(self) -> IntArray:
+        """Where each subscriber's packets begin, of those that have some."""
+        return np.flatnonzero(np.diff(self.row, prepend=-1))
+
+
+def sorted_reports(feedback: StructArray, roster: Roster) -> Reports:
+    """Put feedback in order.
+
+    What was told as lost and as arrived in one batch has arrived. Rows of transports nobody knows are left
+    out.
+    """
+    row, found = roster.find(feedback["transport"])
+    order = np.lexsort((feedback["arrived_at"], feedback["seq"], row))
+    order = order[found[order]]
+    row, seq = row[order], feedback["seq"][order]
+    # Of two rows about one packet the later one has the arrival: LOST is below every time.
+    is_last = np.ones(len(order), np.bool_)
+    is_last[:-1] = (np.diff(row) != 0) | (np.diff(seq) != 0)
+    order = order[is_last]
+    return Reports(
+        size=len(roster),
+        row=row[is_last],
+        seq=seq[is_last],
+        cluster=feedback["cluster"][order].astype(np.int64),
+        size_bytes=feedback["size_bytes"][order].astype(np.int64),
+        sent_at=feedback["sent_at"][order],
+        arrived_at=feedback["arrived_at"][order],
+        reported_at=feedback["reported_at"][order],
+    )
+
+
+def is_arrived(reports: Reports) -> BoolArray:
+    """(packets,) whether each has come."""
+    arrived: BoolArray = reports.arrived_at != LOST
+    return arrived

@@ -26,8 +26,7 @@ from sfu.allocation.policies.turns import (
     video_budget,
     video_layers,
 )
-from sfu.allocation.problem import MAX_TEMPORAL
-from sfu.plane import MAX_ENCODINGS
+from sfu.plane import MAX_ENCODINGS, MAX_TEMPORAL
 
 if TYPE_CHECKING:
     from sfu.allocation.problem import Problem

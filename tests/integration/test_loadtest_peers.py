@@ -121,6 +121,7 @@ async def test_a_focus_is_measured_and_who_is_not_here_is_no_figure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("loadtest.peers.cache.cache_folder", lambda: tmp_path)
+    monkeypatch.setattr("loadtest.peers.measurement.WARM_UP_S", 0.1)  # figures are not what is tested
     console = Console(file=StringIO())
     settings = PeersBenchSettings(rounds=1, receivers=2, seconds=0.5)
     with Stage(console, console) as stage:

@@ -116,9 +116,10 @@ def version(installed: Path, tools: Path) -> str:
     return python(installed, tools, str(installed / "bin" / "focus"), "version")
 
 
-def leave(tree: Path, *files: str) -> None:
-    """An earlier build, which had Rust."""
-    for file in files:
+def leave_earlier_build(tree: Path) -> None:
+    """What a build that had Rust leaves in the tree, and nobody may take for this one's."""
+    built = f"build/lib.{sysconfig.get_platform()}-{sys.implementation.cache_tag}"
+    for file in (*EXTENSIONS, *(f"{built}/{name}" for name in EXTENSIONS)):
         (tree / file).parent.mkdir(parents=True, exist_ok=True)
         (tree / file).write_bytes(b"old")
 
@@ -126,13 +127,14 @@ def leave(tree: Path, *files: str) -> None:
 def test_without_rust_an_installation_is_complete_but_for_the_extensions_and_has_no_source_of_them(
     tree: Path, tools: Path, tmp_path: Path
 ) -> None:
-    installed = tmp_path / "installed"
-    install(tree, installed, tools)
     expected = {
         name
         for name in files(tree)
         if name.startswith(("sfu/", "signalling/", "loadtest/")) and not name.startswith(NOT_TO_RUN)
     }
+    leave_earlier_build(tree)
+    installed = tmp_path / "installed"
+    install(tree, installed, tools)
     found = {name for name in files(installed) if not name.startswith(("bin/", "matrix_focus-"))}
     assert found == expected
     assert not is_there("sfu.dataplane._native", installed, tools)
@@ -141,19 +143,10 @@ def test_without_rust_an_installation_is_complete_but_for_the_extensions_and_has
     assert version(installed, tools).splitlines()[1] == "data plane: reference"
 
 
-def test_an_extension_of_an_earlier_build_is_not_taken_for_this_ones(
-    tree: Path, tools: Path, tmp_path: Path
-) -> None:
-    built = f"build/lib.{sysconfig.get_platform()}-{sys.implementation.cache_tag}"
-    leave(tree, *EXTENSIONS, *(f"{built}/{name}" for name in EXTENSIONS))
-    installed = tmp_path / "installed"
-    install(tree, installed, tools)
-    assert not list(installed.rglob("*.so"))
-
-
 def test_a_rust_that_builds_nothing_is_no_reason_not_to_install(
     tree: Path, tools: Path, tmp_path: Path
 ) -> None:
+    leave_earlier_build(tree)
     # As where crates can't be had: the compiler is there, and cargo refuses.
     for name, script in {"rustc": f"echo '{VERSION}'", "cargo": "exit 101"}.items():
         (tools / name).write_text(f"#!/bin/sh\n{script}\n")

@@ -91,29 +91,31 @@ def problem_of(*links: Link) -> Problem:
     for row, costs_bps, is_usable in zip(watched, costs, usable, strict=True):
         for layer, kbps in row.kbps.items():
             costs_bps[layer], is_usable[layer] = kbps * 1_000, True
-    heights = np.repeat([row.heights for row in watched], MAX_TEMPORAL, axis=1)
+    heights = np.array([row.heights for row in watched]).reshape(-1, MAX_ENCODINGS)
+    heights = np.repeat(heights, MAX_TEMPORAL, axis=1)
+    frame_rates = np.array([row.frame_rates for row in watched]).reshape(-1, MAX_TEMPORAL)
     return Problem(
         now=NOW,
         subscriber=np.array([index for index, _ in pairs], np.int64),
         track=np.arange(len(pairs)),
         rank=np.array(ranks, np.int64)[order],
-        is_audio=np.array([row.is_audio for row in watched]),
-        is_screen=np.array([row.is_screen for row in watched]),
-        is_pinned=np.array([row.is_pinned for row in watched]),
-        is_visible=np.array([row.is_visible for row in watched]),
+        is_audio=np.array([row.is_audio for row in watched], np.bool_),
+        is_screen=np.array([row.is_screen for row in watched], np.bool_),
+        is_pinned=np.array([row.is_pinned for row in watched], np.bool_),
+        is_visible=np.array([row.is_visible for row in watched], np.bool_),
         speaker=np.array([row.speaker for row in watched], np.int64),
         width=np.array([row.height * 16 / 9 for row in watched]),
         height=np.array([row.height for row in watched]),
         layer_widths=heights * 16 / 9,
         layer_heights=heights,
-        frame_rates=np.tile([row.frame_rates for row in watched], (1, MAX_ENCODINGS)),
+        frame_rates=np.tile(frame_rates, (1, MAX_ENCODINGS)),
         costs_bps=costs,
         usable=usable,
         previous=np.array([row.previous for row in watched], np.int64),
         previous_at=np.full(len(pairs), NEVER),
         keep_bps=np.array([link.keep_kbps * 1_000 for link in links]),
         change_bps=np.array([_change_kbps(link) * 1_000 for link in links]),
-        changed=np.array([row.is_changed for row in watched]),
+        changed=np.array([row.is_changed for row in watched], np.bool_),
         lowered_at=np.array([_ago(row.lowered_s_ago) for row in watched], np.int64),
         reordered=np.array([link.is_reordered for link in links]),
         decided_at=np.array([_ago(link.decided_s_ago) for link in links], np.int64),

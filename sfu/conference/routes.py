@@ -34,6 +34,10 @@ class Routes:
         """A route has come or gone since the last report."""
         return self._is_stale
 
+    def has_news(self, outcomes: Outcomes) -> bool:
+        """Whether `report` may find something: False for most ticks, at no cost."""
+        return self._is_stale or outcomes.token is not self._token
+
     def set(self, route: RouteId, leg: TransportId, ids: TrackIds) -> None:
         """A route begins."""
         self._wishes[route] = leg, ids
@@ -51,9 +55,9 @@ class Routes:
             The wishes about which something else was decided than before; None where all is as it was, and no
             route came or went.
         """
-        was_stale, self._is_stale = self._is_stale, False
-        if outcomes.token is self._token and not was_stale:
+        if not self.has_news(outcomes):
             return None
+        was_stale, self._is_stale = self._is_stale, False
         self._token = outcomes.token
         if was_stale:
             self._renew()

@@ -69,6 +69,9 @@ class Telling:
             legs: everybody in the call.
         """
         outcomes = reports.newest.outcomes
+        due_at = self.due_at(legs)
+        if (due_at is None or now < due_at) and not self.routes.has_news(outcomes):
+            return []
         changed = self.routes.report(outcomes)
         self._follow_demand(now, outcomes, is_changed=changed is not None)
         for leg, ids in changed or ():

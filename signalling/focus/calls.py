@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from signalling.focus.leg import CallKey, Dialled, Leg, LegKey
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)  # a key may come again, a call does not
 class LiveCall:
     """A call with somebody in it."""
 
@@ -56,9 +56,9 @@ class Calls:
         self._by_track: dict[TrackHandle, LiveCall] = {}
         self._by_route: dict[RouteId, LiveCall] = {}
         self._reports = Reports()
-        self._touched: set[CallKey] = set()
-        self._agenda: Agenda[CallKey] = Agenda()
-        self._reportable: Agenda[CallKey] = Agenda()
+        self._touched: dict[LiveCall, None] = {}
+        self._agenda: Agenda[LiveCall] = Agenda()
+        self._reportable: Agenda[LiveCall] = Agenda()
         """From when on a call must hear of the next report, whatever is in it."""
 
     def __iter__(self) -> Iterator[LiveCall]:
@@ -159,38 +159,38 @@ class Calls:
         """The calls that a tick's report has something for: of thousands that go on as they did, none."""
         self._reports.take(report)
         counted = self._reports.newest
-        keys = dict.fromkeys(self._reportable.due(now))
+        concerned = dict.fromkeys(self._reportable.due(now))
         changed = (self._by_route.get(route) for route in counted.outcomes.changed.tolist())
         heard = (self._by_track.get(track) for track in counted.heard)
-        keys |= {call.key: None for call in (*changed, *heard) if call is not None}
-        return [call for key in keys if (call := self._by_key.get(key)) is not None]
+        concerned |= {call: None for call in (*changed, *heard) if call is not None}
+        return list(concerned)
 
     def reported(self, call: LiveCall) -> None:
         """A call has heard of a report, and nothing came of it: nothing else of it can have changed."""
-        self._reportable.set(call.key, call.conference.report_due_at)
+        self._reportable.set(call, call.conference.report_due_at)
 
     # --- time ---------------------------------------------------------------------------------------------
 
     def touch(self, call: LiveCall) -> None:
         """Something was done to the call or a leg of it."""
-        self._touched.add(call.key)
+        self._touched[call] = None
 
     def turn_ended(self) -> None:
         """Read anew when something is due of what was touched."""
-        for key in self._touched:
-            call = self._by_key.get(key)
-            self._agenda.set(key, None if call is None else call.next_timeout())
-            self._reportable.set(key, None if call is None else call.conference.report_due_at)
+        for call in self._touched:
+            is_live = self._by_key.get(call.key) is call
+            self._agenda.set(call, call.next_timeout() if is_live else None)
+            self._reportable.set(call, call.conference.report_due_at if is_live else None)
         self._touched.clear()
 
     def due(self, now: Instant) -> list[LiveCall]:
         """The calls of which something is due."""
-        return [self._by_key[key] for key in self._agenda.due(now)]
+        return self._agenda.due(now)
 
     def hold(self, call: LiveCall, until: Instant) -> None:
         """Leave a call alone until then, or until it is touched again."""
-        self._touched.discard(call.key)
-        self._agenda.set(call.key, until)
+        self._touched.pop(call, None)
+        self._agenda.set(call, until)
 
     def next_timeout(self) -> Instant | None:
         """When the first is due."""

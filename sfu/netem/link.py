@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from heapq import heappop, heappush
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from sfu.errors import LocalError
 from sfu.netem.loss import NO_LOSS, Loss, LossProcess
+from sfu.netem.policer import Policer, TokenBucket
 from sfu.units import NS_PER_MS, NS_PER_S, Instant, after_ms, earliest
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ class LinkProfile:
     """For how long it is held up."""
     rate_steps: tuple[RateStep, ...] = ()
     """Changes of the rate, by time."""
+    policer: Policer | None = None
+    """In front of the queue."""
 
     def __post_init__(self) -> None:
         for rate in (self.rate_bps, *(step.rate_bps for step in self.rate_steps)):
@@ -78,6 +82,8 @@ class LinkStats:
     """On the line (`LinkProfile.loss`)."""
     queue_drops: int
     """At the tail of the full queue."""
+    policed: int
+    """Thrown away by the policer."""
     bytes_delivered: int
 
 
@@ -100,7 +106,8 @@ class Link(Generic[_T]):
         self._flying: list[tuple[Instant, int, _T, int]] = []
         self._flown = 0
         self._last_arrival = Instant(0)
-        self._sent = self._delivered = self._lost = self._queue_drops = self._bytes_delivered = 0
+        self._sent = self._delivered = self._lost = self._queue_drops = self._policed = 0
+        self._bytes_delivered = 0
         self._adopt(profile)
 
     def send(self, now: Instant, datagram: _T, size_bytes: int) -> None:
@@ -113,6 +120,9 @@ class Link(Generic[_T]):
         """
         self._advance(now)
         self._sent += 1
+        if self._bucket is not None and not self._bucket.admits(now, size_bytes):
+            self._policed += 1
+            return
         if self._rate_bps is None:
             self._fly(now, datagram, size_bytes)
             return
@@ -150,13 +160,32 @@ class Link(Generic[_T]):
         self._advance(now)
         self._plan_head()
 
+    def waiting_ms(self, now: Instant) -> float:
+        """How long a datagram would wait that is sent now, at the present rate; infinite in an outage."""
+        self._advance(now)
+        if not self._waiting or self._rate_bps is None:
+            return 0.0
+        if not self._rate_bps:
+            return math.inf
+        self._work_off(now)
+        behind = 8 * NS_PER_S * (self._waiting_bytes - self._waiting[0][1])
+        return (self._head_work + behind) / self._rate_bps / NS_PER_MS
+
     def stats(self) -> LinkStats:
         """Counters since the beginning."""
-        return LinkStats(self._sent, self._delivered, self._lost, self._queue_drops, self._bytes_delivered)
+        return LinkStats(
+            self._sent,
+            self._delivered,
+            self._lost,
+            self._queue_drops,
+            self._policed,
+            self._bytes_delivered,
+        )
 
     def _adopt(self, profile: LinkProfile) -> None:
         self._profile = profile
         self._loss = LossProcess(profile.loss, self._rng)
+        self._bucket = None if profile.policer is None else TokenBucket(profile.policer)
         self._steps = deque(profile.rate_steps)
         self._rate_bps = profile.rate_bps
         self._queue_rate_bps = profile.rate_bps or 0

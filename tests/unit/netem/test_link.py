@@ -59,7 +59,7 @@ def test_a_perfect_link_shows_no_effect() -> None:
         assert link.next_timeout() == at_ms(number)
         assert link.poll(at_ms(number)) == [number]
         assert link.next_timeout() is None
-    assert link.stats() == LinkStats(100, 100, 0, 0, 100 * SIZE)
+    assert link.stats() == LinkStats(100, 100, 0, 0, 0, 100 * SIZE)
     assert rng.getstate() == before
 
 
@@ -104,7 +104,7 @@ def test_a_link_never_carries_more_than_its_rate(sizes: list[int], rate: int) ->
 def test_a_queue_in_ms_drops_at_its_tail() -> None:
     link = sent_together(replace(MEGABIT, queue_ms=50), 10)
     assert [datagram for datagram, _ in arrivals(link)] == [0, 1, 2, 3, 4]
-    assert link.stats() == LinkStats(10, 5, 0, 5, 5 * SIZE)
+    assert link.stats() == LinkStats(10, 5, 0, 5, 0, 5 * SIZE)
 
 
 def test_a_queue_in_bytes_drops_at_its_tail() -> None:

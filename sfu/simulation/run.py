@@ -1,0 +1,188 @@
+"""A scenario on a virtual clock: the plane sends, lines carry, subscribers report, the estimate decides."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+import numpy as np
+
+from sfu.bwe.estimate import WISH_DTYPE
+from sfu.netem.dumbbell import Dumbbell
+from sfu.netem.link import LinkProfile
+from sfu.netem.network import UDP_OVERHEAD_BYTES
+from sfu.netem.tcp import ACKNOWLEDGEMENT_BYTES, PACKET_BYTES, TcpSender
+from sfu.plane import TARGET_DTYPE
+from sfu.simulation.media_end import Carried, MediaEnd
+from sfu.simulation.recording import Recording
+from sfu.simulation.scenario import START, at_s
+from sfu.simulation.stand import Stand
+from sfu.units import NS_PER_S, Instant, after_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sfu.bwe.estimate import BweUpdate
+    from sfu.dataplane.wire import Transmit
+    from sfu.plane import StructArray
+    from sfu.simulation.scenario import Scenario, TcpFlow
+    from sfu.simulation.stand import Core
+
+TICK_MS: Final = 50
+"""Between ticks, as in a focus that runs (`sfu.runtime.tick`)."""
+
+QUEUE_SAMPLE_MS: Final = 10
+"""How often the bottleneck's queue is looked at. Lower: slower runs. Higher: a short overload goes unseen."""
+
+
+class Estimating(Protocol):
+    """What estimates for all transports at once (`sfu.bwe`)."""
+
+    def update(
+        self, now: Instant, feedback: StructArray, transports: StructArray, wishes: StructArray
+    ) -> BweUpdate:
+        """What is known now; called every tick."""
+        ...
+
+
+def run(scenario: Scenario, core: Core, estimators: Estimating, seed: int) -> Recording:
+    """Play a scenario from its beginning to its end.
+
+    Args:
+        scenario: the row.
+        core: of a plane, new and in the clear.
+        estimators: new.
+        seed: for everything that is drawn. The same gives the same run.
+    """
+    return _Run(scenario, core, estimators, seed).play()
+
+
+class _Download(NamedTuple):
+    starts_at: Instant
+    flow: int
+    sender: TcpSender
+    acknowledged: list[int]
+    """Bytes in all, at each tick."""
+
+
+class _Run:
+    def __init__(self, scenario: Scenario, core: Core, estimators: Estimating, seed: int) -> None:
+        rng = random.Random(seed)  # noqa: S311  # no secrets here
+        self._scenario = scenario
+        self._seed = seed
+        self._core = core
+        self._estimators = estimators
+        self._net: Dumbbell[Carried | int] = Dumbbell(scenario.forward, scenario.backward, rng)
+        """Of downloads, the numbers of packets and acknowledgements."""
+        stand = Stand(core, START, len(scenario.flows))
+        round_trip_ms = scenario.forward.delay_ms + scenario.backward.delay_ms
+        self._ends = []
+        for number, flow in enumerate(scenario.flows):
+            self._net.attach(number, LinkProfile(delay_ms=flow.delay_ms))
+            path_ms = round_trip_ms + 2 * flow.delay_ms
+            self._ends.append(MediaEnd(stand, number, flow, path_ms, random.Random(rng.random())))  # noqa: S311
+        self._downloads = [
+            self._download(number, tcp) for number, tcp in enumerate(scenario.tcp, len(scenario.flows))
+        ]
+        self._queue: list[tuple[float, float]] = []
+        self._tick_at = self._sample_at = START
+
+    def play(self) -> Recording:
+        end = at_s(self._scenario.duration_s)
+        now = START
+        while now < end:
+            self._step(now)
+            now = max(now, self._next_timeout())
+        return Recording(
+            scenario=self._scenario,
+            seed=self._seed,
+            flows=tuple(media.recording(end) for media in self._ends),
+            tcp_acknowledged=tuple(
+                np.diff(np.array(download.acknowledged, np.float64), prepend=0.0)
+                for download in self._downloads
+            ),
+            queue_at_s=np.array([at for at, _ in self._queue]),
+            queue_ms=np.array([waiting for _, waiting in self._queue]),
+        )
+
+    def _download(self, flow: int, tcp: TcpFlow) -> _Download:
+        self._net.attach(flow)
+        return _Download(at_s(tcp.starts_at_s), flow, TcpSender(tcp.size_bytes), [])
+
+    def _next_timeout(self) -> Instant:
+        at = min(self._tick_at, self._sample_at)
+        for due_at in (
+            self._net.next_timeout(),
+            self._core.next_timeout(),
+            *(media.next_timeout() for media in self._ends),
+        ):
+            if due_at is not None and due_at < at:
+                at = due_at
+        for download in self._downloads:
+            sender = download.sender
+            due_at = sender.next_timeout() if sender.has_begun else download.starts_at
+            if due_at is not None and due_at < at:
+                at = due_at
+        return at
+
+    def _step(self, now: Instant) -> None:
+        for _, flow, is_forward, datagram in self._net.poll(now):
+            self._arrive(now, flow, datagram, is_forward=is_forward)
+        for media in self._ends:
+            for packet in media.published(now):
+                self._emit(now, self._core.handle_datagram(now, media.publisher_address, packet))
+            for compound in media.reported(now):
+                carried = Carried(compound, None)
+                self._send(now, media.number, carried, is_forward=not media.flow.is_forward)
+        for download in self._downloads:
+            if now >= download.starts_at:
+                for number in download.sender.poll(now):
+                    self._net.send(now, download.flow, number, PACKET_BYTES, is_forward=True)
+        due_at = self._core.next_timeout()
+        if due_at is not None and due_at <= now:
+            self._emit(now, self._core.poll(now))
+        if now >= self._sample_at:
+            self._sample_at = after_ms(self._sample_at, QUEUE_SAMPLE_MS)
+            self._queue.append(((now - START) / NS_PER_S, self._net.waiting_ms(now, is_forward=True)))
+        if now >= self._tick_at:
+            self._tick_at = after_ms(self._tick_at, TICK_MS)
+            self._tick(now)
+
+    def _arrive(self, now: Instant, flow: int, datagram: Carried | int, *, is_forward: bool) -> None:
+        if isinstance(datagram, Carried):
+            media = self._ends[flow]
+            if is_forward is media.flow.is_forward:
+                media.received(now, datagram)
+            else:
+                self._emit(now, self._core.handle_datagram(now, media.subscriber_address, datagram.data))
+        elif is_forward:
+            self._net.send(now, flow, datagram, ACKNOWLEDGEMENT_BYTES, is_forward=False)
+        else:
+            self._downloads[flow - len(self._ends)].sender.acknowledged(now, datagram)
+
+    def _emit(self, now: Instant, transmits: Iterable[Transmit]) -> None:
+        """What the plane sends: up to publishers at once, down to subscribers over their lines."""
+        for transmit in transmits:
+            media = self._ends[Stand.flow_at(transmit.address)]
+            if transmit.address == media.publisher_address:
+                media.asked(transmit.data)
+            else:
+                carried = media.left(now, transmit.data)
+                self._send(now, media.number, carried, is_forward=media.flow.is_forward)
+
+    def _send(self, now: Instant, flow: int, carried: Carried, *, is_forward: bool) -> None:
+        size_bytes = len(carried.data) + UDP_OVERHEAD_BYTES
+        self._net.send(now, flow, carried, size_bytes, is_forward=is_forward)
+
+    def _tick(self, now: Instant) -> None:
+        feedback = self._core.feedback()
+        transports = self._core.stats(now).transports
+        wishes = np.array([media.wish(now) for media in self._ends], WISH_DTYPE)
+        update = self._estimators.update(now, feedback, transports, wishes)
+        self._core.set_pacing(now, update.pacing)
+        self._core.probe(now, update.probes)
+        self._core.set_targets(now, np.zeros(0, TARGET_DTYPE))  # Python is alive
+        for media in self._ends:
+            media.ticked(now, feedback, transports, update)
+        for download in self._downloads:
+            download.acknowledged.append(download.sender.acknowledged_bytes)

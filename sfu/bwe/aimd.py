@@ -98,6 +98,8 @@ class PathSigns:
     acked_bps: FloatArray
     """The same over a longer time."""
     round_trip_ns: IntArray
+    inherent_loss: FloatArray
+    """Part of the packets that is lost whatever is sent: the path let it through, but for that."""
     is_silent: BoolArray
     """Packets go out, and the peer says nothing of them."""
 
@@ -159,7 +161,7 @@ class DelayRate:
         is_new = age >= signs.round_trip_ns + WAIT_NS
         # What arrives within a round trip was sent before: it tells of the path, not of the decrease.
         falls = is_over & (is_new | (age <= signs.round_trip_ns)) & np.isfinite(signs.short_acked_bps)
-        arrived = np.where(falls, signs.short_acked_bps, np.inf)
+        arrived = np.where(falls, signs.short_acked_bps / (1.0 - signs.inherent_loss), np.inf)
         self.lower_to(BACKOFF * arrived)
         limit = rows["limit_bps"]
         is_near = np.abs(arrived - limit) <= MAX_DEVIATION * limit

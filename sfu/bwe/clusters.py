@@ -44,6 +44,7 @@ _BLANK: Final = np.zeros(
             ("size_bytes", "<i8", (SLOTS,)),
             ("asked_at", "<i8", (SLOTS,)),
             ("told_bytes", "<i8", (SLOTS,)),
+            ("told_packets", "<i8", (SLOTS,)),
             ("bytes", "<i8", (SLOTS,)),
             ("packets", "<i8", (SLOTS,)),
             ("first_sent_at", "<i8", (SLOTS,)),
@@ -88,6 +89,7 @@ class Clusters:
             "size_bytes": sizes_bytes,
             "asked_at": now,
             "told_bytes": 0,
+            "told_packets": 0,
             "bytes": 0,
             "packets": 0,
             "first_sent_at": _NEVER,
@@ -99,8 +101,14 @@ class Clusters:
             rows[name][which, slot] = value
         return rows["given"][which]
 
-    def update(self, now: Instant, reports: Reports) -> ProbeResults:
-        """Take up feedback about probes."""
+    def update(self, now: Instant, reports: Reports, inherent_loss: FloatArray) -> ProbeResults:
+        """Take up feedback about probes.
+
+        Args:
+            now: time.
+            reports: of packets that were part of one.
+            inherent_loss: (subscribers,) part of the packets that is lost whatever is sent.
+        """
         rows = self.table.rows
         for slot in range(SLOTS):
             of_slot = reports.cluster == rows["number"][reports.row, slot]
@@ -108,7 +116,7 @@ class Clusters:
                 _count(rows, slot, reports.only(of_slot))
         is_told = rows["told_bytes"] >= rows["size_bytes"]
         ends: BoolArray = (rows["number"] > 0) & (is_told | (now - rows["asked_at"] >= TIMEOUT_NS))
-        rates, full = self._rates()
+        rates, full = self._rates(inherent_loss)
         rates = np.where(ends, rates, np.nan)
         rows["number"][ends] = 0
         has_rate = np.isfinite(rates)
@@ -117,15 +125,16 @@ class Clusters:
         is_full: BoolArray = (full & has_rate)[each, best]
         return ProbeResults(ends.sum(1) > 0, rates[each, best], is_full)
 
-    def _rates(self) -> tuple[FloatArray, BoolArray]:
+    def _rates(self, inherent_loss: FloatArray) -> tuple[FloatArray, BoolArray]:
         """(subscribers, SLOTS) what each says so far, and whether it was not held up."""
         rows = self.table.rows
         packets = rows["packets"]
         # The first packet ends no interval.
-        bits = 8.0 * rows["bytes"] * np.maximum(packets - 1, 0) / np.maximum(packets, 1)
+        parts = [np.maximum(count - 1, 0) / np.maximum(count, 1) for count in (rows["told_packets"], packets)]
         sent_ns = np.maximum(rows["last_sent_at"] - rows["first_sent_at"], NS_PER_MS)
         came_ns = np.maximum(rows["last_arrived_at"] - rows["first_arrived_at"], NS_PER_MS)
-        sent, came = bits * NS_PER_S / sent_ns, bits * NS_PER_S / came_ns
+        sent = 8.0 * rows["told_bytes"] * parts[0] * NS_PER_S / sent_ns
+        came = 8.0 * rows["bytes"] * parts[1] * NS_PER_S / came_ns / (1.0 - inherent_loss[:, None])
         full: BoolArray = came >= FULL_PART * sent
         says = (packets >= MIN_PACKETS) & (rows["bytes"] >= MIN_PART * rows["size_bytes"])
         return np.where(says, np.where(full, np.minimum(sent, came), HELD_PART * came), np.nan), full
@@ -134,9 +143,10 @@ class Clusters:
 def _count(rows: StructArray, slot: int, reports: Reports) -> None:
     told, arrived = reports, reports.only(is_arrived(reports))
     rows["told_bytes"][:, slot] += told.bytes().astype(np.int64)
+    rows["told_packets"][:, slot] += told.counts()
     rows["bytes"][:, slot] += arrived.bytes().astype(np.int64)
     rows["packets"][:, slot] += arrived.counts()
-    for name, values in (("sent_at", arrived.sent_at), ("arrived_at", arrived.arrived_at)):
+    for name, some, values in (("sent_at", told, told.sent_at), ("arrived_at", arrived, arrived.arrived_at)):
         first, last = rows[f"first_{name}"], rows[f"last_{name}"]
-        first[:, slot] = np.minimum(first[:, slot], arrived.least(values, _NEVER))
-        last[:, slot] = np.maximum(last[:, slot], arrived.newest(values, -_NEVER))
+        first[:, slot] = np.minimum(first[:, slot], some.least(values, _NEVER))
+        last[:, slot] = np.maximum(last[:, slot], some.newest(values, -_NEVER))

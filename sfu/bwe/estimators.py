@@ -95,9 +95,9 @@ class Estimators:
         sent = self._sending.update(now, transports, reports)
         self._acked.update(reports.only(arrived))
         delays = self._trend.update(now, reports.only(arrived & is_media))
-        signs = self._signs(now, delays, sent)
-        rates = self._delay.update(now, signs)
         losses = self._loss.update(now, reports.only(is_media))
+        signs = self._signs(now, delays, sent, losses)
+        rates = self._delay.update(now, signs)
         self._delay.lower_to(np.where(losses.lowered, LOSS_SLACK * losses.limit_bps, np.inf))
         path = _Path(transports, signs, sent, losses, rates)
         path = self._prove(now, reports.only(~is_media), path)
@@ -120,7 +120,7 @@ class Estimators:
             table.arrange(move)
         self._prober.arrange(move)
 
-    def _signs(self, now: Instant, delays: Delays, sent: Sent) -> PathSigns:
+    def _signs(self, now: Instant, delays: Delays, sent: Sent, losses: LossRates) -> PathSigns:
         round_trip_ns = np.where(np.isnan(sent.round_trip_ns), DEFAULT_ROUND_TRIP_NS, sent.round_trip_ns)
         return PathSigns(
             signal=self._overuse.update(now, delays),
@@ -128,12 +128,13 @@ class Estimators:
             short_acked_bps=self._acked.over(now, SHORT_NS),
             acked_bps=self._acked.over(now, LONG_NS),
             round_trip_ns=round_trip_ns.astype(np.int64),
+            inherent_loss=losses.inherent,
             is_silent=sent.is_silent,
         )
 
     def _prove(self, now: Instant, probes: Reports, path: _Path) -> _Path:
         """Take up what probes say."""
-        results = self._prober.clusters.update(now, probes)
+        results = self._prober.clusters.update(now, probes, path.losses.inherent)
         rate_bps = np.minimum(path.rates.rate_bps, path.losses.limit_bps)
         proven_bps = self._prober.judge(now, results, rate_bps, self._delay.knows_limit)
         if np.isnan(proven_bps).all():

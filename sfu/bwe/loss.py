@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -23,8 +23,8 @@ MIN_PACKETS: Final = 15
 MAX_WINDOW_NS: Final = 2_000 * NS_PER_MS
 """A slow stream's observation ends here, whatever is in it."""
 
-PLACES: Final = 20
-"""Observations remembered: 5 s. Lower: the rates among them differ too little to tell why packets are lost.
+PLACES: Final = 16
+"""Observations remembered: 4 s. Lower: the rates among them differ too little to tell why packets are lost.
 Higher: a path that changed is known as it was."""
 
 FADE: Final = 0.93
@@ -34,24 +34,42 @@ TRUST: Final = 0.5
 """Packets are not lost independently of each other: so much of their number counts as evidence."""
 
 MARGIN: Final = 2.0
-"""Limits whose log-likelihood is this close to the best are possible. Lower: chance looks like a limit.
-Higher: a limit is found later."""
+"""A limit is believed where it is likelier than none by this (log-likelihood). Lower: chance looks like a
+limit. Higher: a limit is found later."""
 
 MAX_INHERENT: Final = 0.3
-"""A path that loses more whatever is sent is taken for one that is overloaded."""
+USUAL_INHERENT: Final = 0.12
+"""A path that loses more than the first whatever is sent is taken for one that is overloaded, and one that
+loses more than the second is at first: less is sent, to see. Lower: lossy paths are tried in vain. Higher: an
+overload that was there from the beginning stays."""
 
-LOSSY: Final = 0.12
-ALIKE: Final = 1.15
-"""Where more than the first is lost and all rates were within the second, nothing tells why: less is sent, to
-see. Lower: a lossy path is tried in vain. Higher: an overload by a steady source stays."""
+LEAST_PLACES: Final = 6
+LEAST_PACKETS: Final = 100
+LEAST_NS: Final = 15 * NS_PER_S
+"""The least that was lost of so many observations and packets, in the last one to two of these times, is what
+the path loses whatever is sent. Shorter: an overload that lasts is taken for it. Longer: a path that becomes
+lossy is taken for overloaded for longer."""
 
-RATIOS: Final = np.geomspace(0.25, 1.0, 29)
-"""The limits that are thought of, as parts of the highest rate observed; the last stands for none."""
+SURPRISE: Final = 6.0
+"""How much likelier (log-likelihood) it must be that the path loses more than that least. Lower: an overload
+is answered later. Higher: a path that becomes lossy loses more of its rate before it is understood."""
 
-MARGIN_BELOW: Final = 0.97
-"""What of a limit is used."""
+CANDIDATES: Final = 8
+"""The rates that arrived in so many of the last observations are the limits that are thought of: an
+overloaded path lets through what it carries. Lower: chance moves the limit. Higher: a pass takes longer."""
 
-GROWTH: Final = 0.05
+MIN_LOSS: Final = 0.02
+"""Where less is lost, nothing proves that it would be lost at any rate. Lower: a limit is given up for one
+packet. Higher: one that was none lasts longer."""
+
+MARGIN_BELOW: Final = 0.95
+"""What of a limit is used. Lower: less of the path is used. Higher: what waits or is lost already, stays."""
+
+MIN_ARRIVED: Final = 0.85
+"""What of the rate that arrived last a limit is at least: observations over a change of rate are of
+neither."""
+
+GROWTH: Final = 0.03
 """By how much a limit grows in a second without signs of it. Lower: a path that became wider is used later.
 Higher: more is lost while it is tried."""
 
@@ -72,6 +90,10 @@ _BLANK: Final = np.zeros(
             ("highest_seq", "<i8"),
             ("limit_bps", "<f8"),
             ("found_bps", "<f8"),
+            ("inherent", "<f8"),
+            ("least", "<f8"),
+            ("last_least", "<f8"),
+            ("least_since", "<i8"),
             ("updated_at", "<i8"),
             ("sum_packets", "<f8", (PLACES,)),
             ("sum_lost", "<f8", (PLACES,)),
@@ -83,6 +105,8 @@ _BLANK: Final = np.zeros(
 _BLANK["highest_seq"] = -1
 _BLANK["limit_bps"] = np.inf
 _BLANK["found_bps"] = np.inf
+_BLANK["least"] = USUAL_INHERENT
+_BLANK["last_least"] = USUAL_INHERENT
 _BLANK["closed_at"] = -(2**62)
 
 
@@ -94,6 +118,8 @@ class LossRates:
     """Infinite where loss says nothing."""
     loss: FloatArray
     """Part of the packets of `RECENT_NS` that was lost."""
+    inherent: FloatArray
+    """Part of the packets that is lost whatever is sent."""
     lowered: BoolArray
     """The limit was found, or fell, in this update."""
 
@@ -102,8 +128,9 @@ class LossRate:
     """Tells loss by overload from loss that is there whatever is sent.
 
     For a path of B bit/s that loses a part p of all packets, `q = p + (1 - p) max(0, 1 - B / R)` of those
-    sent at R are lost. Observations at several R tell B from p. Each B has its best p by moments, and the
-    likelihood of what was observed says which B are possible; of these the highest is believed.
+    sent at R are lost. Observations at several R tell B from p: each B has its best p by moments, and the
+    likelihood of what was observed says which B to believe. Where one rate alone was observed, the least loss
+    of the last time says what p can be, unless observations speak against it.
     """
 
     def __init__(self) -> None:
@@ -117,12 +144,13 @@ class LossRate:
         lowered = np.zeros(len(rows), np.bool_)
         which = np.flatnonzero(closes)
         if len(which):
+            self._learn_least(now, which)
             lowered[which] = self._judge(which)
         elapsed_s = np.minimum((now - rows["updated_at"]) / NS_PER_S, 1.0)
         limit = rows["limit_bps"] * (1.0 + GROWTH * elapsed_s)
         rows["limit_bps"] = np.where(limit > FREE_FACTOR * rows["found_bps"], np.inf, limit)
         rows["updated_at"] = now
-        return LossRates(rows["limit_bps"].copy(), self._recent(), lowered)
+        return LossRates(rows["limit_bps"].copy(), self._recent(), rows["inherent"].copy(), lowered)
 
     def raise_to(self, rates_bps: FloatArray) -> None:
         """It was proven that paths carry this; NaN where nothing was."""
@@ -170,25 +198,40 @@ class LossRate:
             rows[name][which] = 0
         return closes
 
+    def _learn_least(self, now: Instant, which: IntArray) -> None:
+        """What is lost whatever is sent is no more than what was lost lately, with the doubt there is about
+        that."""
+        rows = self.table.rows
+        packets = rows["sum_packets"][which, :LEAST_PLACES].sum(1)
+        lost = rows["sum_lost"][which, :LEAST_PLACES].sum(1)
+        most = (lost + 2.5 * np.sqrt(lost) + 2.0) / np.maximum(packets, 1.0)
+        most = np.where(packets >= LEAST_PACKETS, most, np.inf)
+        is_old = now - rows["least_since"][which] >= LEAST_NS
+        rows["last_least"][which] = np.where(is_old, rows["least"][which], rows["last_least"][which])
+        rows["least"][which] = np.minimum(np.where(is_old, np.inf, rows["least"][which]), most)
+        rows["least_since"][which] = np.where(is_old, now, rows["least_since"][which])
+
     def _judge(self, which: IntArray) -> BoolArray:
         """Find the limits of some rows; return where one was found or fell."""
         rows = self.table.rows
-        packets, lost, rates = (rows[name][which] for name in ("sum_packets", "sum_lost", "rate_bps"))
         fall = np.zeros(len(which), np.bool_)
-        has_lost = np.flatnonzero(lost.any(1))
-        if not len(has_lost):
-            return fall
-        highest, ratio = _likely_limit(packets[has_lost], lost[has_lost], rates[has_lost])
+        has_lost = rows["sum_lost"][which].any(1)
+        rows["inherent"][which[~has_lost]] = 0.0
         at = which[has_lost]
+        if not len(at):
+            return fall
+        packets, lost, rates = (rows[name][at] for name in ("sum_packets", "sum_lost", "rate_bps"))
+        least = np.minimum(rows["least"][at], rows["last_least"][at])
+        likely = _likely_limit(packets, lost, rates, least)
         limit = rows["limit_bps"][at]
-        found = ratio * highest
-        is_limited = ratio < 1.0
-        new = MARGIN_BELOW * found
-        falls = is_limited & (new < limit)
+        arrived = rates[:, 0] * (1.0 - lost[:, 0] / np.maximum(packets[:, 0], 1.0))
+        new = np.maximum(MARGIN_BELOW * likely.limit_bps, MIN_ARRIVED * arrived)
+        falls = new < limit
         # More was sent than the limit, and the loss is not because of that.
-        frees = ~is_limited & (limit <= highest)
+        frees = likely.is_free & (limit <= rates.max(1))
         rows["limit_bps"][at] = np.where(falls, new, np.where(frees, np.inf, limit))
         rows["found_bps"][at] = np.where(falls, new, rows["found_bps"][at])
+        rows["inherent"][at] = likely.inherent
         fall[has_lost] = falls
         return fall
 
@@ -201,30 +244,54 @@ class LossRate:
         return loss
 
 
-def _likely_limit(
-    packets: FloatArray, lost: FloatArray, rates_bps: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """The highest rate observed and the likely limit as a part of it; 1 where there is none.
+class _Likely(NamedTuple):
+    """The best explanation of each row; arrays are (n,)."""
+
+    limit_bps: FloatArray
+    """Infinite where there need be none."""
+    is_free: BoolArray
+    """There is none: what is lost is lost at any rate."""
+    inherent: FloatArray
+    """What is lost whatever is sent."""
+
+
+def _likely_limit(packets: FloatArray, lost: FloatArray, rates_bps: FloatArray, least: FloatArray) -> _Likely:
+    """Explain observations.
 
     Args:
-        packets: (n, PLACES) packets of each observation; 0 where there is none.
+        packets: (n, PLACES) packets of each; 0 where there is none.
         lost: the same, lost.
         rates_bps: the same, rate at which they were sent.
+        least: (n,) what is lost whatever is sent, as far as was known before.
     """
-    is_there = packets > 0
-    highest = np.where(is_there, rates_bps, 0.0).max(1)
-    lowest = np.where(is_there, rates_bps, np.inf).min(1)
     weight = TRUST * FADE ** np.arange(packets.shape[1])
     seen, gone = (packets * weight)[:, None, :], (lost * weight)[:, None, :]
-    relative = np.maximum(rates_bps / np.maximum(highest, 1.0)[:, None], 1e-3)[:, None, :]
-    over = np.maximum(1.0 - RATIOS[None, :, None] / relative, 0.0)
+    arrived = (rates_bps * (1.0 - lost / np.maximum(packets, 1.0)))[:, :CANDIDATES]
+    usual = np.minimum(least, USUAL_INHERENT)[:, None]
+    none = np.full((len(packets), 1), np.inf)
+    limits = np.concatenate((none, arrived, arrived / (1.0 - usual)), axis=1)
+    over = np.maximum(1.0 - limits[:, :, None] / np.maximum(rates_bps, 1.0)[:, None, :], 0.0)
     inherent = (gone - seen * over).sum(2) / np.maximum((seen * (1.0 - over)).sum(2), 1e-9)
-    inherent = np.clip(inherent, 1e-3, MAX_INHERENT)[:, :, None]
-    chance = np.minimum(inherent + (1.0 - inherent) * over, 0.999)
-    likelihood = (gone * np.log(chance) + (seen - gone) * np.log1p(-chance)).sum(2)
-    is_possible = likelihood >= likelihood.max(1)[:, None] - MARGIN
+    inherent = np.clip(inherent, 1e-3, MAX_INHERENT)
+    expected = np.minimum(inherent, least[:, None])
+    free = _likelihood(seen, gone, over, inherent) - np.where(inherent > expected, SURPRISE, 0.0)
+    bound = _likelihood(seen, gone, over, expected)
+    inherent = np.where(bound >= free, expected, inherent)
+    likelihood = np.maximum(bound, free)
+    advantage = likelihood[:, 1:].max(1) - likelihood[:, 0]
+    best = 1 + np.argmax(likelihood[:, 1:], axis=1)
+    chosen = np.where(advantage > MARGIN, best, 0)
+    each = np.arange(len(best))
+    is_there = packets > 0
+    highest = np.where(is_there, rates_bps, 0.0).max(1)
+    others = np.where(limits[:, 1:] < MARGIN_BELOW * highest[:, None], likelihood[:, 1:], -np.inf).max(1)
     total = gone.sum((1, 2)) / np.maximum(seen.sum((1, 2)), 1e-9)
-    is_lowest = (total > LOSSY) & (highest < ALIKE * lowest)
-    largest = len(RATIOS) - 1 - np.argmax(is_possible[:, ::-1], axis=1)
-    chosen = np.where(is_lowest, np.argmax(is_possible, axis=1), largest)
-    return highest, RATIOS[chosen]
+    is_free: BoolArray = (total >= MIN_LOSS) & (likelihood[:, 0] > others + MARGIN) & (chosen == 0)
+    return _Likely(limits[each, chosen], is_free, inherent[each, chosen])
+
+
+def _likelihood(seen: FloatArray, gone: FloatArray, over: FloatArray, inherent: FloatArray) -> FloatArray:
+    """(n, limits) the logarithm of how likely what is gone is, of what was seen."""
+    chance = np.minimum(inherent[:, :, None] + (1.0 - inherent[:, :, None]) * over, 0.999)
+    likelihood: FloatArray = (gone * np.log(chance) + (seen - gone) * np.log1p(-chance)).sum(2)
+    return likelihood

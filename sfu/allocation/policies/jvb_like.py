@@ -57,8 +57,8 @@ FRAME_RATE_TOLERANCE: Final = 0.9
 Lower: 24 frames pass for 30. Higher: a camera that skips a frame loses its upper layers."""
 
 SMALL_HEIGHT: Final = 180
-"""Who may have no more than this is offered every frame rate. Lower: thumbnails jump from nothing to 30
-frames. Higher: more steps that nobody sees."""
+"""Who may have no more than this leaps to the lowest height only. Lower: a small stage starves the rest.
+Higher: a large one waits its turn."""
 
 OVERSEND_BPS: Final = 500_000.0
 """By how much a shared screen on stage may exceed the budget. Lower: slides go dark on slow links.
@@ -132,7 +132,6 @@ class _Climb:
             (heights < PREFERRED_HEIGHT)
             | (problem.frame_rates >= enough_frames * FRAME_RATE_TOLERANCE)
             | (heights == lowest_height)
-            | (top_height <= SMALL_HEIGHT)
         )
         considered = layers & (is_worth_it | problem.is_screen[:, None])
         preferred_height = np.where(
@@ -141,7 +140,7 @@ class _Climb:
         preferred = highest(considered & ((heights <= preferred_height) | problem.is_screen[:, None]))
         sharpest = considered & (heights == top_height)
         cheapest = np.where(sharpest, problem.costs_bps, np.inf).argmin(axis=1)
-        may_oversend = problem.is_screen & on_stage & layers.any(axis=1)
+        may_oversend = problem.is_screen & on_stage
         return cls(
             costs_bps=problem.costs_bps,
             layers=considered,

@@ -195,6 +195,18 @@ CASES = [
         (HD30,),
     ),
     Case(
+        "past a layer that does not fit to one above it that is cheaper",
+        "SingleSourceAllocation.kt, improve: a higher layer with a lower bitrate",
+        Link((Watched(full_rate(200, 300, 150)),), 210),
+        (HD30,),
+    ),
+    Case(
+        "a small tile on stage leaps to the lowest height only",
+        "SingleSourceAllocation.kt, getPreferred: no preference up to 180 lines",
+        Link((replace(MEDIUM, is_pinned=True, height=180, heights=(90, 180, 360)), THUMBNAIL), 280),
+        (SD7, LD15),
+    ),
+    Case(
         "to the cheaper one above, but only where the dearer fits",
         "SingleSourceAllocation.kt, improve: a step is tried before the jump",
         Link((Watched(full_rate(150, 500, 400)),), 450),

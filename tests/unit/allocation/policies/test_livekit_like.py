@@ -64,6 +64,12 @@ CASES = [
         Link((new(), new()), 22),
         (L22, L22),
     ),
+    Case(
+        "a tile grows while nobody lacks anything: the best at once",
+        f"{FORWARDER}, AllocateOptimal: subscriber layer changes",
+        Link((on(L02, is_changed=True), on(L22)), 22, 14),
+        (L22, L22),
+    ),
     Case("a hidden track", f"{FORWARDER}, AllocateOptimal: muted", Link((new(is_visible=False),), 99), (NO,)),
     Case("nothing is published", f"{FORWARDER}, AllocateOptimal: feed dry", Link((new({}),), 99), (NO,)),
     Case(
@@ -165,10 +171,28 @@ CASES = [
         (L20, L00, L02),
     ),
     Case(
+        "an encoding less rather than two, where the second saves little more",
+        "forwarder.go, ProvisionalAllocateGetBestWeightedTransition: quality cost",
+        Link((on(L20, {L00: 3, L10: 4, L20: 12, L22: 20}), new(full_rate(5))), 12),
+        (L10, L02),
+    ),
+    Case(
         "too little to be had: it stays paused and nobody gives",
         f"{ONE_TRACK}: commit only if enough could be acquired",
         Link((LACKING, on(L00), new(full_rate(50))), 10),
         (L20, L00, NO),
+    ),
+    Case(
+        "a track that was paused for want of bits takes none from others",
+        f"{ONE_TRACK}: for a track that needs a change",
+        Link((LACKING, Watched(full_rate(2))), 9.5),
+        (L20, NO),
+    ),
+    Case(
+        "whose layer went away starts again",
+        f"{FORWARDER}, GetCooperativeTransition: knocked back to what can be had",
+        Link((on(L11, {L00: 1, L10: 5, L22: 11}, is_changed=True), LACKING), 14.5, 10),
+        (L10, L20),
     ),
     Case(
         "who is nearest to its best gives first",

@@ -53,7 +53,7 @@ def spoke(watched: Watched, place: int) -> Watched:
 
 
 ALL = (ONE, TWO, THREE)
-SPOKE = (spoke(ONE, 1), spoke(TWO, 2), spoke(FOUR, 3), spoke(THREE, 4))
+SPOKE = (spoke(THREE, 4), spoke(FOUR, 3), spoke(TWO, 2), spoke(ONE, 1))
 KEPT = (has(ONE, LOW), has(TWO, LOW), has(THREE, LOW))
 
 CASES = [
@@ -119,13 +119,13 @@ CASES = [
         Link((asks(ONE, 1), asks(TWO, 2), asks(THREE, 3)), 5_000),
         (LOW, LOW, LOW),
     ),
-    Case("of equals who spoke last", ALLOCATE, Link(SPOKE[:2] + SPOKE[3:], 200), (LOW, PAUSED, PAUSED)),
-    Case("of equals the two who spoke last", ALLOCATE, Link(SPOKE[:2] + SPOKE[3:], 400), (LOW, LOW, PAUSED)),
-    Case("of equals the three who spoke last", ALLOCATE, Link(SPOKE, 600), (LOW, LOW, LOW, PAUSED)),
+    Case("of equals who spoke last", ALLOCATE, Link(SPOKE[:1] + SPOKE[2:], 200), (PAUSED, PAUSED, LOW)),
+    Case("of equals the two who spoke last", ALLOCATE, Link(SPOKE[:1] + SPOKE[2:], 400), (PAUSED, LOW, LOW)),
+    Case("of equals the three who spoke last", ALLOCATE, Link(SPOKE, 600), (PAUSED, LOW, LOW, LOW)),
     Case("everybody's lowest", ALLOCATE, Link(SPOKE, 800), (LOW, LOW, LOW, LOW)),
-    Case("600 more for who spoke last", ALLOCATE, Link(SPOKE[2:], 1_000), (MEDIUM, LOW)),
-    Case("the top for who spoke last", ALLOCATE, Link(SPOKE[2:], 2_800), (HIGH, MEDIUM)),
-    Case("the top for both", ALLOCATE, Link(SPOKE[2:], 10_000), (HIGH, HIGH)),
+    Case("600 more for who spoke last", ALLOCATE, Link(SPOKE[:2], 1_000), (LOW, MEDIUM)),
+    Case("the top for who spoke last", ALLOCATE, Link(SPOKE[:2], 2_800), (MEDIUM, HIGH)),
+    Case("the top for both", ALLOCATE, Link(SPOKE[:2], 10_000), (HIGH, HIGH)),
     Case(
         "speech does not go before size",
         ALLOCATE,

@@ -173,7 +173,7 @@ CASES = [
     Case(
         "an encoding less rather than two, where the second saves little more",
         "forwarder.go, ProvisionalAllocateGetBestWeightedTransition: quality cost",
-        Link((on(L20, {L00: 3, L10: 4, L20: 12, L22: 20}), new(full_rate(5))), 12),
+        Link((on(L20, {L00: 3, L10: 4, L20: 12, L22: 20}), new(full_rate(5))), 12, 8),
         (L10, L02),
     ),
     Case(

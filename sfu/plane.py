@@ -279,6 +279,8 @@ class DropReason(enum.Enum):
     SLOW_RECEIVER = "slow_receiver"
     DESCRIPTOR_MALFORMED = "descriptor_malformed"
     """A dependency descriptor that can't be read; its packet goes on without."""
+    TRUNK_FULL = "trunk_full"
+    """The worker of the track's subscribers does not keep up with that of its publisher."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,16 +39,18 @@ _EVENTS: Final = {
 
 
 class NativeCore:
-    """All transports, tracks and routes of one port, in Rust.
+    """All transports, tracks and routes of one plane, in Rust.
 
     Args:
-        config: of the media socket.
+        config: of the media socket. Of several workers each has a core, and what passes between them does so at once.
         seed: 32 bytes; the same make a call repeat itself.
         is_encrypted: as negotiated; False: packets are in the clear, for calls on a virtual clock.
     """
 
     def __init__(self, config: MediaConfig, seed: bytes, *, is_encrypted: bool = True) -> None:
-        self._core = _native.Core(config.consent_timeout_s, config.packet_cache_bytes, seed, is_encrypted)
+        self._core = _native.Core(
+            config.consent_timeout_s, config.packet_cache_bytes, config.workers, seed, is_encrypted
+        )
 
     @property
     def has_output(self) -> bool:
@@ -79,10 +81,19 @@ class NativeCore:
         """What subscribers have said of packets since the last call, (n,) of `FEEDBACK_DTYPE`."""
         return np.frombuffer(self._core.feedback(), FEEDBACK_DTYPE)
 
-    def handle_datagram(self, now: Instant, address: Address, data: bytes) -> list[Transmit]:
-        """Take a datagram from the socket, which is UDP's; what to send of it."""
+    def handle_datagram(
+        self, now: Instant, address: Address, data: bytes, worker: int | None = None
+    ) -> list[Transmit]:
+        """Take a datagram from a worker's socket, which is UDP's; what to send of it.
+
+        Where the worker is not said, it is the one that the peer was told of, as far as can be told.
+        """
         host, port = address[:2]
-        return _transmits(self._core.handle_datagram(now, host, port, data))
+        return _transmits(self._core.handle_datagram(now, host, port, data, worker))
+
+    def stall(self, now: Instant, worker: int, *, is_stalled: bool) -> list[Transmit]:
+        """A worker hears nothing of the others for a while, or hears them again; what to send of that."""
+        return _transmits(self._core.stall(now, worker, is_stalled))
 
     def poll(self, now: Instant) -> list[Transmit]:
         """Do what is due; what to send."""

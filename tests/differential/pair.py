@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from sfu.config import MediaConfig
@@ -11,25 +12,32 @@ from sfu.dataplane.native_core import NativeCore
 from sfu.dataplane.srtp import LibSrtp, NullSrtp
 from sfu.dataplane.wire import WireProtocol, protocol_of
 from sfu.errors import LocalError, ParseError
+from sfu.plane import AddTransport, DropReason
 from sfu.rtp.packet import RtpPacket
 from sfu.rtp.rtcp import parse_compound
 from sfu.units import after_ms, earliest
 from tests.differential.chacha import NativeRandom
+from tests.differential.peers import worker_of, worker_of_host
 from tests.support.plane_driver import START
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from sfu.dataplane.srtp import SrtpSession
     from sfu.dataplane.wire import Address, Transmit
     from sfu.plane import PlaneOperation, PlaneStats, StructArray
     from sfu.units import Instant
+    from tests.differential.peers import Peer
     from tests.support.plane_driver import Core
 
 SEED: Final = bytes(range(32))
 MAX_POLLS: Final = 400
 """Timers in one step of time, which ends there. Lower: padding at a high rate hides what comes later. Higher:
 it takes most of the time of a run."""
+REFUSALS: Final = frozenset(
+    {DropReason.CODEC_NOT_NEGOTIATED, DropReason.NO_SELECTED_PAIR, DropReason.OTHER_LAYER}
+)
+"""Why a route does not take a packet, beside what there is to see in the packet."""
 _LOG_ENTRIES: Final = 60
 
 
@@ -43,10 +51,12 @@ class Pair:
     Args:
         encrypted: with SRTP; else in the clear.
         config: of both; the default one where it is None.
+        apart: the native plane has two workers, and peers live on them by turns.
     """
 
-    def __init__(self, *, encrypted: bool, config: MediaConfig | None = None) -> None:
+    def __init__(self, *, encrypted: bool, config: MediaConfig | None = None, apart: bool = False) -> None:
         config = config or MediaConfig()
+        self.is_apart: Final = apart
         self.is_encrypted: Final = encrypted
         self.srtp: Final = LibSrtp if encrypted else NullSrtp
         self.now: Instant = START
@@ -57,7 +67,8 @@ class Pair:
         self.readers: Final[dict[Address, tuple[SrtpSession, SrtpSession]]] = {}
         """How to decrypt what goes to an address: what the twin sent, and what the native plane sent."""
         self._twin: Core = PlaneCore(config, NativeRandom(SEED), self.srtp)
-        self._native: Core = NativeCore(config, SEED, is_encrypted=encrypted)
+        several = replace(config, workers=2, packet_cache_bytes=2 * config.packet_cache_bytes)
+        self._native = NativeCore(several if apart else config, SEED, is_encrypted=encrypted)
         self._are_split_alike = True
         """RTCP of one turn went in as many compounds so far; else its overhead counts differently."""
         self._log: deque[str] = deque(maxlen=_LOG_ENTRIES)
@@ -65,13 +76,28 @@ class Pair:
     def apply(self, *operations: PlaneOperation) -> list[Transmit]:
         """Carry out operations; what was sent, nothing where both refused."""
         return self._feed(
-            len(operations), f"apply {operations}", lambda core: core.apply(self.now, operations)
+            len(operations),
+            f"apply {operations}",
+            lambda core: core.apply(self.now, [self._placed(core, operation) for operation in operations]),
         )
+
+    def _placed(self, core: Core, operation: PlaneOperation) -> PlaneOperation:
+        """Where the core has two workers, on one of them; the twin has one."""
+        if self.is_apart and core is self._native and isinstance(operation, AddTransport):
+            return replace(operation, worker=worker_of(operation.transport))
+        return operation
 
     def feed(self, address: Address, data: bytes, *, early_ms: float = 0) -> list[Transmit]:
         """A datagram, which may have come before the last poll; what was sent."""
         at = after_ms(self.now, -early_ms)
-        return self._feed(1, f"{address} {_told(data)}", lambda core: core.handle_datagram(at, address, data))
+        worker = worker_of_host(address[0]) if self.is_apart else None
+
+        def take(core: Core) -> list[Transmit]:
+            if core is self._native:
+                return self._native.handle_datagram(at, address, data, worker)
+            return core.handle_datagram(at, address, data)
+
+        return self._feed(1, f"{address} {_told(data)}", take)
 
     def set_targets(self, rows: StructArray) -> None:
         """Layer choices."""
@@ -84,6 +110,10 @@ class Pair:
     def probe(self, rows: StructArray) -> None:
         """Clusters."""
         self._feed(1, f"probe {rows.tolist()}", lambda core: core.probe(self.now, rows))
+
+    def are_together(self, one: Peer, other: Peer) -> bool:
+        """Whether two peers send to one port, so that one could take the other's address."""
+        return not self.is_apart or worker_of(one.number) == worker_of(other.number)
 
     def poll(self) -> list[Transmit]:
         """What is due now."""
@@ -117,13 +147,30 @@ class Pair:
     def settle(self) -> None:
         """Compare all that is asked for: counters, what came up, and feedback."""
         self._same("has_output", self._twin.has_output, self._native.has_output)
-        self._same("drain", self._twin.drain(), self._native.drain())
-        self._same("feedback", self._twin.feedback().tolist(), self._native.feedback().tolist())
+        batches = [core.drain() for core in (self._twin, self._native)]
+        self._same("datagrams", *(self._in_order(batch.datagrams) for batch in batches))
+        self._same("events", *(self._in_order(batch.events) for batch in batches))
+        rows = [core.feedback().tolist() for core in (self._twin, self._native)]
+        self._same("feedback", *map(self._in_order, rows))
         one, other = self._twin.stats(self.now), self._native.stats(self.now)
         left_out = () if self._are_split_alike else ("packets_sent", "bytes_sent")
         for name, row, twin_row in _rows(one, other, left_out):
             self._same(name, row, twin_row)
-        self._same("drops", _drops(one), _drops(other))
+        self._same("drops", *(self._drops(stats) for stats in (one, other)))
+
+    def _drops(self, stats: PlaneStats) -> dict[str, int]:
+        """Packets dropped, by reason; of several workers those that routes refuse in sum.
+
+        What no route of a worker takes does not cross to it, whyever they do not take it.
+        """
+        counts: Counter[str] = Counter()
+        for reason, count in stats.drops.items():
+            counts["refused" if self.is_apart and reason in REFUSALS else reason.value] += count
+        return {reason: count for reason, count in sorted(counts.items()) if count}
+
+    def _in_order(self, told: Iterable[object]) -> list[object]:
+        """What came up; from several workers in no order."""
+        return sorted(told, key=repr) if self.is_apart else list(told)
 
     def _feed(
         self, inputs: int, told: str, call: Callable[[Core], Sequence[Transmit] | None]
@@ -227,14 +274,6 @@ def _told_rows(rows: StructArray, keys: tuple[str, ...], left_out: tuple[str, ..
         {key: repr(one) for key, one in zip(names, row, strict=True) if key not in left_out}
         for row in ordered
     ]
-
-
-def _drops(stats: PlaneStats) -> dict[str, int]:
-    return {
-        reason.value: count
-        for reason, count in sorted(stats.drops.items(), key=lambda one: one[0].value)
-        if count
-    }
 
 
 def _told(data: bytes) -> str:

@@ -27,6 +27,8 @@ KEY_BYTES: Final = {
 }
 PROFILES: Final = tuple(KEY_BYTES)
 _REMEMBERED: Final = 40
+_IPV6: Final = "2001:db8::7"
+_HOSTS: Final = "192.0.2."
 
 
 @dataclass
@@ -65,7 +67,7 @@ class Peer:
     @classmethod
     def known(cls, pair: Pair, number: int) -> Peer:
         """A peer that both planes listen for."""
-        host = "2001:db8::7" if number % 4 == 0 else f"192.0.2.{number % 250}"
+        host = _IPV6 if number % 4 == 0 else f"{_HOSTS}{number % 250}"
         peer = cls(pair, number, (host, 40_000 + number))
         pair.apply(AddTransport(peer.transport, peer.credentials))
         return peer
@@ -156,3 +158,15 @@ class Peer:
 
 TRANSPORT_CC_IDS: Final = (3, 13, 23)
 """Under which subscribers have the transport-wide number, and nothing else."""
+
+
+def worker_of(transport: int) -> int:
+    """The worker of the native plane that a peer is on, where there are two."""
+    return transport % 2
+
+
+def worker_of_host(host: str) -> int | None:
+    """That of a peer with this address: hosts are numbered as peers are. None: it is nobody's."""
+    if host == _IPV6:
+        return worker_of(0)
+    return worker_of(int(host.rpartition(".")[2])) if host.startswith(_HOSTS) else None

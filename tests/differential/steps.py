@@ -556,7 +556,8 @@ def _say(stage: Stage, peer: Peer, *packets: RtcpPacket) -> None:
 def _move(stage: Stage, peer: Peer, tape: Tape) -> None:
     """Another address; now and then that of somebody else."""
     before = peer.address
-    peer.address = tape.of(stage.peers).address if tape.one_in(8) else (before[0], 50_000 + tape.below(500))
+    others = [other for other in stage.peers if stage.pair.are_together(peer, other)]
+    peer.address = tape.of(others).address if tape.one_in(8) else (before[0], 50_000 + tape.below(500))
     if before in stage.pair.readers:
         stage.pair.readers[peer.address] = stage.pair.readers[before]
 

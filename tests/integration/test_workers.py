@@ -1,8 +1,10 @@
-"""A native plane of several workers: calls beside one another, and nothing between them."""
+"""A native plane of several workers: calls beside one another, and calls over two of them."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -18,9 +20,11 @@ from sfu.plane import (
     TARGET_DTYPE,
     AddTransport,
     DropReason,
+    RemoveTrack,
     RemoveTransport,
     StreamBound,
 )
+from sfu.rtp.rtcp import Bye, Nack, Pli
 from sfu.rtp.twcc import DELTA_NS, TransportFeedback
 from sfu.units import RouteId, Ssrc, TrackHandle, TransportId
 from tests.support.eventually import eventually
@@ -80,6 +84,14 @@ def plane_threads() -> dict[str, str]:
 
 def aim(plane: Plane, *routes: RouteId) -> None:
     plane.set_targets(np.array([(route, 0, ALL_TEMPORAL) for route in routes], TARGET_DTYPE))
+
+
+def _has_last(peer: SocketPeer, size: int) -> bool:
+    return len(peer.rtp[-1].payload) == size
+
+
+def _has_ended(peer: SocketPeer) -> bool:
+    return any(isinstance(packet, Bye) for packet in peer.rtcp)
 
 
 async def test_media_of_two_calls_flows_on_two_workers(plane: Plane) -> None:
@@ -155,11 +167,46 @@ async def test_a_peer_is_nobody_on_the_port_of_another_worker(plane: Plane) -> N
     other.close()
 
 
-async def test_nothing_is_forwarded_between_workers(plane: Plane) -> None:
+async def test_subscribers_on_other_workers_than_the_publisher_see_the_same(plane: Plane) -> None:
+    call = await _Call.on(plane, 0)
+    far = [await SocketPeer.joined(plane, number, worker=1) for number in (11, 12)]
+    routes = [RouteId(300 + peer.transport) for peer in far]
+    for peer, route in zip(far, routes, strict=True):
+        plane.apply([video_route(peer.transport, track=call.track, route=route)])
+    aim(plane, call.route, *routes)
+    # One key frame for all, whoever is where, is asked of the publisher by its own worker.
+    call.source.send_frame()
+    await call.publisher.until(lambda: any(isinstance(packet, Pli) for packet in call.publisher.rtcp))
+    subscribers = (call.subscriber, *far)
+    for peer in subscribers:
+        while not peer.rtp:  # until its worker has said what it wants
+            call.source.send_frame(key=True)
+            await asyncio.sleep(0.01)
+    bodies = []
+    for size in range(100, 120):
+        sent = call.source.send_frame(key=True, parts=5, size=size) + call.source.send_frame(size=size + 50)
+        bodies += [len(packet.payload) for packet in sent]
+    for peer in subscribers:
+        await peer.until(partial(_has_last, peer, bodies[-1]))
+        numbers = [packet.sequence_number for packet in peer.rtp]
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        assert [len(packet.payload) for packet in peer.rtp[-len(bodies) :]] == bodies
+    # What a subscriber has lost comes from its own worker's mirror.
+    lost, before = far[0].rtp[-3], len(far[0].rtp)
+    far[0].say(Nack(Ssrc(9), lost.ssrc, (lost.sequence_number,)))
+    await far[0].has_received(before + 1)
+    assert far[0].rtp[-1].payload.endswith(lost.payload)
+    assert plane.stats().encodings["track"].tolist() == [call.track]
+    plane.apply([RemoveTrack(call.track)])
+    for peer in far:
+        await peer.until(partial(_has_ended, peer))
+        peer.close()
+    assert plane.stats().drops.get(DropReason.TRUNK_FULL, 0) == 0
+    call.close()
+
+
+async def test_each_lives_where_it_was_put(plane: Plane) -> None:
     one, other = [await _Call.on(plane, worker) for worker in range(WORKERS)]
-    route = video_route(other.subscriber.transport, track=one.track, route=RouteId(300))
-    with pytest.raises(LocalError, match="from track 100 on worker 0 to transport 4 on 1"):
-        plane.apply([route])
     peer = other.publisher
     with pytest.raises(LocalError, match="transport 3 is there already, on worker 1"):
         plane.apply([AddTransport(peer.transport, peer.credentials, worker=0)])

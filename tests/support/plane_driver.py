@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -81,9 +81,35 @@ def native_core(config: MediaConfig, srtp: SrtpFactory) -> Core:
     return NativeCore(config, bytes(32), is_encrypted=srtp is not NullSrtp)
 
 
+class ApartCore:
+    """Two native cores and a trunk: who publishes (`Call`) lives on one, all others on the other."""
+
+    def __init__(self, config: MediaConfig, srtp: SrtpFactory) -> None:
+        self._core: Final = native_core(apart(config), srtp)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  # all else is the core's
+        return getattr(self._core, name)
+
+    def apply(self, now: Instant, operations: Sequence[PlaneOperation]) -> list[Transmit]:
+        return self._core.apply(now, [placed_apart(operation) for operation in operations])
+
+
+def apart(config: MediaConfig) -> MediaConfig:
+    """Two workers, each of which keeps as many packets as one would."""
+    return replace(config, workers=2, packet_cache_bytes=2 * config.packet_cache_bytes)
+
+
+def placed_apart(operation: PlaneOperation) -> PlaneOperation:
+    """Number 1 on one worker, all others on another."""
+    if isinstance(operation, AddTransport):
+        return replace(operation, worker=0 if operation.transport == 1 else 1)
+    return operation
+
+
 CORES: Final[dict[str, Callable[[MediaConfig, SrtpFactory], Core]]] = {
     "reference": reference_core,
     "native": native_core,
+    "native, apart": ApartCore,
 }
 """Every plane that the contract's tests run on."""
 

@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use focus_dataplane::{Config, PlaneCore, Random};
+use focus_dataplane::Config;
 use focus_ice::Address;
+use focus_shell::Joined;
 use focus_units::Instant;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -12,10 +13,10 @@ use pyo3::types::{PyBytes, PyList};
 use crate::operations::{Protection, events, operations, pacing, probes, targets};
 use crate::{Batch, Stats, local_error};
 
-/// `focus_dataplane::PlaneCore`. What its methods return is to be sent: (host, port, datagram).
+/// `focus_shell::Joined`. What its methods return is to be sent: (host, port, datagram).
 #[pyclass(unsendable)]
 pub struct Core {
-    plane: PlaneCore,
+    plane: Joined,
     protection: Protection,
     buffer: Vec<u8>,
 }
@@ -25,10 +26,16 @@ type Transmits<'py> = Bound<'py, PyList>;
 #[pymethods]
 impl Core {
     #[new]
-    fn new(consent_timeout_s: f64, packet_cache_bytes: usize, seed: [u8; 32], is_encrypted: bool) -> Self {
+    fn new(
+        consent_timeout_s: f64,
+        packet_cache_bytes: usize,
+        workers: usize,
+        seed: [u8; 32],
+        is_encrypted: bool,
+    ) -> Self {
         let config = Config { consent_timeout_s, packet_cache_bytes };
         Self {
-            plane: PlaneCore::new(config, Random::from_seed(seed)),
+            plane: Joined::new(config, seed, workers),
             protection: if is_encrypted { Protection::Srtp } else { Protection::Null },
             buffer: Vec::new(),
         }
@@ -73,14 +80,26 @@ impl Core {
         host: &str,
         port: u16,
         data: &[u8],
+        worker: Option<usize>,
     ) -> PyResult<Transmits<'py>> {
         let host: IpAddr =
             host.parse().map_err(|error| PyValueError::new_err(format!("{host} is no address: {error}")))?;
         self.buffer.clear();
         self.buffer.extend_from_slice(data);
         let from = Address::from(SocketAddr::new(host, port));
-        self.plane.handle_datagram(Instant(now), from, &mut self.buffer);
-        self.plane.flush(Instant(now));
+        self.plane.handle_datagram(Instant(now), from, &mut self.buffer, worker);
+        self.transmits(py)
+    }
+
+    /// A worker hears nothing of the others for a while, or hears them again; what to send of that.
+    fn stall<'py>(
+        &mut self,
+        py: Python<'py>,
+        now: i64,
+        worker: usize,
+        is_stalled: bool,
+    ) -> PyResult<Transmits<'py>> {
+        self.plane.stall(Instant(now), worker, is_stalled);
         self.transmits(py)
     }
 
@@ -110,12 +129,13 @@ impl Core {
 impl Core {
     fn transmits<'py>(&mut self, py: Python<'py>) -> PyResult<Transmits<'py>> {
         let list = PyList::empty(py);
-        let egress = self.plane.egress();
-        for (to, datagram) in egress.datagrams() {
-            let to = SocketAddr::from(to);
-            list.append((to.ip().to_string(), to.port(), PyBytes::new(py, datagram)))?;
+        for egress in self.plane.egresses() {
+            for (to, datagram) in egress.datagrams() {
+                let to = SocketAddr::from(to);
+                list.append((to.ip().to_string(), to.port(), PyBytes::new(py, datagram)))?;
+            }
+            egress.clear();
         }
-        egress.clear();
         Ok(list)
     }
 }

@@ -2,14 +2,15 @@
 
 use focus_ice::{Address, Allowance, CheckResult};
 use focus_plane::{
-    DropReason, Event, LocalError, Operation, PAUSED, Pacing, Probe, TARGETS_STALE_MS, Target,
+    DropReason, Event, LocalError, Operation, PAUSED, Pacing, Probe, SetTrack, TARGETS_STALE_MS, Target,
 };
-use focus_units::{Instant, NS_PER_S, earliest};
+use focus_units::{Instant, NS_PER_S, TrackHandle, earliest};
 
 use crate::egress::Egress;
 use crate::program::Program;
 use crate::random::Random;
 use crate::stats::Stats;
+use crate::trunk::{Crossing, Link};
 use crate::upward::Batch;
 use crate::wire::{MAX_DATAGRAM_BYTES, WireProtocol, protocol_of};
 
@@ -42,10 +43,20 @@ pub struct PlaneCore {
 impl PlaneCore {
     /// Nothing is programmed yet.
     pub fn new(config: Config, random: Random) -> Self {
-        let consent_timeout_ns = (config.consent_timeout_s * NS_PER_S as f64).round_ties_even() as i64;
+        Self::of(Program::new(config.consent_timeout_s, config.packet_cache_bytes, random), config)
+    }
+
+    /// Another on this thread, for what one core would do and several shall: it says the same of itself as this one,
+    /// and draws from the same random numbers.
+    #[must_use]
+    pub fn beside(&self, config: Config) -> Self {
+        Self::of(self.program.beside(config.consent_timeout_s, config.packet_cache_bytes), config)
+    }
+
+    fn of(program: Program, config: Config) -> Self {
         Self {
-            program: Program::new(config.consent_timeout_s, config.packet_cache_bytes, random),
-            consent_timeout_ns,
+            program,
+            consent_timeout_ns: (config.consent_timeout_s * NS_PER_S as f64).round_ties_even() as i64,
             ice_due_at: None,
             strays: Allowance::new(MAX_STRAYS_PER_S),
             targets_at: None,
@@ -82,6 +93,11 @@ impl PlaneCore {
     /// Whether a peer has proved that an address is its own.
     pub fn is_known(&self, address: Address) -> bool {
         self.program.ice.transport_of(address).is_some()
+    }
+
+    /// Whether a packet from an address that nobody has checked may be of a peer that has moved.
+    pub fn may_be_moved(&self, now: Instant, data: &[u8]) -> bool {
+        self.program.may_have_sent(now, data).next().is_some()
     }
 
     /// Nothing comes from an address any more, nor reaches it: a connection has ended.
@@ -205,13 +221,9 @@ impl PlaneCore {
             }
             self.ice_due_at = self.program.ice.next_timeout();
         }
-        if self.stale_at().is_some_and(|stale_at| now >= stale_at) {
-            self.is_stale = true;
-            self.aim_all(now, |program, route| {
-                let lowest = program.tracks[program.routes[route].track].lowest_flowing(now);
-                program.routes[route].fall_back(lowest)
-            });
-        }
+        self.fall_back(now);
+        // Whoever polls offers it anew.
+        self.program.trunks.retry_at.take_if(|retry_at| now >= *retry_at);
         while let Some(transport) = self.program.agenda.pop_due(now) {
             let Some(&peer) = self.program.peer_of.get(&transport) else { continue };
             self.program.poll_peer(now, peer);
@@ -220,9 +232,76 @@ impl PlaneCore {
         }
     }
 
+    /// Take the lowest encoding that flows of each track, if nobody has chosen for too long. `poll` does so as well.
+    pub fn fall_back(&mut self, now: Instant) {
+        if self.stale_at().is_none_or(|stale_at| now < stale_at) {
+            return;
+        }
+        self.is_stale = true;
+        self.aim_all(now, |program, route| {
+            let lowest = program.tracks[program.routes[route].track].lowest_flowing(now);
+            program.routes[route].fall_back(lowest)
+        });
+        self.program.ask_lowest();
+    }
+
     /// When `poll` next has something to do.
     pub fn next_timeout(&mut self) -> Option<Instant> {
-        earliest([self.program.agenda.next_timeout(), self.ice_due_at, self.stale_at()])
+        let retry_at = self.program.trunks.retry_at;
+        earliest([self.program.agenda.next_timeout(), self.ice_due_at, self.stale_at(), retry_at])
+    }
+
+    /// What another worker must know of a track of ours to have a mirror of it; `None`: there is no such track.
+    pub fn describe(&self, track: TrackHandle) -> Option<Box<SetTrack>> {
+        self.program.describe(track)
+    }
+
+    /// Have a mirror of a track that lives on another worker, or take up how it is described now. It goes by
+    /// `RemoveTrack`, as any track does.
+    ///
+    /// # Errors
+    ///
+    /// It contradicts what was said before.
+    pub fn set_mirror(&mut self, now: Instant, spec: Box<SetTrack>, home: usize) -> Result<(), LocalError> {
+        self.flush(now);
+        self.program.set_mirror(spec, home)
+    }
+
+    /// Another worker has a mirror of a track of ours from now on.
+    pub fn share(&mut self, track: TrackHandle, with: usize) {
+        self.program.share(track, with);
+    }
+
+    /// Another worker has no mirror of a track of ours any more.
+    pub fn unshare(&mut self, track: TrackHandle, with: usize) {
+        self.program.unshare(track, with);
+    }
+
+    /// Say to another worker what there is to say, as far as there is room.
+    ///
+    /// Call it after each turn, for every worker that there is a trunk to.
+    pub fn hand_over(&mut self, now: Instant, to: usize, link: &mut impl Link) {
+        self.program.tell_wants();
+        self.program.hand_over(now, to, link);
+    }
+
+    /// Take what another worker says. What is to be sent of it waits for `flush`.
+    pub fn take_crossing(&mut self, now: Instant, from: usize, crossing: Crossing) {
+        match crossing {
+            Crossing::Stream(told) => self.program.take_stream(now, &told),
+            Crossing::Packet(carried) => self.program.take_carried(now, *carried),
+            Crossing::Lowest { track, encoding } => self.take_lowest(now, track, encoding),
+            asked => self.program.answer(now, from, &asked),
+        }
+    }
+
+    /// Home says which encoding of a mirror would do while nobody chooses.
+    fn take_lowest(&mut self, now: Instant, track: TrackHandle, lowest: Option<i8>) {
+        let Some(&track) = self.program.track_of.get(&track).filter(|_| self.is_stale) else { return };
+        for route in self.program.tracks[track].routes.clone() {
+            let wanted = self.program.routes[route].fall_back(lowest);
+            self.request(now, route, wanted);
+        }
     }
 
     fn stale_at(&self) -> Option<Instant> {
@@ -241,8 +320,9 @@ impl PlaneCore {
     }
 
     fn request(&mut self, now: Instant, route: usize, wanted: Option<i8>) {
+        let track = self.program.routes[route].track;
+        self.program.routes_changed(track);
         if let Some(encoding) = wanted {
-            let track = self.program.routes[route].track;
             self.program.request_keyframe(now, track, encoding);
         }
     }

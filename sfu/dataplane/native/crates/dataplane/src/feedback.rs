@@ -2,8 +2,10 @@
 
 use focus_rtp::rtcp::{ReportBlock, RtcpPacket, SenderReport};
 use focus_rtp::twcc::TransportFeedback;
+use focus_streams::clock::StreamClock;
 use focus_units::{Instant, Ssrc};
 
+use crate::packet::ReceptionId;
 use crate::program::Program;
 use crate::reception::Surroundings;
 use crate::resending::Again;
@@ -51,10 +53,26 @@ impl Program {
         reception.statistics.sender_report(now, report.ntp_timestamp);
         reception.clock.borrow_mut().sender_report(now, report.ntp_timestamp, report.rtp_timestamp);
         let (id, clock) = (reception.id, *reception.clock.borrow());
-        for route in &self.tracks[stream.track].routes {
+        self.clock_reported(now, stream.track, (id, report.ssrc), &clock, is_first);
+        let encodings = &self.tracks[stream.track].encodings;
+        if let Some(index) = encodings.iter().position(|encoding| encoding.id == stream.encoding) {
+            self.tell_stream(stream.track, index);
+        }
+    }
+
+    /// A stream's clock has moved: routes that were joined to it see that.
+    pub fn clock_reported(
+        &mut self,
+        now: Instant,
+        track: usize,
+        (id, ssrc): (ReceptionId, Ssrc),
+        clock: &StreamClock,
+        is_first: bool,
+    ) {
+        for route in &self.tracks[track].routes {
             let route = &mut self.routes[*route];
-            route.clock_reported(id, &clock);
-            if is_first && route.source == Some(report.ssrc) {
+            route.clock_reported(id, clock);
+            if is_first && route.source == Some(ssrc) {
                 // The subscriber can be told of its clock.
                 self.peers[route.peer].transport.reports.hurry(now, &mut self.agenda);
             }
@@ -101,21 +119,28 @@ impl Program {
 
     fn take_nack(&mut self, now: Instant, peer: usize, ssrc: Ssrc, sequence_numbers: &[u16]) {
         let Some(index) = self.peers[peer].routes.get(&ssrc).copied() else { return };
-        let transport = &self.peers[peer].transport;
         let route = &mut self.routes[index];
         route.nack_count += sequence_numbers.len() as u64;
         let seqs = route.unwrap_nack(sequence_numbers);
-        let round_trip_ns = transport.round_trip_ns;
+        self.answer_nack(now, index, &seqs);
+        self.ask_again(now, index, &seqs);
+    }
+
+    /// Send again what a subscriber asks for, as far as it is kept.
+    pub fn answer_nack(&mut self, now: Instant, index: usize, seqs: &[i64]) {
+        let route = &mut self.routes[index];
+        let peer = route.peer;
+        let round_trip_ns = self.peers[peer].transport.round_trip_ns;
         let mut answers = Vec::new();
         if route.resends_over_rtx() {
             let Some(resender) = &mut route.over_rtx else { return };
-            for (sent, packet) in resender.answer(now, &seqs, round_trip_ns, &self.caches) {
+            for (sent, packet) in resender.answer(now, seqs, round_trip_ns, &self.caches) {
                 if route.translation.rtx_payload_type(sent.payload_type).is_some() {
                     answers.push(Again::Rtx(sent, packet));
                 }
             }
         } else if let Some(repeating) = &mut route.repeating {
-            let kept = repeating.answer(now, &seqs, round_trip_ns, &self.caches);
+            let kept = repeating.answer(now, seqs, round_trip_ns, &self.caches);
             answers.extend(kept.into_iter().map(Again::Repeat));
         }
         for again in answers {

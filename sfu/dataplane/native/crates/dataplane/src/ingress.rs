@@ -15,6 +15,7 @@ use crate::packet::Packet;
 use crate::program::Program;
 use crate::reception::{Arrival, Form, Surroundings};
 use crate::resending::Again;
+use crate::track::Origin;
 use crate::wire::{WireProtocol, protocol_of};
 
 /// What a packet is taken to have beside its payload, before it is made.
@@ -50,12 +51,7 @@ impl Program {
         data: &mut [u8],
         moved: impl FnOnce(&mut Self, usize),
     ) -> bool {
-        let candidates: Vec<usize> = self
-            .peer_of
-            .values()
-            .copied()
-            .filter(|peer| self.can_send(*peer) && self.peers[*peer].transport.may_have_sent(now, data))
-            .collect();
+        let candidates: Vec<usize> = self.may_have_sent(now, data).collect();
         let size_bytes = data.len();
         let mut scratch = Vec::new();
         for peer in candidates {
@@ -68,6 +64,12 @@ impl Program {
             }
         }
         false
+    }
+
+    /// Peers that a packet from an address that is nobody's may be of.
+    pub fn may_have_sent(&self, now: Instant, data: &[u8]) -> impl Iterator<Item = usize> {
+        let peers = self.peer_of.values().copied();
+        peers.filter(move |peer| self.can_send(*peer) && self.peers[*peer].transport.may_have_sent(now, data))
     }
 
     /// Sort a packet to where it belongs, and the packets that waited for its name.
@@ -163,7 +165,7 @@ impl Program {
             known.form_of(header.payload_type)
         };
         let form = form.ok_or(DropReason::UnknownPayloadType)?;
-        let before = self.rebind(now, track, index, header, form, is_repair);
+        let before = self.rebind(now, (peer, track, index), header, form, is_repair);
         let demux = &mut self.peers[peer].demux;
         if let Some(before) = before {
             demux.streams.shift_remove(&before);
@@ -178,8 +180,7 @@ impl Program {
     fn rebind(
         &mut self,
         now: Instant,
-        track: usize,
-        index: usize,
+        (peer, track, index): (usize, usize, usize),
         header: &RtpHeader,
         form: Form,
         is_repair: bool,
@@ -193,7 +194,7 @@ impl Program {
             return before;
         }
         let before = encoding.reception.as_ref().map(|reception| reception.ssrc);
-        let publisher = &mut self.peers[known.peer];
+        let publisher = &mut self.peers[peer];
         let mut around = Surroundings {
             keyframes: &mut publisher.keyframes,
             caches: &mut self.caches,
@@ -206,6 +207,7 @@ impl Program {
         }
         let event = known.bound(&known.encodings[index]);
         self.tell(event);
+        self.tell_stream(track, index);
         before
     }
 
@@ -287,24 +289,28 @@ impl Program {
         }
     }
 
-    /// Hand a packet to the routes of its track.
+    /// Hand a packet to the routes of its track, and to its mirrors.
     fn forward(&mut self, now: Instant, track: usize, encoding: usize, packet: &Rc<Packet>) {
+        let reception = self.tracks[track].encodings[encoding].reception.as_ref();
+        let highest_seq = reception.and_then(|reception| reception.statistics.highest_seq()).unwrap_or(0);
+        self.drops.add(DropReason::PaddingOnly, u64::from(packet.is_padding()));
+        self.forward_to_routes(now, track, packet, highest_seq);
+        if !self.tracks[track].shares.is_empty() {
+            self.pass_on(now, track, packet, highest_seq);
+        }
+    }
+
+    /// Hand a packet to the routes that a track has here. `highest_seq` is that of its stream, this one included.
+    pub fn forward_to_routes(&mut self, now: Instant, track: usize, packet: &Rc<Packet>, highest_seq: i64) {
         let routes = std::mem::take(&mut self.tracks[track].routes);
-        if packet.is_padding() {
-            self.drops.count(DropReason::PaddingOnly);
-            for route in &routes {
+        let is_late = packet.facts.seq < highest_seq;
+        for route in &routes {
+            if packet.is_padding() {
                 self.leave_out(now, *route, packet);
-            }
-        } else {
-            let reception = self.tracks[track].encodings[encoding].reception.as_ref();
-            let highest = reception.and_then(|reception| reception.statistics.highest_seq()).unwrap_or(0);
-            let is_late = packet.facts.seq < highest;
-            for route in &routes {
-                if is_late && packet.facts.starts_key_frame {
-                    self.forward_late_key_frame(now, *route, packet);
-                } else {
-                    self.forward_to(now, *route, packet);
-                }
+            } else if is_late && packet.facts.starts_key_frame {
+                self.forward_late_key_frame(now, *route, packet);
+            } else {
+                self.forward_to(now, *route, packet);
             }
         }
         self.tracks[track].routes = routes;
@@ -314,20 +320,24 @@ impl Program {
     fn forward_late_key_frame(&mut self, now: Instant, route: usize, first: &Rc<Packet>) {
         let was_waiting = self.routes[route].waits_for(first.facts.encoding);
         self.forward_to(now, route, first);
-        if was_waiting && !self.routes[route].waits_for(first.facts.encoding) {
-            let track = &mut self.tracks[self.routes[route].track];
-            let mut receptions =
-                track.encodings.iter_mut().filter_map(|encoding| encoding.reception.as_mut());
-            let reception = receptions.find(|reception| reception.id == first.reception);
-            let later = reception.map(|reception| reception.after(now, first.facts.seq, &self.caches));
-            for packet in later.into_iter().flatten() {
-                self.forward_to(now, route, &packet);
-            }
+        if !was_waiting || self.routes[route].waits_for(first.facts.encoding) {
+            return;
+        }
+        let track = &mut self.tracks[self.routes[route].track];
+        if let Origin::Mirror(mirror) = &mut track.origin {
+            // Home sends them next.
+            return mirror.begun(route);
+        }
+        let mut receptions = track.encodings.iter_mut().filter_map(|encoding| encoding.reception.as_mut());
+        let reception = receptions.find(|reception| reception.id == first.reception);
+        let later = reception.map(|reception| reception.after(now, first.facts.seq, &self.caches));
+        for packet in later.into_iter().flatten() {
+            self.forward_to(now, route, &packet);
         }
     }
 
     /// Let a packet leave to one subscriber, if it is one of those that flow; it may have to wait.
-    fn forward_to(&mut self, now: Instant, route: usize, packet: &Rc<Packet>) {
+    pub fn forward_to(&mut self, now: Instant, route: usize, packet: &Rc<Packet>) {
         let index = self.routes[route].peer;
         if self.peers[index].departures.pacer.is_full() {
             self.make_room(now, index);
@@ -342,6 +352,9 @@ impl Program {
                 self.request_keyframe(now, self.routes[route].track, packet.facts.encoding);
             }
             return;
+        }
+        if packet.facts.starts_key_frame {
+            self.routes_changed(self.routes[route].track);
         }
         let active = self.routes[route].active_targets(packet);
         let flow = self.routes[route].spec.route;

@@ -27,7 +27,8 @@ use crate::reception::Surroundings;
 use crate::reports::{FEEDBACK_SSRC, Unit, compounds};
 use crate::resending::Caches;
 use crate::route::Route;
-use crate::track::Track;
+use crate::track::{Change, Origin, Track};
+use crate::trunk::Trunks;
 use crate::upward::Upward;
 
 /// By the ids that Python gave, in the order in which they were set.
@@ -59,6 +60,10 @@ pub struct Program {
     pub cname: String,
     /// Nobody else knows when we report.
     pub report_key: u64,
+    /// To other workers.
+    pub trunks: Trunks,
+    /// Mirrors whose routes may want something else than home was told.
+    pub rethinking: Vec<usize>,
     receptions: u32,
 }
 
@@ -68,6 +73,22 @@ impl Program {
         // 96 bits of our own name as a receiver (RFC 7022 section 4.2).
         let cname = format!("{:08x}{:08x}{:08x}", random.next_u32(), random.next_u32(), random.next_u32());
         let report_key = u64::from(random.next_u32()) << 32 | u64::from(random.next_u32());
+        Self::named(cname, report_key, consent_timeout_s, packet_cache_bytes, random)
+    }
+
+    /// As another, which is on the same thread: with its name, its times of reports, and its generator.
+    pub fn beside(&self, consent_timeout_s: f64, packet_cache_bytes: usize) -> Self {
+        let random = self.random.clone();
+        Self::named(self.cname.clone(), self.report_key, consent_timeout_s, packet_cache_bytes, random)
+    }
+
+    fn named(
+        cname: String,
+        report_key: u64,
+        consent_timeout_s: f64,
+        packet_cache_bytes: usize,
+        random: Random,
+    ) -> Self {
         Self {
             peers: Slab::new(),
             tracks: Slab::new(),
@@ -87,6 +108,8 @@ impl Program {
             random,
             cname,
             report_key,
+            trunks: Trunks::default(),
+            rethinking: Vec::new(),
             receptions: 0,
         }
     }
@@ -126,14 +149,19 @@ impl Program {
 
     /// Somebody needs a key frame of an encoding; of one that does not flow there is nothing to ask.
     pub fn request_keyframe(&mut self, now: Instant, track: usize, encoding: i8) {
-        let track = &self.tracks[track];
+        let wanted = &self.tracks[track];
         let Ok(index) = usize::try_from(encoding) else { return };
-        let Some(encoding) = track.encodings.get(index) else { return };
-        if track.kind() == Kind::Video
-            && !encoding.is_ended()
-            && let Some(reception) = &encoding.reception
-        {
-            self.peers[track.peer].keyframes.request(now, reception.ssrc, &mut self.agenda);
+        let Some(stream) = wanted.encodings.get(index) else { return };
+        if wanted.kind() != Kind::Video {
+            return;
+        }
+        match &wanted.origin {
+            Origin::Mirror(_) => self.ask_keyframe(track, encoding),
+            Origin::Peer(publisher) => {
+                if let Some(reception) = stream.reception.as_ref().filter(|_| !stream.is_ended()) {
+                    self.peers[*publisher].keyframes.request(now, reception.ssrc, &mut self.agenda);
+                }
+            }
         }
     }
 
@@ -216,17 +244,13 @@ impl Program {
         let track = match self.track_of.get(&spec.track).copied() {
             None => {
                 let handle = spec.track;
-                let track = self.tracks.insert(Track::new(spec, peer));
+                let track = self.tracks.insert(Track::new(spec, Origin::Peer(peer)));
                 self.track_of.insert(handle, track);
                 self.name_streams(peer, track, Vec::new());
                 track
             }
             Some(track) => {
-                let known = &self.tracks[track];
-                if (known.transport(), known.kind()) != (spec.transport, spec.kind) {
-                    let (handle, kind, transport) = (spec.track.0, known.kind(), known.transport().0);
-                    return Err(LocalError(format!("track {handle} was {kind:?} of transport {transport}")));
-                }
+                self.tracks[track].check(&spec)?;
                 self.update_track(peer, track, spec);
                 track
             }
@@ -240,15 +264,9 @@ impl Program {
     }
 
     fn update_track(&mut self, peer: usize, track: usize, spec: Box<SetTrack>) {
-        let known = &mut self.tracks[track];
-        let change = known.update(spec);
-        for route in &known.routes {
-            let route = &mut self.routes[*route];
-            route.retranslate(&known.spec);
-            if let Some(numbers) = &change.renumbered {
-                route.renumber(numbers);
-            }
-        }
+        let change = self.tracks[track].update(spec);
+        self.renumber(track, &change);
+        let known = &self.tracks[track];
         if change.are_changed {
             for encoding in known.encodings.iter().filter(|encoding| !encoding.is_ended()) {
                 if let Some(event) = known.bound(encoding) {
@@ -257,6 +275,23 @@ impl Program {
             }
         }
         self.name_streams(peer, track, change.gone);
+        self.tell_streams(track);
+    }
+
+    /// A track is described anew: its routes translate by that, and know its encodings under their new numbers.
+    pub fn renumber(&mut self, track: usize, change: &Change) {
+        let known = &mut self.tracks[track];
+        for route in &known.routes {
+            let route = &mut self.routes[*route];
+            route.retranslate(&known.spec);
+            if let Some(numbers) = &change.renumbered {
+                route.renumber(numbers);
+            }
+        }
+        if let Some(numbers) = &change.renumbered {
+            known.shares.iter_mut().for_each(|share| share.renumber(numbers));
+        }
+        self.routes_changed(track);
     }
 
     /// Take up what the SDP says of a track's SSRCs, and forget encodings that are gone.
@@ -293,7 +328,10 @@ impl Program {
             self.remove_route(now, route);
         }
         let mut removed = self.tracks.remove(track);
-        let peer = &mut self.peers[removed.peer];
+        let peer = match removed.origin {
+            Origin::Peer(peer) => &mut self.peers[peer],
+            Origin::Mirror(mirror) => return mirror.close(&mut self.caches),
+        };
         if peer.demux.tracks.get(&removed.spec.mid) == Some(&track) {
             peer.demux.tracks.shift_remove(&removed.spec.mid);
         }
@@ -313,7 +351,7 @@ impl Program {
             return Ok(());
         };
         self.wake(now, peer);
-        self.share(&mut spec, track, peer);
+        self.reuse(&mut spec, track, peer);
         let known = &mut self.tracks[track];
         if let Some(&route) = self.route_of.get(&spec.route) {
             let route = &mut self.routes[route];
@@ -338,11 +376,12 @@ impl Program {
         self.route_of.insert(number, route);
         known.routes.push(route);
         self.peers[peer].routes.insert(ssrc, route);
+        self.routes_changed(track);
         Ok(())
     }
 
     /// Let a route hold no copy of what its track and the peer's other routes hold as well.
-    fn share(&self, spec: &mut SetRoute, track: usize, peer: usize) {
+    fn reuse(&self, spec: &mut SetRoute, track: usize, peer: usize) {
         let cname = &self.tracks[track].spec.cname;
         if spec.cname == *cname {
             spec.cname = Arc::clone(cname);
@@ -372,7 +411,12 @@ impl Program {
         self.forget_departures(route, DropReason::OtherLayer);
         let mut removed = self.routes.remove(route);
         self.route_of.shift_remove(&removed.spec.route);
-        self.tracks[removed.track].routes.retain(|other| *other != route);
+        let track = &mut self.tracks[removed.track];
+        track.routes.retain(|other| *other != route);
+        if let Origin::Mirror(mirror) = &mut track.origin {
+            mirror.forget_route(route);
+        }
+        self.routes_changed(removed.track);
         let peer = &mut self.peers[removed.peer];
         peer.routes.shift_remove(&removed.spec.ssrc);
         peer.departures.boarded.retain(|boarded| boarded.route() != route);

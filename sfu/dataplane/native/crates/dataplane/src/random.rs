@@ -1,27 +1,32 @@
 //! Numbers that must not be guessed, or that repeat themselves in a test.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// A generator of one plane.
-#[derive(Debug)]
-pub struct Random(ChaCha12Rng);
+/// A generator of one core. Cores on one thread may have one in common: whoever asks gets its next number.
+#[derive(Clone, Debug)]
+pub struct Random(Rc<RefCell<ChaCha12Rng>>);
 
 impl Random {
     /// From 32 bytes of the system's randomness, or of a test's choice.
     pub fn from_seed(seed: [u8; 32]) -> Self {
-        Self(ChaCha12Rng::from_seed(seed))
+        Self(Rc::new(RefCell::new(ChaCha12Rng::from_seed(seed))))
     }
 
-    /// A generator that starts from numbers of this one: what it gives tells nothing of the others.
+    /// A seed for another generator: what that gives tells nothing of this one.
     #[must_use]
-    pub fn fork(&mut self) -> Self {
-        Self(ChaCha12Rng::from_rng(&mut self.0))
+    pub fn fork(&mut self) -> [u8; 32] {
+        let mut seed = [0; 32];
+        self.0.borrow_mut().fill_bytes(&mut seed);
+        seed
     }
 
     /// 32 bits.
     pub fn next_u32(&mut self) -> u32 {
-        self.0.next_u32()
+        self.0.borrow_mut().next_u32()
     }
 
     /// A number below 2**15, where sequence numbers begin (packet rule 3).
@@ -43,9 +48,18 @@ mod tests {
     #[test]
     fn forks_give_other_numbers_than_one_another() {
         let mut random = Random::from_seed([7; 32]);
-        let mut forks = [random.fork(), random.fork(), Random::from_seed([7; 32])];
+        let seeds = [random.fork(), random.fork(), [7; 32]];
+        let mut forks = seeds.map(Random::from_seed);
         let [one, other, root] = forks.each_mut().map(Random::next_u32);
         assert!(one != other && one != root && other != root);
+    }
+
+    #[test]
+    fn cores_that_share_a_generator_never_get_the_same_number() {
+        let (mut one, mut alone) = (Random::from_seed([7; 32]), Random::from_seed([7; 32]));
+        let mut other = one.clone();
+        let shared = [one.next_u32(), other.next_u32(), one.next_u32()];
+        assert_eq!(shared, [alone.next_u32(), alone.next_u32(), alone.next_u32()]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::ops::Range;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use focus_plane::DropReason;
 use focus_rtp::packet::RtpHeader;
@@ -170,7 +171,7 @@ impl Reception {
         let Some(value) = packet.facts.descriptor.as_ref().and_then(|_| packet.descriptor_value()) else {
             return Rc::clone(packet);
         };
-        let descriptor = self.descriptors.read(packet.facts.seq, value).map(Rc::new);
+        let descriptor = self.descriptors.read(packet.facts.seq, value).map(Arc::new);
         Rc::new(Packet { facts: PacketFacts { descriptor, ..packet.facts.clone() }, ..(**packet).clone() })
     }
 
@@ -209,7 +210,7 @@ impl Reception {
             starts_key_frame: told.starts_key_frame,
             temporal: told.temporal,
             layer_sync: told.layer_sync,
-            descriptor: descriptor.map(Rc::new),
+            descriptor: descriptor.map(Arc::new),
         };
         let packet = Rc::new(Packet {
             reception: self.id,

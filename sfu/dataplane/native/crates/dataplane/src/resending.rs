@@ -108,6 +108,19 @@ impl RtxResender {
         }
     }
 
+    /// Of the packets asked for, those that were sent and are not kept any more: with where they were, and as what.
+    pub fn missing(
+        &self,
+        now: Instant,
+        seqs: &[i64],
+        caches: &Caches,
+    ) -> impl Iterator<Item = (i64, CacheId, i64)> {
+        seqs.iter().filter_map(move |seq| {
+            let (cache, source_seq) = self.history.source(*seq)?;
+            caches.lookup(now, cache, source_seq).is_none().then_some((*seq, cache, source_seq))
+        })
+    }
+
     /// What of the packets asked for is to be made again, in their order.
     pub fn answer(
         &mut self,

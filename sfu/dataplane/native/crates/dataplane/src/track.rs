@@ -1,10 +1,12 @@
 //! One published track: its encodings, and which routes take it to subscribers.
 
-use focus_plane::{Event, SetTrack};
+use focus_plane::{Event, LocalError, SetTrack};
 use focus_units::{Instant, Kind, PayloadType, TrackHandle, TransportId};
 
 use crate::encoding::{Encoding, EncodingId};
+use crate::mirror::Mirror;
 use crate::reception::Form;
+use crate::sharing::Share;
 
 /// An encoding without packets for this long does not flow: nobody falls back to it.
 pub const FLOWS_WITHIN_S: i64 = 2;
@@ -20,12 +22,22 @@ pub struct Change {
     pub are_changed: bool,
 }
 
+/// Where the packets of a track come from.
+#[derive(Debug)]
+pub enum Origin {
+    /// The publisher, as the program numbers it.
+    Peer(usize),
+    /// The publisher's worker, over a trunk.
+    Mirror(Box<Mirror>),
+}
+
 /// One section of a publisher.
 #[derive(Debug)]
 #[allow(missing_docs)]
 pub struct Track {
-    /// The publisher, as the program numbers it.
-    pub peer: usize,
+    pub origin: Origin,
+    /// The workers that have a mirror of it, and what they want.
+    pub shares: Vec<Share>,
     /// The routes that take it on, as the program numbers them, in the order in which they were set.
     pub routes: Vec<usize>,
     pub encodings: Vec<Encoding>,
@@ -37,9 +49,10 @@ pub struct Track {
 
 impl Track {
     /// As the SDP describes it.
-    pub fn new(spec: Box<SetTrack>, peer: usize) -> Self {
+    pub fn new(spec: Box<SetTrack>, origin: Origin) -> Self {
         let mut track = Self {
-            peer,
+            origin,
+            shares: Vec::new(),
             routes: Vec::new(),
             encodings: Vec::new(),
             forms: Vec::new(),
@@ -64,6 +77,19 @@ impl Track {
     /// What it carries.
     pub fn kind(&self) -> Kind {
         self.spec.kind
+    }
+
+    /// Whether it can be described so from now on.
+    ///
+    /// # Errors
+    ///
+    /// It was another transport's, or sound instead of video.
+    pub fn check(&self, spec: &SetTrack) -> Result<(), LocalError> {
+        if (self.transport(), self.kind()) == (spec.transport, spec.kind) {
+            return Ok(());
+        }
+        let (handle, kind, transport) = (spec.track.0, self.kind(), self.transport().0);
+        Err(LocalError(format!("track {handle} was {kind:?} of transport {transport}")))
     }
 
     /// Take up what the SDP says now; encodings are known by their rids.

@@ -44,6 +44,7 @@ reasons! {
     PaddingOnly = "padding_only",
     SlowReceiver = "slow_receiver",
     DescriptorMalformed = "descriptor_malformed",
+    TrunkFull = "trunk_full",
 }
 
 /// Packets that ended here, by reason.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use focus_plane::{LocalError, Operation, SetRoute, SetTrack};
+use focus_plane::{Credentials, LocalError, Operation, SetRoute, SetTrack};
 use focus_units::{RouteId, TrackHandle, TransportId};
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -31,12 +31,24 @@ struct Track {
     transport: TransportId,
     mid: String,
     routes: FxHashSet<RouteId>,
+    /// Workers that have a mirror of it, with how many routes each has of it.
+    mirrors: Vec<(usize, usize)>,
 }
 
 #[derive(Debug)]
 struct Route {
     track: TrackHandle,
     transport: TransportId,
+    worker: usize,
+}
+
+/// A mirror that nobody needs any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Idle {
+    pub(crate) track: TrackHandle,
+    pub(crate) worker: usize,
+    /// The worker of the track; `None`: it is gone as well.
+    pub(crate) home: Option<usize>,
 }
 
 /// What an operation that was carried out changes here.
@@ -82,6 +94,10 @@ pub(crate) struct Directory {
     tracks: FxHashMap<TrackHandle, Track>,
     routes: FxHashMap<RouteId, Route>,
     ufrags: Arc<Ufrags>,
+    /// Mirrors that have lost a route, or have none yet, by track and worker.
+    unrouted: Vec<(TrackHandle, usize)>,
+    /// Mirrors whose track is gone.
+    orphaned: Vec<Idle>,
 }
 
 impl Directory {
@@ -93,6 +109,8 @@ impl Directory {
             tracks: FxHashMap::default(),
             routes: FxHashMap::default(),
             ufrags: Arc::default(),
+            unrouted: Vec::new(),
+            orphaned: Vec::new(),
         }
     }
 
@@ -108,21 +126,25 @@ impl Directory {
 
     /// The worker of a route that lives.
     pub(crate) fn of_route(&self, id: RouteId) -> Option<usize> {
-        self.routes.get(&id).and_then(|route| self.of_transport(route.transport))
+        self.routes.get(&id).map(|route| route.worker)
     }
 
     /// The worker that an operation is for; `None`: what it names does not live.
     ///
     /// # Errors
     ///
-    /// There is no such worker, or it would join two.
+    /// There is no such worker, or it lives on another.
     pub(crate) fn of_operation(&self, operation: &Operation) -> Result<Option<usize>, LocalError> {
         match operation {
-            Operation::AddTransport { transport, worker, .. } => {
-                self.of_new(*transport, usize::from(*worker)).map(Some)
+            Operation::AddTransport { transport, worker, credentials } => {
+                let worker = self.of_new(*transport, usize::from(*worker))?;
+                self.check(credentials, worker).map(|()| Some(worker))
             }
-            Operation::SetCredentials { transport, .. }
-            | Operation::InstallSrtp { transport, .. }
+            Operation::SetCredentials { transport, credentials } => {
+                let worker = self.of_transport(*transport);
+                worker.map_or(Ok(()), |worker| self.check(credentials, worker)).map(|()| worker)
+            }
+            Operation::InstallSrtp { transport, .. }
             | Operation::RemoveTransport { transport }
             | Operation::SendDatagram { transport, .. } => Ok(self.of_transport(*transport)),
             Operation::SetTrack(spec) => self.of_set_track(spec),
@@ -162,6 +184,41 @@ impl Directory {
         [self.transports.len(), self.tracks.len(), self.routes.len()]
     }
 
+    /// The home of a route's track, where that is not the route's worker and no mirror is there yet.
+    pub(crate) fn mirror_wanted(&self, spec: &SetRoute) -> Option<(usize, usize)> {
+        let (home, to) = (self.of_track(spec.track)?, self.of_transport(spec.transport)?);
+        let is_there = self.mirrors_of(spec.track).any(|worker| worker == to);
+        (home != to && !is_there).then_some((home, to))
+    }
+
+    /// The workers that have a mirror of a track.
+    pub(crate) fn mirrors_of(&self, track: TrackHandle) -> impl Iterator<Item = usize> {
+        let mirrors = self.tracks.get(&track).map(|track| &track.mirrors[..]).unwrap_or_default();
+        mirrors.iter().map(|(worker, _)| *worker)
+    }
+
+    /// A worker has a mirror of a track now.
+    pub(crate) fn note_mirror(&mut self, track: TrackHandle, worker: usize) {
+        if let Some(known) = self.tracks.get_mut(&track) {
+            known.mirrors.push((worker, 0));
+            self.unrouted.push((track, worker));
+        }
+    }
+
+    /// Mirrors that have come to be of no use since the last call; they are forgotten here.
+    pub(crate) fn take_idle(&mut self) -> Vec<Idle> {
+        let mut idle = std::mem::take(&mut self.orphaned);
+        for (track, worker) in std::mem::take(&mut self.unrouted) {
+            let home = self.of_track(track);
+            let Some(known) = self.tracks.get_mut(&track) else { continue };
+            if let Some(place) = known.mirrors.iter().position(|mirror| *mirror == (worker, 0)) {
+                known.mirrors.swap_remove(place);
+                idle.push(Idle { track, worker, home });
+            }
+        }
+        idle
+    }
+
     fn of_track(&self, id: TrackHandle) -> Option<usize> {
         self.tracks.get(&id).and_then(|track| self.of_transport(track.transport))
     }
@@ -181,6 +238,14 @@ impl Directory {
         }
     }
 
+    /// Within a worker its agent sees to it that no fragment is there twice.
+    fn check(&self, credentials: &Credentials, worker: usize) -> Result<(), LocalError> {
+        if self.ufrags.is_anothers(&credentials.ufrag, worker) {
+            return Err(LocalError(format!("ufrag {} is on another worker", credentials.ufrag)));
+        }
+        Ok(())
+    }
+
     fn of_set_track(&self, spec: &SetTrack) -> Result<Option<usize>, LocalError> {
         let to = self.of_transport(spec.transport);
         match (to, self.of_track(spec.track)) {
@@ -196,18 +261,15 @@ impl Directory {
 
     fn of_set_route(&self, spec: &SetRoute) -> Result<Option<usize>, LocalError> {
         let (from, to) = (self.of_track(spec.track), self.of_transport(spec.transport));
-        let route = spec.route.0;
-        match (from, to) {
-            (Some(from), Some(to)) if from != to => Err(LocalError(format!(
-                "route {route} from track {} on worker {from} to transport {} on {to}",
-                spec.track.0, spec.transport.0
-            ))),
-            _ => match (from.or(to), self.of_route(spec.route)) {
-                (Some(worker), Some(known)) if worker != known => {
-                    Err(LocalError(format!("route {route} was on worker {known}, its track is on {worker}")))
-                }
-                (worker, _) => Ok(worker),
-            },
+        match (to, self.of_route(spec.route)) {
+            (Some(to), Some(known)) if to != known => {
+                let (route, transport) = (spec.route.0, spec.transport.0);
+                Err(LocalError(format!(
+                    "route {route} was on worker {known}, transport {transport} is on {to}"
+                )))
+            }
+            // Without the transport nothing comes of it, unless that is made just before.
+            _ => Ok(to.or(from)),
         }
     }
 
@@ -234,6 +296,7 @@ impl Directory {
             transport: of,
             mid: mid.into(),
             routes: FxHashSet::default(),
+            mirrors: Vec::new(),
         });
         if track.mid != mid {
             transport.tracks.remove(&track.mid);
@@ -250,9 +313,13 @@ impl Directory {
         }
         let known = (self.tracks.get_mut(&track), self.transports.get_mut(&to));
         let (Some(from), Some(transport)) = known else { return };
+        let worker = transport.worker;
         from.routes.insert(id);
+        if let Some((_, routes)) = from.mirrors.iter_mut().find(|(mirror, _)| *mirror == worker) {
+            *routes += 1;
+        }
         transport.routes.insert(id);
-        self.routes.insert(id, Route { track, transport: to });
+        self.routes.insert(id, Route { track, transport: to, worker });
     }
 
     fn forget_transport(&mut self, id: TransportId) {
@@ -270,6 +337,9 @@ impl Directory {
 
     fn forget_track(&mut self, id: TrackHandle) {
         let Some(track) = self.tracks.remove(&id) else { return };
+        let orphaned =
+            track.mirrors.iter().map(|(worker, _)| Idle { track: id, worker: *worker, home: None });
+        self.orphaned.extend(orphaned);
         for route in track.routes {
             self.forget_route(route);
         }
@@ -284,6 +354,11 @@ impl Directory {
         let Some(route) = self.routes.remove(&id) else { return };
         if let Some(track) = self.tracks.get_mut(&route.track) {
             track.routes.remove(&id);
+            let mut mirrors = track.mirrors.iter_mut();
+            if let Some((_, routes)) = mirrors.find(|(worker, _)| *worker == route.worker) {
+                *routes -= 1;
+                self.unrouted.push((route.track, route.worker));
+            }
         }
         if let Some(transport) = self.transports.get_mut(&route.transport) {
             transport.routes.remove(&id);

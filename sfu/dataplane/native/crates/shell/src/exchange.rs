@@ -8,10 +8,12 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use focus_dataplane::{Batch, Stats};
-use focus_plane::{LocalError, Operation, Pacing, Probe, Target};
+use focus_plane::{LocalError, Operation, Pacing, Probe, SetTrack, Target};
+use focus_units::TrackHandle;
 
 use crate::arrivals::Arrivals;
 use crate::event::EventFd;
+use crate::trunks::TrunkEnds;
 
 /// An operation that contradicts an earlier one.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,6 +38,16 @@ pub enum Command {
     Feedback(Answer<Vec<u8>>),
     /// Say all counters.
     Stats(Answer<Stats>),
+    /// Say what a mirror of a track must know of it.
+    Describe(TrackHandle, Answer<Option<Box<SetTrack>>>),
+    /// Have a mirror of a track of this worker, or take up how it is described now.
+    Mirror(Box<SetTrack>, usize, Answer<Result<(), LocalError>>),
+    /// A worker has a mirror of a track from now on.
+    Share(TrackHandle, usize),
+    /// A worker has no mirror of a track any more.
+    Unshare(TrackHandle, usize),
+    /// There are trunks to another worker from now on.
+    Join(TrunkEnds),
     /// Take a TCP connection, whose peer names a transport of this worker.
     Adopt(TcpStream, SocketAddr),
     /// Come to an end.
@@ -98,6 +110,11 @@ impl Exchange {
         let (give, take) = sync_channel(1);
         self.command(command(Answer(give)));
         take
+    }
+
+    /// Wake the worker: another has said something to it.
+    pub fn wake(&self) {
+        self.commands_signal.signal();
     }
 
     /// Readable while there are commands.

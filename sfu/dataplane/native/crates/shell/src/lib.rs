@@ -8,6 +8,7 @@ mod dispatch;
 mod event;
 mod exchange;
 mod gathering;
+mod joined;
 mod messages;
 mod plane;
 mod poller;
@@ -17,8 +18,10 @@ mod system;
 mod tcp;
 mod thread;
 mod time;
+mod trunks;
 mod udp;
 mod ufrags;
 mod worker;
 
+pub use joined::Joined;
 pub use plane::{Plane, Settings};

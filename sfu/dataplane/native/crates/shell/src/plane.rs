@@ -6,13 +6,16 @@ use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex};
 
 use focus_dataplane::{Batch, Config, Random, Stats};
-use focus_plane::{LocalError, Operation, Pacing, Probe, Target};
+use focus_plane::{LocalError, Operation, Pacing, Probe, SetTrack, Target};
+use focus_units::TrackHandle;
+use rustc_hash::FxHashSet;
 
 use crate::arrivals::Arrivals;
 use crate::directory::Directory;
-use crate::dispatch::dispatch;
-use crate::exchange::{Answer, Command, Exchange, locked};
+use crate::dispatch::{Workers, dispatch};
+use crate::exchange::{Answer, Command, Exchange, Refused, locked};
 use crate::thread::{Sockets, WorkerThread};
+use crate::trunks::TrunkEnds;
 
 /// Where a plane listens, and what its cores are told.
 #[derive(Clone, Copy, Debug)]
@@ -31,12 +34,20 @@ pub struct Settings {
 
 /// Workers with their sockets. Every call returns as soon as those that it is for have taken notice.
 ///
-/// A transport lives on one worker, with its tracks and routes. Workers know nothing of each other: what is here
-/// is touched by operations, targets and the like, never by a packet.
+/// A transport lives on one worker, with the tracks that it publishes and the routes to it. Workers whose transports
+/// take each other's tracks have trunks: what is here is touched by operations, targets and the like, never by a
+/// packet.
 pub struct Plane {
     workers: Vec<WorkerThread>,
     arrivals: Arc<Arrivals>,
-    directory: Mutex<Directory>,
+    programmed: Mutex<Programmed>,
+}
+
+/// What lives where, and which workers have trunks to each other.
+struct Programmed {
+    directory: Directory,
+    /// Lower numbers first.
+    joined: FxHashSet<(usize, usize)>,
 }
 
 impl Plane {
@@ -66,7 +77,8 @@ impl Plane {
                 WorkerThread::start(number, sockets, core, random.fork(), Arc::clone(&exchanges))
             })
             .collect::<io::Result<_>>()?;
-        Ok(Self { workers, arrivals, directory: Mutex::new(directory) })
+        let programmed = Mutex::new(Programmed { directory, joined: FxHashSet::default() });
+        Ok(Self { workers, arrivals, programmed })
     }
 
     /// The UDP port of each worker.
@@ -83,13 +95,11 @@ impl Plane {
     ///
     /// # Errors
     ///
-    /// An operation contradicts an earlier one, names a worker that is not there, or would join two.
+    /// An operation contradicts an earlier one, or names a worker that is not there.
     pub fn apply(&self, operations: Vec<Operation>) -> Result<(), LocalError> {
-        let mut directory = locked(&self.directory);
-        dispatch(&mut directory, operations, |worker, operations| {
-            let ask = |answer| Command::Apply(operations, answer);
-            self.workers[worker].exchange.ask(ask).unwrap_or(Ok(()))
-        })
+        let mut programmed = locked(&self.programmed);
+        let Programmed { directory, joined } = &mut *programmed;
+        dispatch(directory, operations, &mut Threads { workers: &self.workers, joined })
     }
 
     /// Layer choices. Workers without any are told as well: Python is alive.
@@ -158,10 +168,10 @@ impl Plane {
         rows: Vec<Row>,
         worker_of: impl Fn(&Directory, &Row) -> Option<usize>,
     ) -> Vec<Vec<Row>> {
-        let directory = locked(&self.directory);
+        let programmed = locked(&self.programmed);
         let mut shares: Vec<Vec<Row>> = self.workers.iter().map(|_| Vec::new()).collect();
         for row in rows {
-            if let Some(worker) = worker_of(&directory, &row) {
+            if let Some(worker) = worker_of(&programmed.directory, &row) {
                 shares[worker].push(row);
             }
         }
@@ -184,6 +194,49 @@ impl Plane {
 impl Drop for Plane {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+/// Workers on threads of their own. One that has ended does nothing any more.
+struct Threads<'a> {
+    workers: &'a [WorkerThread],
+    joined: &'a mut FxHashSet<(usize, usize)>,
+}
+
+impl Threads<'_> {
+    /// See that there are trunks between two workers. They stay: another call will need them.
+    fn join(&mut self, one: usize, other: usize) {
+        if !self.joined.insert((one.min(other), one.max(other))) {
+            return;
+        }
+        let exchanges = [one, other].map(|worker| (worker, &self.workers[worker].exchange));
+        for ((_, exchange), ends) in exchanges.into_iter().zip(TrunkEnds::pair(exchanges)) {
+            exchange.command(Command::Join(ends));
+        }
+    }
+}
+
+impl Workers for Threads<'_> {
+    fn apply(&mut self, worker: usize, operations: Vec<Operation>) -> Result<(), Refused> {
+        let ask = |answer| Command::Apply(operations, answer);
+        self.workers[worker].exchange.ask(ask).unwrap_or(Ok(()))
+    }
+
+    fn describe(&mut self, worker: usize, track: TrackHandle) -> Option<Box<SetTrack>> {
+        self.workers[worker].exchange.ask(|answer| Command::Describe(track, answer)).flatten()
+    }
+
+    fn mirror(&mut self, worker: usize, spec: Box<SetTrack>, home: usize) -> Result<(), LocalError> {
+        self.join(worker, home);
+        self.workers[worker].exchange.ask(|answer| Command::Mirror(spec, home, answer)).unwrap_or(Ok(()))
+    }
+
+    fn share(&mut self, worker: usize, track: TrackHandle, with: usize) {
+        self.workers[worker].exchange.command(Command::Share(track, with));
+    }
+
+    fn unshare(&mut self, worker: usize, track: TrackHandle, with: usize) {
+        self.workers[worker].exchange.command(Command::Unshare(track, with));
     }
 }
 

@@ -57,7 +57,7 @@ impl WorkerThread {
         number: usize,
         sockets: Sockets,
         config: Config,
-        random: Random,
+        seed: [u8; 32],
         exchanges: Arc<[Arc<Exchange>]>,
     ) -> io::Result<Self> {
         let Sockets { udp, tcp } = sockets;
@@ -66,7 +66,7 @@ impl WorkerThread {
         let (started, starts) = std::sync::mpsc::sync_channel(1);
         // The core is made on its thread: its packets are shared within it, and never leave it.
         let thread = std::thread::Builder::new().name(format!("focus-plane-{number}")).spawn(move || {
-            let core = PlaneCore::new(config, random);
+            let core = PlaneCore::new(config, Random::from_seed(seed));
             match Worker::new(core, udp, tcp, exchanges, number) {
                 Ok(worker) => {
                     let _ = started.send(Ok(()));

@@ -25,6 +25,11 @@ impl Ufrags {
         locked(&self.0).remove(ufrag);
     }
 
+    /// Whether another worker answers to it.
+    pub(crate) fn is_anothers(&self, ufrag: &str, worker: usize) -> bool {
+        locked(&self.0).get(ufrag).is_some_and(|known| *known != worker)
+    }
+
     /// The worker that a check is for, by what it claims; nothing is proven by that.
     pub(crate) fn worker_of(&self, check: &[u8]) -> Option<usize> {
         let message = StunMessage::parse(check).ok()?;

@@ -15,6 +15,7 @@ use crate::messages::MAX_MESSAGES;
 use crate::poller::Poller;
 use crate::tcp::{HandedOver, LISTENER, TcpServer};
 use crate::time::now;
+use crate::trunks::TrunkEnds;
 use crate::udp::UdpSocket;
 
 /// Reads of the socket in one turn. Lower: more turns. Higher: what was read first leaves later.
@@ -39,6 +40,7 @@ pub struct Worker {
     exchanges: Arc<[Arc<Exchange>]>,
     poller: Poller,
     gathering: Gathering,
+    trunks: Vec<TrunkEnds>,
 }
 
 impl Worker {
@@ -60,7 +62,8 @@ impl Worker {
         poller.add(exchange.commands_fd(), COMMANDS)?;
         tcp.join(&poller)?;
         let gathering = Gathering::default();
-        Ok(Self { core, socket, tcp, ready: Vec::new(), exchange, exchanges, poller, gathering })
+        let (ready, trunks) = (Vec::new(), Vec::new());
+        Ok(Self { core, socket, tcp, ready, exchange, exchanges, poller, gathering, trunks })
     }
 
     /// Until Python says `Close`.
@@ -71,6 +74,7 @@ impl Worker {
                 return;
             }
             self.read_tcp();
+            self.hear();
             self.settle();
         }
     }
@@ -129,6 +133,19 @@ impl Worker {
         }
     }
 
+    /// Take what other workers say.
+    fn hear(&mut self) {
+        let now = now();
+        let (core, exchange) = (&mut self.core, &self.exchange);
+        for ends in &mut self.trunks {
+            ends.take(|from, crossing| {
+                if catch_unwind(AssertUnwindSafe(|| core.take_crossing(now, from, crossing))).is_err() {
+                    exchange.count_failure();
+                }
+            });
+        }
+    }
+
     /// Do what Python wants; false when it wants an end.
     fn obey(&mut self) -> bool {
         for command in self.exchange.take_commands() {
@@ -151,6 +168,11 @@ impl Worker {
                 Command::Probes(probes) => self.core.probe(now, probes),
                 Command::Feedback(answer) => answer.give(self.core.feedback()),
                 Command::Stats(answer) => answer.give(self.core.stats(now)),
+                Command::Describe(track, answer) => answer.give(self.core.describe(track)),
+                Command::Mirror(spec, home, answer) => answer.give(self.core.set_mirror(now, spec, home)),
+                Command::Share(track, with) => self.core.share(track, with),
+                Command::Unshare(track, with) => self.core.unshare(track, with),
+                Command::Join(ends) => self.trunks.push(ends),
                 Command::Adopt(stream, peer) => {
                     let core = &self.core;
                     self.tcp.adopt(now, (stream, peer), &self.poller, &|address| core.is_known(address));
@@ -175,6 +197,7 @@ impl Worker {
         } else if self.gathering.is_over(now) {
             self.leave(now);
         }
+        self.trunks.iter_mut().for_each(|ends| ends.give(now, &mut self.core));
         self.send(now);
         self.tcp.poll(now, &self.poller, |address| self.core.is_known(address));
         for gone in self.tcp.take_ended() {

@@ -1,6 +1,6 @@
 //! Reads the dependency descriptors of one RTP stream: each by the structure of its key frame.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use focus_rtp::dependency_descriptor::{
     DependencyDescriptor, FRAME_NUMBER_BITS, Structure, claims_structure, parse_dependency_descriptor,
@@ -22,7 +22,7 @@ pub struct PacketDescriptor {
     /// Sequence number of the packet that began the coded video sequence; 0 where `structure` is `None`.
     pub sequence_start: i64,
     /// Of that sequence; `None` where it has not come, or the frame means one that has not.
-    pub structure: Option<Rc<Structure>>,
+    pub structure: Option<Arc<Structure>>,
     /// Decode targets that the publisher sends, as of this packet.
     pub active: u32,
 }
@@ -32,7 +32,7 @@ pub struct PacketDescriptor {
 struct Sequence {
     first_seq: i64,
     /// `None`: it came, and could not be read.
-    structure: Option<Rc<Structure>>,
+    structure: Option<Arc<Structure>>,
     /// From the encoder's frame numbers to ours.
     shift: i64,
     active: u32,
@@ -41,7 +41,7 @@ struct Sequence {
 }
 
 impl Sequence {
-    const fn new(first_seq: i64, structure: Option<Rc<Structure>>, shift: i64) -> Self {
+    const fn new(first_seq: i64, structure: Option<Arc<Structure>>, shift: i64) -> Self {
         Self { first_seq, structure, shift, active: 0, told_seq: 0 }
     }
 
@@ -108,7 +108,7 @@ impl DescriptorReader {
                 if is_newest {
                     frame_number = frame_number.max(self.highest_number + 1);
                 }
-                let structure = Rc::new(structure.clone());
+                let structure = Arc::new(structure.clone());
                 Some(self.begin(Sequence::new(seq, Some(structure), frame_number - number)))
             }
         };

@@ -1,6 +1,6 @@
 //! Which encoding of a track flows to one subscriber now, and up to which temporal layer.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use focus_plane::{ALL_TEMPORAL, DropReason, PAUSED};
 use focus_units::Kind;
@@ -40,7 +40,7 @@ pub struct PacketFacts {
     /// The frame depends on the base layer only (VP8 Y bit, RFC 7741 section 4.2).
     pub layer_sync: bool,
     /// Its dependency descriptor, which decides on temporal layers whatever the payload tells.
-    pub descriptor: Option<Rc<PacketDescriptor>>,
+    pub descriptor: Option<Arc<PacketDescriptor>>,
 }
 
 impl PacketFacts {

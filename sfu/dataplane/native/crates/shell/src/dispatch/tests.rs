@@ -41,17 +41,56 @@ fn set_route(route: u32, track: u32, transport: u32) -> Operation {
     }))
 }
 
-/// Workers that carry out all they are given; what that was, by worker.
-fn dispatched(
-    directory: &mut Directory,
-    operations: Vec<Operation>,
-) -> (Vec<(usize, usize)>, Result<(), LocalError>) {
-    let mut runs = Vec::new();
-    let outcome = dispatch(directory, operations, |worker, operations| {
-        runs.push((worker, operations.len()));
+/// What workers were told to do, beside operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// A worker, and how many operations.
+    Apply(usize, usize),
+    /// A worker, the track, and its home.
+    Mirror(usize, u32, usize),
+    /// The home, the track, and who has a mirror.
+    Share(usize, u32, usize),
+    Unshare(usize, u32, usize),
+}
+
+use Told::{Apply, Mirror, Share, Unshare};
+
+/// Workers that carry out all they are given.
+#[derive(Default)]
+struct Obedient(Vec<Told>);
+
+impl Workers for Obedient {
+    fn apply(&mut self, worker: usize, operations: Vec<Operation>) -> Result<(), Refused> {
+        self.0.push(Apply(worker, operations.len()));
         Ok(())
-    });
-    (runs, outcome)
+    }
+
+    fn describe(&mut self, _worker: usize, track: TrackHandle) -> Option<Box<SetTrack>> {
+        match set_track(track.0, 0, 0) {
+            Operation::SetTrack(spec) => Some(spec),
+            _ => None,
+        }
+    }
+
+    fn mirror(&mut self, worker: usize, spec: Box<SetTrack>, home: usize) -> Result<(), LocalError> {
+        self.0.push(Mirror(worker, spec.track.0, home));
+        Ok(())
+    }
+
+    fn share(&mut self, worker: usize, track: TrackHandle, with: usize) {
+        self.0.push(Share(worker, track.0, with));
+    }
+
+    fn unshare(&mut self, worker: usize, track: TrackHandle, with: usize) {
+        self.0.push(Unshare(worker, track.0, with));
+    }
+}
+
+/// What obedient workers were told.
+fn dispatched(directory: &mut Directory, operations: Vec<Operation>) -> (Vec<Told>, Result<(), LocalError>) {
+    let mut workers = Obedient::default();
+    let outcome = dispatch(directory, operations, &mut workers);
+    (workers.0, outcome)
 }
 
 /// A call on each of two workers: a publisher with a track and a subscriber with a route, in one run each.
@@ -66,7 +105,7 @@ fn two_calls() -> Directory {
         ]
     };
     let (runs, outcome) = dispatched(&mut directory, [call(1, 0), call(11, 1)].concat());
-    assert_eq!((runs, outcome), (vec![(0, 4), (1, 4)], Ok(())));
+    assert_eq!((runs, outcome), (vec![Apply(0, 4), Apply(1, 4)], Ok(())));
     directory
 }
 
@@ -87,7 +126,7 @@ fn operations_go_to_the_worker_of_what_they_name_in_order() {
         Operation::RemoveRoute { route: RouteId(11) },
         datagram(2),
     ];
-    assert_eq!(dispatched(&mut directory, operations), (vec![(0, 2), (1, 2), (0, 1)], Ok(())));
+    assert_eq!(dispatched(&mut directory, operations), (vec![Apply(0, 2), Apply(1, 2), Apply(0, 1)], Ok(())));
     assert_eq!((directory.of_route(RouteId(1)), directory.of_route(RouteId(11))), (Some(0), None));
 }
 
@@ -112,16 +151,60 @@ fn a_worker_that_is_not_there_is_a_contradiction() {
 }
 
 #[test]
-fn a_route_between_two_workers_is_a_contradiction() {
+fn a_route_to_another_worker_has_a_mirror_made_first_and_removed_behind_the_last() {
     let mut directory = two_calls();
-    let expected = "route 21 from track 1 on worker 0 to transport 12 on 1";
-    assert_eq!(error_of(&mut directory, vec![set_route(21, 1, 12)]), expected);
-    // And so where one end was made by the operation before.
-    let expected = "route 21 from track 1 on worker 0 to transport 21 on 1";
-    assert_eq!(error_of(&mut directory, vec![add(21, 1), set_route(21, 1, 21)]), expected);
-    assert_eq!(directory.of_transport(TransportId(21)), Some(1));
-    let expected = "route 1 was on worker 0, its track is on 1";
+    // Who comes later lives elsewhere, and is made by the operation before.
+    let operations = vec![add(21, 1), set_route(21, 1, 21), set_route(22, 1, 12)];
+    let told = vec![Apply(1, 1), Mirror(1, 1, 0), Share(0, 1, 1), Apply(1, 2)];
+    assert_eq!(dispatched(&mut directory, operations), (told, Ok(())));
+    assert_eq!([1, 21, 22].map(|id| directory.of_route(RouteId(id))), [Some(0), Some(1), Some(1)]);
+    let remove = |route| Operation::RemoveRoute { route: RouteId(route) };
+    assert_eq!(dispatched(&mut directory, vec![remove(21)]).0, [Apply(1, 1)]);
+    // One takes the place of the last within a run: the mirror is needed on.
+    assert_eq!(dispatched(&mut directory, vec![remove(22), set_route(23, 1, 21)]).0, [Apply(1, 2)]);
+    assert_eq!(dispatched(&mut directory, vec![remove(23)]).0, [Apply(1, 1), Unshare(0, 1, 1), Apply(1, 1)]);
+    assert_eq!(directory.mirrors_of(TrackHandle(1)).count(), 0);
+}
+
+#[test]
+fn mirrors_hear_first_how_a_track_is_described_anew_and_go_with_it() {
+    let mut directory = two_calls();
+    assert_eq!(dispatched(&mut directory, vec![set_route(21, 1, 12)]).1, Ok(()));
+    let operations = vec![set_track(1, 1, 0), set_track(1, 1, 5)];
+    let told = [Mirror(1, 1, 0), Apply(0, 1), Mirror(1, 1, 0), Apply(0, 1)];
+    assert_eq!(dispatched(&mut directory, operations).0, told);
+    for end in [Operation::RemoveTrack { track: TrackHandle(1) }, remove(1), set_track(2, 1, 5)] {
+        let mut directory = two_calls();
+        let operations = vec![set_track(1, 1, 5), set_route(21, 1, 12)];
+        assert_eq!(dispatched(&mut directory, operations).1, Ok(()));
+        assert_eq!(dispatched(&mut directory, vec![end]).0, [Apply(0, 1), Apply(1, 1)]);
+        assert_eq!(directory.of_route(RouteId(21)), None);
+    }
+}
+
+#[test]
+fn a_mirror_goes_with_the_last_subscriber_of_its_worker() {
+    let mut directory = two_calls();
+    assert_eq!(dispatched(&mut directory, vec![set_route(21, 1, 12)]).1, Ok(()));
+    let told = [Apply(1, 1), Unshare(0, 1, 1), Apply(1, 1)];
+    assert_eq!(dispatched(&mut directory, vec![remove(12)]).0, told);
+}
+
+#[test]
+fn a_route_stays_where_it_is() {
+    let mut directory = two_calls();
+    let expected = "route 1 was on worker 0, transport 12 is on 1";
     assert_eq!(error_of(&mut directory, vec![set_route(1, 11, 12)]), expected);
+}
+
+#[test]
+fn a_fragment_is_one_workers() {
+    let mut directory = two_calls();
+    let credentials = || Credentials { ufrag: "ufrag1".into(), password: "password".into() };
+    let twice = Operation::AddTransport { transport: TransportId(21), credentials: credentials(), worker: 1 };
+    assert_eq!(error_of(&mut directory, vec![twice]), "ufrag ufrag1 is on another worker");
+    let twice = Operation::SetCredentials { transport: TransportId(11), credentials: credentials() };
+    assert_eq!(error_of(&mut directory, vec![twice]), "ufrag ufrag1 is on another worker");
 }
 
 #[test]
@@ -136,18 +219,37 @@ fn what_lives_on_one_worker_is_not_made_on_another() {
 fn what_has_ended_can_be_made_elsewhere_by_the_next_operation() {
     let mut directory = two_calls();
     let operations = vec![remove(1), add(1, 1), set_track(1, 1, 0), set_route(1, 1, 12)];
-    assert_eq!(dispatched(&mut directory, operations), (vec![(0, 1), (1, 3)], Ok(())));
+    assert_eq!(dispatched(&mut directory, operations), (vec![Apply(0, 1), Apply(1, 3)], Ok(())));
     assert_eq!(directory.of_route(RouteId(1)), Some(1));
+}
+
+/// Workers that refuse the second operation of each run.
+struct Contrary;
+
+impl Workers for Contrary {
+    fn apply(&mut self, worker: usize, _operations: Vec<Operation>) -> Result<(), Refused> {
+        assert_eq!(worker, 0);
+        Err(Refused { at: 1, error: LocalError("a ufrag twice".into()) })
+    }
+
+    fn describe(&mut self, _worker: usize, _track: TrackHandle) -> Option<Box<SetTrack>> {
+        None
+    }
+
+    fn mirror(&mut self, _worker: usize, _spec: Box<SetTrack>, _home: usize) -> Result<(), LocalError> {
+        Ok(())
+    }
+
+    fn share(&mut self, _worker: usize, _track: TrackHandle, _with: usize) {}
+
+    fn unshare(&mut self, _worker: usize, _track: TrackHandle, _with: usize) {}
 }
 
 #[test]
 fn what_a_worker_refuses_and_what_is_behind_it_did_not_happen() {
     let mut directory = Directory::new(2);
     let operations = vec![add(1, 0), add(2, 0), remove(1), add(3, 1)];
-    let outcome = dispatch(&mut directory, operations, |worker, _| {
-        assert_eq!(worker, 0);
-        Err(Refused { at: 1, error: LocalError("a ufrag twice".into()) })
-    });
+    let outcome = dispatch(&mut directory, operations, &mut Contrary);
     assert_eq!(outcome, Err(LocalError("a ufrag twice".into())));
     let found = [1, 2, 3].map(|id| directory.of_transport(TransportId(id)));
     assert_eq!(found, [Some(0), None, None]);

@@ -28,7 +28,11 @@ fn settings(workers: u16) -> Settings {
 }
 
 fn add(transport: TransportId, worker: u16) -> Operation {
-    let credentials = Credentials { ufrag: "ours".into(), password: PASSWORD.into() };
+    add_named(transport, worker, "ours")
+}
+
+fn add_named(transport: TransportId, worker: u16, ufrag: &str) -> Operation {
+    let credentials = Credentials { ufrag: ufrag.into(), password: PASSWORD.into() };
     Operation::AddTransport { transport, credentials, worker }
 }
 
@@ -40,8 +44,13 @@ fn plane() -> Plane {
 
 /// A browser's check that nominates.
 fn check() -> Vec<u8> {
+    check_of("ours")
+}
+
+fn check_of(ufrag: &str) -> Vec<u8> {
+    let username = format!("{ufrag}:theirs");
     let attributes: [(u16, &[u8]); 2] =
-        [(Attribute::Username as u16, b"ours:theirs"), (Attribute::UseCandidate as u16, b"")];
+        [(Attribute::Username as u16, username.as_bytes()), (Attribute::UseCandidate as u16, b"")];
     let mut data = Vec::new();
     serialise(&mut data, MessageClass::Request, BINDING, *b"transaction!", &attributes, Some(PASSWORD));
     data
@@ -141,12 +150,12 @@ fn a_peer_without_udp_checks_and_shakes_hands_over_tcp() {
 fn each_worker_answers_its_own_transports_on_its_own_port() {
     let plane = Plane::start(settings(2), [1; 32]).expect("ports are free");
     let transports = [TRANSPORT, TransportId(2)];
-    // The same fragment on both ports: they know nothing of each other.
-    plane.apply(vec![add(transports[0], 0), add(transports[1], 1)]).expect("there are two");
+    let ufrags = ["ours", "others"];
+    plane.apply(vec![add(transports[0], 0), add_named(transports[1], 1, ufrags[1])]).expect("there are two");
     let clients: Vec<_> = plane.ports().into_iter().map(client_of).collect();
     let mut buffer = [0; MAX_DATAGRAM_BYTES];
-    for (client, transport) in clients.iter().zip(transports) {
-        client.send(&check()).expect("it is taken");
+    for ((client, transport), ufrag) in clients.iter().zip(transports).zip(ufrags) {
+        client.send(&check_of(ufrag)).expect("it is taken");
         let length = client.recv(&mut buffer).expect("it is answered");
         assert_is_success(&buffer[..length]);
         drained(&plane, |batch| batch.events == [Event::PairSelected { transport }]);
@@ -171,9 +180,7 @@ fn each_worker_answers_its_own_transports_on_its_own_port() {
 fn a_connection_reaches_the_worker_that_its_check_names() {
     let plane = Plane::start(settings(2), [1; 32]).expect("ports are free");
     let other = TransportId(2);
-    let credentials = Credentials { ufrag: "others".into(), password: PASSWORD.into() };
-    let elsewhere = Operation::AddTransport { transport: other, credentials, worker: 0 };
-    plane.apply(vec![elsewhere, add(TRANSPORT, 1)]).expect("there are two");
+    plane.apply(vec![add_named(other, 0, "others"), add(TRANSPORT, 1)]).expect("there are two");
     let port = plane.tcp_port().expect("it is bound");
     let mut client = TcpStream::connect((LOOPBACK, port)).expect("it listens");
     client.set_read_timeout(Some(Duration::from_secs(5))).expect("it is not zero");
@@ -200,7 +207,7 @@ fn a_worker_that_is_not_there_is_refused_and_the_others_go_on() {
     let transport = TransportId(2);
     assert!(plane.apply(vec![add(TRANSPORT, 1), add(transport, 2)]).is_err());
     assert!(plane.apply(vec![add(TRANSPORT, 0)]).is_err());
-    plane.apply(vec![add(transport, 0)]).expect("it was not there");
+    plane.apply(vec![add_named(transport, 0, "others")]).expect("it was not there");
     let rows = plane.stats().transports;
     let row_bytes = rows.len() / 2;
     assert_eq!((&rows[..4], &rows[row_bytes..][..4]), (&[2, 0, 0, 0][..], &[1, 0, 0, 0][..]));

@@ -1,7 +1,7 @@
 //! Temporal layers by dependency descriptor; by the payload's temporal id they are tested with the selector.
 
 use std::collections::BTreeSet;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
@@ -22,7 +22,7 @@ struct Stream {
     reader: DescriptorReader,
 }
 
-type Frame = Rc<PacketDescriptor>;
+type Frame = Arc<PacketDescriptor>;
 
 impl Stream {
     fn new() -> (Self, Frame) {
@@ -41,7 +41,7 @@ impl Stream {
     fn read(&mut self, value: &[u8]) -> Frame {
         let descriptor = self.reader.read(self.seq, value).unwrap();
         self.seq += 1;
-        Rc::new(descriptor)
+        Arc::new(descriptor)
     }
 
     fn key(&mut self) -> Frame {

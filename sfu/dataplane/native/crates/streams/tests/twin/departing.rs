@@ -1,6 +1,6 @@
 //! What leaves, when it leaves, and what the peer says of it.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use focus_rtp::dependency_descriptor::parse_dependency_descriptor;
 use focus_rtp::twcc::TransportFeedback;
@@ -173,13 +173,13 @@ fn slow_receiver() {
     let fields = parse_dependency_descriptor(&[0xC0, 0, 1], None).unwrap();
     let described =
         PacketDescriptor { fields, frame_number: 1, sequence_start: 0, structure: None, active: 0 };
-    let described = Rc::new(described);
+    let described = Arc::new(described);
     replay(
         "slow_receiver",
         |_| (),
         |(), name, words| {
             assert_eq!(name, "cut");
-            let descriptor = Some(Rc::clone(&described)).filter(|_| words.flag());
+            let descriptor = Some(Arc::clone(&described)).filter(|_| words.flag());
             let (layers, keys) = (words.list(), words.list());
             let waiting: Vec<Option<PacketFacts>> = (0..)
                 .zip(layers)

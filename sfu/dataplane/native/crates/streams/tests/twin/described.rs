@@ -1,6 +1,6 @@
 //! Dependency descriptors on their way to one route.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use focus_streams::descriptor_reader::{DescriptorReader, PacketDescriptor};
 use focus_streams::descriptor_rewriter::DescriptorRewriter;
@@ -15,7 +15,7 @@ struct Route {
     temporal: TemporalFilter,
     rewriter: DescriptorRewriter,
     value: Vec<u8>,
-    descriptor: Option<Rc<PacketDescriptor>>,
+    descriptor: Option<Arc<PacketDescriptor>>,
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn descriptors() {
             ("read", _) => {
                 let seq = words.int();
                 route.value = words.bytes();
-                route.descriptor = route.reader.read(seq, &route.value).map(Rc::new);
+                route.descriptor = route.reader.read(seq, &route.value).map(Arc::new);
                 optional(route.descriptor.as_ref().map(|read| {
                     let (number, start, active) = (read.frame_number, read.sequence_start, read.active);
                     format!("{number} {start} {active} {}", read.structure.is_some())

@@ -135,9 +135,9 @@ class Status:
         tracks = [track for call in calls for member in call["members"] for track in member["tracks"]]
         for kind in Kind:
             self.metrics.tracks.labels(kind.value).set(sum(track["kind"] == kind.value for track in tracks))
+        workers = [member["worker"] for call in calls for member in call["members"]]
         for worker in range(len(self.plane.ports)):
-            sizes = [len(call["members"]) for call in calls if call["worker"] == worker]
-            self.metrics.worker_legs.labels(str(worker)).set(sum(sizes))
+            self.metrics.worker_legs.labels(str(worker)).set(workers.count(worker))
 
     def _draining(self) -> dict[str, Any] | None:
         """How far the focus is with being taken away; None: it stays."""

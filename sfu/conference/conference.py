@@ -72,7 +72,7 @@ Outputs = list[ConferenceOutput]
 
 @dataclass(frozen=True, slots=True)
 class LocalMedia:
-    """What the legs of a call are told of this server, and the worker of the plane that they find by it."""
+    """What legs are told of this server, and the worker of the plane that they find by it."""
 
     fingerprint: Fingerprint
     candidates: tuple[Candidate, ...]
@@ -97,7 +97,7 @@ class Conference:
         Args:
             conference: from `ids`, or chosen by the caller.
             ids: the one of this process.
-            local: what legs are told of this server.
+            local: what legs are told of this server, unless another worker is to have one.
             config: how a call is run.
             limits: how much one leg may ask for.
             rng: ICE passwords come from it: unpredictable (`random.SystemRandom`) but in tests.
@@ -123,7 +123,7 @@ class Conference:
 
     @property
     def worker(self) -> int:
-        """The worker of the plane that its media passes, for as long as it lives."""
+        """The worker of the plane on which it began."""
         return self._local.worker
 
     @property
@@ -138,20 +138,28 @@ class Conference:
 
     # --- legs ---------------------------------------------------------------------------------------------
 
-    def add_leg(self, now: Instant, *, admitted: bool) -> tuple[TransportId, Outputs]:
+    def add_leg(
+        self, now: Instant, *, admitted: bool, local: LocalMedia | None = None
+    ) -> tuple[TransportId, Outputs]:
         """Somebody calls. Until it is admitted, a leg is answered, but nothing of it or for it is forwarded.
+
+        Args:
+            now: when.
+            admitted: it is known to be who it says.
+            local: where it is to be; None: where the call began.
 
         Raises:
             CapacityError: `legs_per_call`.
         """
+        place = local or self._local
         if len(self._legs) >= self._limits.legs_per_call:
             raise CapacityError(f"{len(self._legs)} legs in conference {self._conference}")
         leg = self._ids.transport()
         credentials = new_credentials(self._rng)
-        local = LocalDescription(credentials, self._local.fingerprint, self._local.candidates)
+        described = LocalDescription(credentials, place.fingerprint, place.candidates)
         self._legs[leg] = Leg(
             transport=leg,
-            negotiation=Negotiation(local, self._config, self._rng),
+            negotiation=Negotiation(described, self._config, self._rng),
             publications=Publications(leg, self._ids, self._limits.tracks_per_leg),
             subscriptions=Subscriptions(
                 leg,
@@ -162,7 +170,7 @@ class Conference:
             ),
             is_admitted=admitted,
         )
-        return leg, [AddTransport(leg, credentials, self._local.worker)]
+        return leg, [AddTransport(leg, credentials, place.worker)]
 
     def admit(self, now: Instant, leg: TransportId) -> Outputs:
         """The leg is who it says: what it publishes is announced, and what it wishes for sent, at once."""

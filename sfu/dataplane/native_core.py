@@ -42,7 +42,7 @@ class NativeCore:
     """All transports, tracks and routes of one plane, in Rust.
 
     Args:
-        config: of the media socket. Of several workers each has a core, and what passes between them does so at once.
+        config: of the media socket. Each worker has a core; what they say to each other is heard at once.
         seed: 32 bytes; the same make a call repeat itself.
         is_encrypted: as negotiated; False: packets are in the clear, for calls on a virtual clock.
     """

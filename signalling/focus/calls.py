@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sfu.conference.conference import Conference
-from sfu.conference.placement import least_occupied
+from sfu.conference.placement import least_occupied, worker_with_room
 from sfu.conference.reports import Reports
 from sfu.plane import RemoveRoute, RemoveTrack, SetRoute, SetTrack
 from sfu.units import earliest
@@ -46,6 +47,9 @@ class Calls:
         self, workers: Sequence[LocalMedia], config: SfuConfig, rng: random.Random, ids: IdSource
     ) -> None:
         self._workers = workers
+        self._numbers = range(len(workers))
+        self._participants = [0] * len(workers)
+        """On each worker."""
         self._config = config
         self._rng = rng
         self._ids = ids
@@ -100,8 +104,8 @@ class Calls:
         """The call, begun if there was none, where there is most room for it."""
         call = self._by_key.get(key)
         if call is None:
-            sizes = ((one.conference.worker, len(one.legs)) for one in self._by_key.values())
-            worker = least_occupied(len(self._workers), sizes)
+            begun = Counter(one.conference.worker for one in self._by_key.values())
+            worker = least_occupied(self._participants, [begun[number] for number in self._numbers])
             conference = Conference(
                 self._ids.conference(),
                 self._ids,
@@ -114,8 +118,18 @@ class Calls:
             call = self._by_key[key] = LiveCall(key, conference)
         return call
 
+    def place_in(self, call: LiveCall) -> LocalMedia:
+        """Where a leg that joins a call is to be."""
+        home, limit = call.conference.worker, self._config.media.legs_per_worker
+        if len(self._workers) == 1 or self._participants[home] < limit:
+            return self._workers[home]
+        own = Counter(leg.worker for leg in call.legs.values())
+        shares = [own[number] for number in self._numbers]
+        return self._workers[worker_with_room(home, self._participants, shares, limit)]
+
     def add(self, leg: Leg) -> None:
         """A leg of a call that was opened."""
+        self._participants[leg.worker] += 1
         call = self.call_of(leg)
         call.legs[leg.transport] = leg
         self._legs[leg.transport] = leg
@@ -125,6 +139,7 @@ class Calls:
 
     def remove(self, leg: Leg) -> None:
         """A leg has ended; its call ends with the last one."""
+        self._participants[leg.worker] -= 1
         call = self.call_of(leg)
         del call.legs[leg.transport]
         del self._legs[leg.transport]

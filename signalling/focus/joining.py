@@ -217,7 +217,9 @@ class Joining:
             is_restarted = before.session_id != session_id
             outputs += self._endings.end(now, before, Ending.NEW_SESSION if is_restarted else Ending.REPLACED)
         call = self._calls.open(key.call)
-        transport, added = call.conference.add_leg(now, admitted=isinstance(standing, Admitted))
+        place = self._calls.place_in(call)
+        admitted = isinstance(standing, Admitted)
+        transport, added = call.conference.add_leg(now, admitted=admitted, local=place)
         try:
             check_size(invite.sdp, self._terms.limits.sdp_bytes)
             answered = call.conference.offer_received(
@@ -239,6 +241,7 @@ class Joining:
             connection=Connecting(after_s(now, self._terms.settings.connect_timeout_s)),
             ordering=Ordering(self._terms.settings.seq_gap_s, _seq_after(invite)),
             is_encrypted=given.proven_device_id is not None,
+            worker=place.worker,
         )
         self._calls.add(leg)
         return [
@@ -254,7 +257,7 @@ class Joining:
                 {
                     "conference": call.conference.id,
                     "leg": transport,
-                    "admitted": isinstance(standing, Admitted),
+                    "admitted": admitted,
                     "encrypted": leg.is_encrypted,
                 },
             ),

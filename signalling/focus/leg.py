@@ -129,6 +129,8 @@ class Leg:
     ordering: Ordering[MessageReceived]
     is_encrypted: bool = False
     """Its invite was; what goes to it is, and what comes for it in the clear is not believed."""
+    worker: int = 0
+    """That of the plane which its media passes."""
     channel: OpenChannel | ClosedChannel = field(default_factory=ClosedChannel)
     negotiates_by: Way = Way.CHANNEL
     """How its client last sent a description of its own accord."""

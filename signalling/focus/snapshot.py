@@ -67,6 +67,7 @@ def _member(call: LiveCall, conference: ConferenceSnapshot, one: LegSnapshot) ->
         "user_id": leg.key.user_id,
         "device_id": leg.key.device_id,
         "leg": one.leg,
+        "worker": leg.worker,
         "call_id": leg.dialled.call_id,
         "state": state_of(leg),
         "admitted": one.is_admitted,

@@ -63,8 +63,8 @@ class Tally:
             self.replay(b"".join(call))
             return
         config = MediaConfig(packet_cache_bytes=SMALL_CACHE_BYTES) if tape.one_in(3) else MediaConfig()
-        # Two caches of half the size are not one: what is evicted differs. In the clear, a packet from an address
-        # that is nobody's may be anybody's, so that it matters whom it is offered first.
+        # Two caches of half the size are not one: what is evicted differs. In the clear, a packet from an
+        # address that is nobody's may be anybody's, so that it matters whom it is offered first.
         is_apart = tape.one_in(2) and is_encrypted and config.packet_cache_bytes > SMALL_CACHE_BYTES
         pair = Pair(encrypted=is_encrypted, config=config, apart=is_apart)
         play(Stage(pair, tape), call)

@@ -84,26 +84,29 @@ def native_core(config: MediaConfig, srtp: SrtpFactory) -> Core:
 class ApartCore:
     """Two native cores and a trunk: who publishes (`Call`) lives on one, all others on the other."""
 
+    FAR: Final = 1
+    """The worker of the others."""
+
     def __init__(self, config: MediaConfig, srtp: SrtpFactory) -> None:
-        self._core: Final = native_core(apart(config), srtp)
+        # Each keeps as many packets as one core would.
+        whole = 2 * config.packet_cache_bytes
+        self._core: Final = native_core(replace(config, workers=2, packet_cache_bytes=whole), srtp)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  # all else is the core's
         return getattr(self._core, name)
 
     def apply(self, now: Instant, operations: Sequence[PlaneOperation]) -> list[Transmit]:
-        return self._core.apply(now, [placed_apart(operation) for operation in operations])
+        return self._core.apply(now, [self._placed(operation) for operation in operations])
 
+    @staticmethod
+    def worker_of(transport: TransportId) -> int:
+        """Where somebody lives."""
+        return 0 if transport == 1 else ApartCore.FAR
 
-def apart(config: MediaConfig) -> MediaConfig:
-    """Two workers, each of which keeps as many packets as one would."""
-    return replace(config, workers=2, packet_cache_bytes=2 * config.packet_cache_bytes)
-
-
-def placed_apart(operation: PlaneOperation) -> PlaneOperation:
-    """Number 1 on one worker, all others on another."""
-    if isinstance(operation, AddTransport):
-        return replace(operation, worker=0 if operation.transport == 1 else 1)
-    return operation
+    def _placed(self, operation: PlaneOperation) -> PlaneOperation:
+        if isinstance(operation, AddTransport):
+            return replace(operation, worker=self.worker_of(operation.transport))
+        return operation
 
 
 CORES: Final[dict[str, Callable[[MediaConfig, SrtpFactory], Core]]] = {
@@ -163,6 +166,11 @@ class PlaneDriver:
     def feed(self, address: Address, data: bytes) -> None:
         """A datagram arrives now."""
         self._deliver(self.core.handle_datagram(self.now, address, data))
+
+    def stall(self, worker: int, *, is_stalled: bool) -> None:
+        """A worker of several hears nothing of the others for a while, or hears them again."""
+        assert isinstance(self.core, ApartCore)
+        self._deliver(self.core.stall(self.now, worker, is_stalled=is_stalled))
 
     def advance(self, duration_ms: float) -> None:
         """Let time pass, timer by timer."""

@@ -5,7 +5,7 @@ import random
 from sfu.allocation.decision import DECISION_DTYPE
 from sfu.conference.conference import LocalMedia
 from sfu.conference.ids import IdSource
-from sfu.config import SfuConfig
+from sfu.config import MediaConfig, SfuConfig
 from sfu.negotiation.parameters import Fingerprint
 from sfu.plane import EncodingSpec, RemoveRoute, RemoveTrack, SetRoute, SetTrack
 from sfu.units import NO_RID, Instant, Kind, Mid, RouteId, Ssrc, TrackHandle, TransportId, after_s
@@ -19,9 +19,10 @@ NOW = Instant(5)
 KEY = CallKey("!r:x", "conf")
 
 
-def new_calls(workers: int = 1) -> Calls:
+def new_calls(workers: int = 1, legs_per_worker: int = 400) -> Calls:
     told = [LocalMedia(Fingerprint("sha-256", "AB"), (), worker) for worker in range(workers)]
-    return Calls(told, SfuConfig(), random.Random(1), IdSource())
+    config = SfuConfig(media=MediaConfig(legs_per_worker=legs_per_worker))
+    return Calls(told, config, random.Random(1), IdSource())
 
 
 def add_leg(calls: Calls, call: LiveCall, name: str, number: int, until_s: float = 60.0) -> Leg:
@@ -33,6 +34,7 @@ def add_leg(calls: Calls, call: LiveCall, name: str, number: int, until_s: float
         standing=Admitted(after_s(NOW, until_s)),
         connection=Connected(),
         ordering=Ordering(5.0),
+        worker=calls.place_in(call).worker,
     )
     calls.add(leg)
     return leg
@@ -123,6 +125,18 @@ def test_a_call_that_is_held_is_left_alone_until_it_is_touched_again() -> None:
     calls.touch(call)
     calls.turn_ended()
     assert calls.next_timeout() == after_s(NOW, 12)
+
+
+def test_a_call_that_fills_its_worker_goes_on_on_another() -> None:
+    calls = new_calls(workers=3, legs_per_worker=2)
+    call = calls.open(KEY)
+    legs = [add_leg(calls, call, f"@{number}:x", number) for number in range(5)]
+    assert [leg.worker for leg in legs] == [0, 0, 1, 1, 2]
+    # Who leaves makes room where they were, and the next call begins where fewest are.
+    calls.remove(legs[0])
+    assert add_leg(calls, call, "@5:x", 5).worker == 0
+    calls.remove(legs[4])
+    assert calls.open(CallKey("!r:x", "other")).conference.worker == 2
 
 
 def test_a_call_begins_on_the_worker_with_fewest_participants_and_stays_there() -> None:

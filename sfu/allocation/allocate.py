@@ -2,32 +2,102 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sfu.allocation.decision import DECISION_DTYPE, Cause
-from sfu.allocation.policy import Problem, lowest_layers_first
-from sfu.allocation.wanted import below_ceiling, wanted_encodings
-from sfu.plane import ALL_TEMPORAL, MAX_ENCODINGS, PAUSED
+from sfu.allocation.budgets import NO_BUDGETS, NO_CAPS, rows_of
+from sfu.allocation.decision import records
+from sfu.allocation.flow import flow_of
+from sfu.allocation.layout import NO_SPEAKERS, layout_of
+from sfu.allocation.past import Past
+from sfu.allocation.policies.lowest_layers_first import lowest_layers_first
+from sfu.allocation.policies.utility import utility
+from sfu.allocation.problem import NEVER, Paced, Problem
+from sfu.plane import MAX_TEMPORAL, PAUSED
 
 if TYPE_CHECKING:
-    from sfu.allocation.policy import Policy
-    from sfu.allocation.rates import BoolArray, EncodingRates, FloatArray, IntArray
+    from sfu.allocation.flow import Flow
+    from sfu.allocation.layout import Layout, TrackArray
+    from sfu.allocation.problem import Policy
+    from sfu.allocation.rates import BoolArray, EncodingRates, IntArray, Places
     from sfu.allocation.table import DemandTable
     from sfu.plane import StructArray
 
-BUDGET_DTYPE: Final = np.dtype([("transport", "<u4"), ("budget_bps", "<f8")])
-"""What a subscriber's path carries now."""
 
-NO_BUDGETS: Final = np.zeros(0, BUDGET_DTYPE)
+class Allocator:
+    """Decides every route, tick after tick, and remembers what it gave.
 
-AUDIO_BPS: Final = 40_000.0
-ENCODING_BPS: Final = (120_000.0, 300_000.0, 1_700_000.0)
-"""Costs that are assumed before they are measured: the encodings' ceilings of protocol section 7.2."""
+    Audio is given always: its silence may be DTX. Of video only encodings that flow: the one that fits the
+    tile, else the nearest lower, else the nearest higher one, never above the ceiling.
 
-_COLUMNS: Final = np.arange(MAX_ENCODINGS)
-_AUDIO_COLUMNS: Final = _COLUMNS == 0
+    Args:
+        policy: divides the budgets.
+    """
+
+    def __init__(self, policy: Policy = utility) -> None:
+        self._policy = policy
+        self._layout: Layout | None = None
+        self._laid_out: tuple[object, ...] = ()
+        """What the layout was made of."""
+        self._places: Places | None = None
+        self._placed: tuple[object, ...] = ()
+        self._past: Past | None = None
+
+    def decide(
+        self,
+        demand: DemandTable,
+        rates: EncodingRates,
+        budgets: StructArray = NO_BUDGETS,
+        caps: StructArray = NO_CAPS,
+        speakers: TrackArray = NO_SPEAKERS,
+    ) -> StructArray:
+        """Decide every route.
+
+        Args:
+            demand: who wants what.
+            rates: brought up to date with this tick's counters; is told what is wanted now.
+            budgets: (n,) of `BUDGET_DTYPE`; who is not in it has no limit.
+            caps: (n,) of `CAPS_DTYPE`, each transport once; who is not in it has none.
+            speakers: (n,) video tracks of those who spoke, the last first.
+
+        Returns:
+            (len(demand),) of `DECISION_DTYPE`, in the order of `demand.rows`.
+        """
+        layout = self._layout_of(demand, speakers, caps)
+        flow = flow_of(layout, rates, self._places_of(layout, rates))
+        past, reordered = (Past.none(layout) if self._past is None else self._past).moved_to(layout)
+        problem = _problem(layout, flow, past, budgets, rates, reordered)
+        layer = self._policy(problem)
+        self._past = _remembered(problem, flow, past, layer, self._due(problem))
+        is_given = layer != PAUSED
+        tracks = layout.rows["track"]
+        rates.want(
+            np.concatenate([tracks, tracks[is_given]]),
+            np.concatenate([layout.allowed, layer[is_given] // MAX_TEMPORAL]),
+        )
+        return records(layout, flow, problem, layer)
+
+    def _layout_of(self, demand: DemandTable, speakers: TrackArray, caps: StructArray) -> Layout:
+        made_of = (demand, demand.changes, speakers.tobytes(), caps.tobytes())
+        if self._layout is None or made_of != self._laid_out:
+            self._layout = layout_of(demand.rows, speakers, caps)
+            self._laid_out = made_of
+        return self._layout
+
+    def _places_of(self, layout: Layout, rates: EncodingRates) -> Places:
+        placed = (layout, rates, rates.layout)
+        if self._places is None or any(
+            one is not other for one, other in zip(placed, self._placed, strict=True)
+        ):
+            self._places = rates.places(layout.rows["track"])
+            self._placed = placed
+        return self._places
+
+    def _due(self, problem: Problem) -> BoolArray:
+        if isinstance(self._policy, Paced):
+            return self._policy.due(problem)
+        return np.ones(len(problem.keep_bps), np.bool_)
 
 
 def allocate(
@@ -36,91 +106,63 @@ def allocate(
     budgets: StructArray = NO_BUDGETS,
     policy: Policy = lowest_layers_first,
 ) -> StructArray:
-    """Decide every route.
+    """Decide every route once, as if nothing had been given before (see `Allocator`)."""
+    return Allocator(policy).decide(demand, rates, budgets)
 
-    Audio is given always: its silence may be DTX. Of video only encodings that flow: the one that fits the
-    tile, else the nearest lower, else the nearest higher one, never above the ceiling.
 
-    Args:
-        demand: who wants what.
-        rates: brought up to date with this tick's counters; is told what is wanted now.
-        budgets: (n,) of `BUDGET_DTYPE`; who is not in it has no limit.
-        policy: divides the budgets.
-
-    Returns:
-        (len(demand),) of `DECISION_DTYPE`, in the order of `demand.rows`.
-    """
-    rows = demand.rows
-    is_audio = rows["is_audio"]
-    measured = rates.of(rows["track"])
-    costs = _costs(is_audio, measured.rates_bps)
-    wanted = wanted_encodings(rows)
-    permitted = below_ceiling(rows)
-    allowed = np.minimum(wanted, permitted.sum(axis=1) - 1)
-    # After a stall of the whole track nothing is live yet: then what flows is good enough at once.
-    video = np.where(measured.live.any(axis=1, keepdims=True), measured.live, measured.flowing)
-    sent: BoolArray = np.where(is_audio[:, None], _AUDIO_COLUMNS, video)
-    best = _nearest(sent & permitted, allowed)
-    usable = sent & permitted & (best[:, None] >= _COLUMNS)
-    subscribers, subscriber = np.unique(rows["subscriber"], return_inverse=True)
-    budget_bps = _budgets(subscribers, budgets)
-    chosen = policy(
-        Problem(
-            subscriber=subscriber,
-            rank=np.lexsort((rows["route"], ~rows["is_screen"])).argsort(),
-            is_audio=is_audio,
-            costs_bps=costs,
-            usable=usable,
-            budget_bps=budget_bps,
-        )
+def _problem(
+    layout: Layout,
+    flow: Flow,
+    past: Past,
+    budgets: StructArray,
+    rates: EncodingRates,
+    reordered: BoolArray,
+) -> Problem:
+    rows = layout.rows
+    given = rows_of(layout.transports, budgets, (np.inf, np.inf))
+    keep_bps = np.minimum(given["keep_bps"], layout.caps["max_bps"])
+    return Problem(
+        now=rates.now,
+        subscriber=layout.subscriber,
+        track=rows["track"].astype(np.int64),
+        rank=layout.rank,
+        is_audio=rows["is_audio"],
+        is_screen=rows["is_screen"],
+        is_pinned=rows["is_pinned"],
+        is_visible=rows["is_visible"],
+        speaker=layout.speaker,
+        width=rows["width"].astype(np.float64),
+        height=rows["height"].astype(np.float64),
+        layer_widths=layout.widths.T,
+        layer_heights=layout.heights.T,
+        frame_rates=flow.frame_rates.T,
+        costs_bps=flow.costs_bps.T,
+        usable=flow.usable.T,
+        previous=flow.layer(past.encoding, past.temporal),
+        previous_at=past.previous_at,
+        changed=(flow.usable != past.usable).any(axis=0),
+        lowered_at=past.lowered_at,
+        keep_bps=keep_bps,
+        change_bps=np.minimum(given["change_bps"], keep_bps),
+        reordered=reordered,
+        decided_at=past.decided_at,
+        decided_bps=past.decided_bps,
     )
-    is_given = chosen != PAUSED
-    rates.want(
-        np.concatenate([rows["track"], rows["track"][is_given]]), np.concatenate([allowed, chosen[is_given]])
+
+
+def _remembered(problem: Problem, flow: Flow, past: Past, layer: IntArray, due: BoolArray) -> Past:
+    now = problem.now
+    encoding, temporal = flow.targets(layer)
+    is_other = (encoding != past.encoding) | (temporal != past.temporal) | (past.previous_at == NEVER)
+    is_lower = (encoding < past.encoding) & (encoding != PAUSED)
+    was_usable = flow.usable[np.maximum(past.encoding, 0) * MAX_TEMPORAL, np.arange(len(layer))]
+    return Past(
+        layout=past.layout,
+        encoding=encoding,
+        temporal=temporal,
+        previous_at=np.where(is_other, now, past.previous_at),
+        lowered_at=np.where(is_lower & was_usable, now, past.lowered_at),
+        usable=flow.usable,
+        decided_at=np.where(due, now, past.decided_at),
+        decided_bps=np.where(due, problem.keep_bps, past.decided_bps),
     )
-    decisions = np.empty(len(rows), DECISION_DTYPE)
-    for name in ("route", "subscriber", "track", "is_audio"):
-        decisions[name] = rows[name]
-    decisions["wanted_encoding"] = wanted
-    decisions["allowed_encoding"] = allowed
-    decisions["chosen_encoding"] = chosen
-    decisions["temporal"] = ALL_TEMPORAL
-    decisions["cause"] = np.select(
-        [chosen == wanted, ~sent.any(axis=1), chosen != best, best == PAUSED, best != allowed],
-        [Cause.SIZE, Cause.PAUSED, Cause.BUDGET, Cause.CEILING, Cause.LAYER_NOT_SENT],
-        Cause.CEILING,
-    )
-    decisions["rate_bps"] = _cost_of(costs, chosen)
-    decisions["next_rate_bps"] = _cost_of(costs, _next_above(sent & permitted, chosen))
-    decisions["budget_bps"] = budget_bps[subscriber]
-    return decisions
-
-
-def _costs(is_audio: BoolArray, rates_bps: FloatArray) -> FloatArray:
-    assumed = np.where(is_audio[:, None], AUDIO_BPS, np.array(ENCODING_BPS))
-    known = np.isfinite(rates_bps) & (rates_bps > 0)
-    return np.where(known, rates_bps, assumed)
-
-
-def _nearest(usable: BoolArray, allowed: IntArray) -> IntArray:
-    """The usable layer at or below `allowed`, else the nearest above it, else `PAUSED`."""
-    at_or_below = usable & (allowed[:, None] >= _COLUMNS)
-    highest = MAX_ENCODINGS - 1 - at_or_below[:, ::-1].argmax(axis=1)
-    above = np.where(usable.any(axis=1), usable.argmax(axis=1), PAUSED)
-    return np.where(at_or_below.any(axis=1), highest, above)
-
-
-def _next_above(usable: BoolArray, layer: IntArray) -> IntArray:
-    above = usable & (layer[:, None] < _COLUMNS)
-    return np.where(above.any(axis=1), above.argmax(axis=1), PAUSED)
-
-
-def _cost_of(costs_bps: FloatArray, layer: IntArray) -> FloatArray:
-    return np.where(layer >= 0, costs_bps[np.arange(len(layer)), np.maximum(layer, 0)], 0.0)
-
-
-def _budgets(subscribers: IntArray, budgets: StructArray) -> FloatArray:
-    found = np.full(len(subscribers), np.inf)
-    _, at, given = np.intersect1d(subscribers, budgets["transport"], return_indices=True)
-    found[at] = budgets["budget_bps"][given]
-    return found

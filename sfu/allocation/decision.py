@@ -7,10 +7,18 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from sfu.plane import TARGET_DTYPE
+from sfu.allocation.problem import LAYERS
+from sfu.plane import MAX_TEMPORAL, PAUSED, TARGET_DTYPE
 
 if TYPE_CHECKING:
+    from sfu.allocation.flow import Flow
+    from sfu.allocation.layout import Layout
+    from sfu.allocation.problem import Problem
+    from sfu.allocation.rates import IntArray
     from sfu.plane import StructArray
+
+_TOP: Final = MAX_TEMPORAL
+"""A temporal layer that is at least every encoding's highest."""
 
 
 class Cause(enum.IntEnum):
@@ -28,6 +36,18 @@ class Cause(enum.IntEnum):
     """It can't decode what the publisher sends (a conference finds this out, never the allocator)."""
     PAUSED = 5
     """The publisher sends nothing of this track now."""
+    NOT_VISIBLE = 6
+    """Its tile is out of sight."""
+    LAST_N = 7
+    """The operator's `max_videos`: so many others come first."""
+    CAP = 8
+    """The operator's `max_bps`, which is less than its link carries."""
+    PINNED_FIRST = 9
+    """Its link carries no more, and it would be given more if nothing else were pinned."""
+    SCREEN_FIRST = 10
+    """Its link carries no more, and it would be given more if nothing else were a screen share."""
+    SPEAKER = 11
+    """Its link carries no more, and it would be given more if nobody else spoke."""
 
     @property
     def label(self) -> str:
@@ -49,12 +69,83 @@ DECISION_DTYPE: Final = np.dtype(
         ("rate_bps", "<f8"),
         ("next_rate_bps", "<f8"),
         ("budget_bps", "<f8"),
+        ("best_rate_bps", "<f8"),
+        ("frame_rate", "<f4"),
+        ("rank", "<u2"),
     ]
 )
 """One decision. `wanted_encoding` fits the size asked for, `allowed_encoding` keeps below the ceiling too,
-`chosen_encoding` is what is given (`PAUSED`: nothing). `rate_bps` is the cost of the chosen encoding, 0 where
-paused, `next_rate_bps` that of the next higher one that flows and is allowed, 0 where there is none,
-`budget_bps` the subscriber's, infinite where none was given."""
+`chosen_encoding` is what is given (`PAUSED`: nothing), with all up to the `temporal` layer (`ALL_TEMPORAL`:
+as it comes), in `frame_rate` frames a second. `rate_bps` is its cost, 0 where paused; `next_rate_bps` that of
+the next step up in size or frames that flows and is allowed, 0 where there is none; `best_rate_bps` of what
+would be given without a limit. `budget_bps` is what the subscriber's path has carried for a while, and never
+more than the operator's cap; infinite where neither is known. `rank` is its place among the subscriber's
+tracks, 0 first."""
+
+
+def records(layout: Layout, flow: Flow, problem: Problem, layer: IntArray) -> StructArray:
+    """Write down what was chosen and why: (rows,) of `DECISION_DTYPE`, in the order of the demand.
+
+    Why somebody comes first is not said yet (see `sfu.allocation.first`).
+    """
+    rows = layout.rows
+    every = np.arange(len(rows))
+    encoding, temporal = flow.targets(layer)
+    best = flow.layer(flow.best, np.full(len(rows), _TOP))
+    following = _following(flow, layer)
+    found = np.empty(len(rows), DECISION_DTYPE)
+    for name in ("route", "subscriber", "track", "is_audio"):
+        found[name] = rows[name]
+    found["wanted_encoding"] = layout.wanted
+    found["allowed_encoding"] = layout.allowed
+    found["chosen_encoding"] = encoding
+    found["temporal"] = temporal
+    is_less = layer != best
+    is_capped = np.isfinite(problem.change_bps) & (problem.change_bps >= layout.caps["max_bps"])
+    found["cause"] = np.select(
+        [
+            (encoding == layout.wanted) & (~is_less | rows["is_audio"]),
+            ~flow.sent.any(axis=0),
+            (layer == PAUSED) & ~rows["is_visible"],
+            layout.is_beyond_last_n,
+            is_less & is_capped[problem.subscriber],
+            is_less,
+            flow.best == PAUSED,
+            flow.best != layout.allowed,
+        ],
+        [
+            Cause.SIZE,
+            Cause.PAUSED,
+            Cause.NOT_VISIBLE,
+            Cause.LAST_N,
+            Cause.CAP,
+            Cause.BUDGET,
+            Cause.CEILING,
+            Cause.LAYER_NOT_SENT,
+        ],
+        Cause.CEILING,
+    )
+    for name, values, at in (
+        ("rate_bps", flow.costs_bps, layer),
+        ("next_rate_bps", flow.costs_bps, following),
+        ("best_rate_bps", flow.costs_bps, best),
+        ("frame_rate", flow.frame_rates, layer),
+    ):
+        found[name] = np.where(at == PAUSED, 0.0, values[np.maximum(at, 0), every])
+    found["budget_bps"] = problem.change_bps[problem.subscriber]
+    found["rank"] = layout.rank
+    decisions = np.empty_like(found)
+    decisions[layout.order] = found
+    return decisions
+
+
+def _following(flow: Flow, layer: IntArray) -> IntArray:
+    """(rows,) the lowest layer above that is offered, `PAUSED` where there is none."""
+    is_above = flow.offered & (np.arange(LAYERS)[:, None] > layer)
+    following = np.full(len(layer), PAUSED, np.int64)
+    for above in reversed(range(LAYERS)):
+        following = np.where(is_above[above], above, following)
+    return following
 
 
 def targets_of(decisions: StructArray) -> StructArray:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
-from sfu.plane import MAX_ENCODINGS
+from sfu.plane import MAX_ENCODINGS, MAX_TEMPORAL
 
 if TYPE_CHECKING:
     from sfu.allocation.rates import BoolArray, FloatArray, IntArray
     from sfu.units import Instant
-
-MAX_TEMPORAL: Final = 3
-"""Temporal layers that are told apart; higher ones count as the third. Lower: coarser steps between full and
-half the frame rate. Higher: more columns for layers that no browser sends."""
 
 LAYERS: Final = MAX_ENCODINGS * MAX_TEMPORAL
 """Columns of a layer array. A layer's index is `encoding * MAX_TEMPORAL + temporal`: all steps of frame rate
@@ -88,6 +84,7 @@ class Policy(Protocol):
         ...
 
 
+@runtime_checkable
 class Paced(Policy, Protocol):
     """A policy that lets its decisions stand for a while, whatever the budget does meanwhile."""
 

@@ -1,4 +1,4 @@
-"""Which encodings flow, and how much each costs: measured from the plane's counters, tick by tick."""
+"""Which encodings flow, and what each costs and shows: measured from the plane's counters, tick by tick."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sfu.plane import MAX_ENCODINGS
-from sfu.units import NS_PER_MS, NS_PER_S
+from sfu.plane import MAX_ENCODINGS, MAX_TEMPORAL
+from sfu.units import NS_PER_MS, NS_PER_S, Instant
 
 if TYPE_CHECKING:
     from sfu.plane import PlaneStats, StructArray
@@ -33,6 +33,9 @@ RATE_WINDOW_S: Final = 1.0
 """Time constant of a measured rate. Lower: each key frame looks like a higher rate. Higher: a change of the
 encoder's rate is seen late."""
 
+_ENCODING_BITS: Final = np.uint64(0xFF)
+"""Of a key; the others are the track's."""
+
 _NOBODY: Final = np.iinfo(np.int64).max
 """In place of the time since when somebody wants an encoding."""
 
@@ -47,9 +50,21 @@ MIN_STEP_MS: Final = 90
 core for the same rates. Higher: what a new encoding takes is known later."""
 
 
+_BYTES: Final = 0
+_TEMPORAL_BYTES: Final = slice(1, 1 + MAX_TEMPORAL)
+_TEMPORAL_FRAMES: Final = slice(1 + MAX_TEMPORAL, 1 + 2 * MAX_TEMPORAL)
+_COUNTERS: Final = 1 + 2 * MAX_TEMPORAL
+"""Columns of what is counted of an encoding."""
+
+
+_PER_SECOND: Final = np.array([8] * (1 + MAX_TEMPORAL) + [1] * MAX_TEMPORAL)
+"""Bits of a byte, frames of a frame."""
+_ALL_KNOWN: Final = np.ones((), np.bool_)
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What encodings of some tracks do now; every array is (tracks, MAX_ENCODINGS)."""
+    """What encodings do now; arrays are of any shape, the last two with one more axis of MAX_TEMPORAL."""
 
     rates_bps: FloatArray
     """Payload and headers of the original stream, NaN before it is known."""
@@ -57,6 +72,19 @@ class Measured:
     """It flows, and not only since a moment after a stall."""
     flowing: BoolArray
     """A packet came within `STALLED_AFTER_S`."""
+    temporal_bps: FloatArray
+    """Of each temporal layer alone; NaN before it is known."""
+    temporal_frame_rates: FloatArray
+    """Frames a second of each temporal layer alone; NaN before it is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where encodings stand in `EncodingRates.measured`, as long as its `layout` is the same."""
+
+    at: IntArray
+    found: BoolArray
+    """False: never seen; its place is any."""
 
 
 class EncodingRates:
@@ -70,8 +98,8 @@ class EncodingRates:
         """Which encodings the plane had last, in its order."""
         self._order = np.zeros(0, np.int64)
         self._keys = np.zeros(0, np.uint64)
-        self._bytes = np.zeros(0, np.int64)
-        self._rates_bps = np.zeros(0)
+        self._counted = np.zeros((0, _COUNTERS), np.int64)
+        self._rates = np.zeros((0, _COUNTERS))
         self._flowing = np.zeros(0, np.bool_)
         self._live = np.zeros(0, np.bool_)
         self._returned_at = np.zeros(0, np.int64)
@@ -82,16 +110,43 @@ class EncodingRates:
         self._measured_at = 0
         self._now = 0
         self._changes = 0
+        self._layout = 0
 
     @property
     def changes(self) -> int:
         """Grows when an encoding comes, goes, stalls or is back; not with every rate."""
         return self._changes
 
+    @property
+    def layout(self) -> int:
+        """Grows when `Places` found before are no longer right."""
+        return self._layout
+
+    @property
+    def now(self) -> Instant:
+        """When the counters were read that came last."""
+        return Instant(self._now)
+
+    @property
+    def encodings(self) -> IntArray:
+        """(encodings,) the number of each in its track, in the order of `measured`."""
+        return (self._keys & _ENCODING_BITS).astype(np.int64)
+
+    @property
+    def measured(self) -> Measured:
+        """(encodings,) of all that there are, in an order of its own."""
+        return Measured(
+            rates_bps=self._rates[:, _BYTES],
+            live=self._live,
+            flowing=self._flowing,
+            temporal_bps=self._rates[:, _TEMPORAL_BYTES],
+            temporal_frame_rates=self._rates[:, _TEMPORAL_FRAMES],
+        )
+
     def update(self, stats: PlaneStats) -> None:
         """Take up the newest counters; encodings that are not in them any more are forgotten."""
         rows = stats.encodings
-        known: BoolArray | bool = True
+        known = _ALL_KNOWN
         # Compared as bytes: arrays of a call's size spend their time on being arrays.
         seen = rows["track"].tobytes(), rows["encoding"].tobytes()
         if seen != self._seen:
@@ -103,7 +158,7 @@ class EncodingRates:
         if self._is_returning or flowing.tobytes() != self._flowing.tobytes():
             self._update_liveness(received_at, flowing)
         if stats.now - self._measured_at >= MIN_STEP_MS * NS_PER_MS:
-            self._update_rates(stats.now, rows["bytes_received"][self._order].astype(np.int64), known)
+            self._update_rates(stats.now, _counted(rows, self._order), known)
 
     def want(self, tracks: NDArray[np.uint32], encodings: NDArray[np.integer]) -> None:
         """Take notice of what is wanted now, flowing or not: (n,) tracks with an encoding each.
@@ -116,17 +171,24 @@ class EncodingRates:
         since = np.where(self._wanted_at == _NOBODY, self._now, self._wanted_at)
         self._wanted_at = np.where(is_wanted, since, _NOBODY)
 
-    def of(self, tracks: NDArray[np.uint32]) -> Measured:
-        """What all encodings of these tracks do; of one never seen: nothing."""
+    def places(self, tracks: NDArray[np.uint32]) -> Places:
+        """(tracks, MAX_ENCODINGS) where all encodings of these tracks stand."""
         columns = np.arange(MAX_ENCODINGS, dtype=np.uint64)
-        at, found = _find(self._keys, _keys(tracks[:, None], columns[None, :]))
+        return Places(*_find(self._keys, _keys(tracks[:, None], columns[None, :])))
+
+    def of(self, tracks: NDArray[np.uint32]) -> Measured:
+        """(tracks, MAX_ENCODINGS) what all encodings of these tracks do; of one never seen: nothing."""
+        places, all_there_are = self.places(tracks), self.measured
+        at, found = places.at, places.found
         if not len(self._keys):
-            nothing = np.zeros(found.shape, np.bool_)
-            return Measured(np.full(found.shape, np.nan), nothing, nothing)
+            unknown = np.full((*found.shape, MAX_TEMPORAL), np.nan)
+            return Measured(unknown[..., 0], found, found, unknown, unknown)
         return Measured(
-            rates_bps=np.where(found, self._rates_bps[at], np.nan),
-            live=found & self._live[at],
-            flowing=found & self._flowing[at],
+            rates_bps=np.where(found, all_there_are.rates_bps[at], np.nan),
+            live=found & all_there_are.live[at],
+            flowing=found & all_there_are.flowing[at],
+            temporal_bps=np.where(found[..., None], all_there_are.temporal_bps[at], np.nan),
+            temporal_frame_rates=np.where(found[..., None], all_there_are.temporal_frame_rates[at], np.nan),
         )
 
     def _sort(self, rows: StructArray) -> BoolArray:
@@ -138,9 +200,8 @@ class EncodingRates:
         self._order = np.argsort(keys)
         keys = keys[self._order]
         at, found = _find(self._keys, keys)
-        received = rows["bytes_received"][self._order].astype(np.int64)
-        self._bytes = _carried(self._bytes, at, found, received)
-        self._rates_bps = _carried(self._rates_bps, at, found, np.full(len(keys), np.nan))
+        self._counted = _carried(self._counted, at, found, _counted(rows, self._order))
+        self._rates = _carried(self._rates, at, found, np.full((len(keys), _COUNTERS), np.nan))
         self._flowing = _carried(self._flowing, at, found, np.ones(len(keys), np.bool_))
         self._live = _carried(self._live, at, found, np.ones(len(keys), np.bool_))
         self._returned_at = _carried(self._returned_at, at, found, np.full(len(keys), _LONG_AGO))
@@ -148,6 +209,7 @@ class EncodingRates:
         self._failed = _carried(self._failed, at, found, np.zeros(len(keys), np.bool_))
         self._changes += not np.array_equal(keys, self._keys)
         self._keys = keys
+        self._layout += 1
         return found
 
     def _update_liveness(self, received_at: IntArray, flowing: BoolArray) -> None:
@@ -161,14 +223,23 @@ class EncodingRates:
         self._flowing, self._live = flowing, live
         self._is_returning = bool((flowing & ~live).any())
 
-    def _update_rates(self, now: int, received: IntArray, known: BoolArray | bool) -> None:
+    def _update_rates(self, now: int, counted: IntArray, known: BoolArray) -> None:
         elapsed_s = (now - self._measured_at) / NS_PER_S
-        newest = np.maximum(received - self._bytes, 0) * 8 / elapsed_s
+        newest = np.maximum(counted - self._counted, 0) / elapsed_s * _PER_SECOND
         weight = -math.expm1(-elapsed_s / RATE_WINDOW_S)
-        rates = self._rates_bps + weight * (newest - self._rates_bps)
-        self._rates_bps = np.where(known, np.where(np.isnan(rates), newest, rates), np.nan)
-        self._bytes = received
+        rates = self._rates + weight * (newest - self._rates)
+        self._rates = np.where(known[..., None], np.where(np.isnan(rates), newest, rates), np.nan)
+        self._counted = counted
         self._measured_at = now
+
+
+def _counted(rows: StructArray, order: IntArray) -> IntArray:
+    """(encodings, _COUNTERS) in order of their keys."""
+    counted = np.empty((len(rows), _COUNTERS), np.int64)
+    counted[:, _BYTES] = rows["bytes_received"][order]
+    counted[:, _TEMPORAL_BYTES] = rows["temporal_bytes_received"][order]
+    counted[:, _TEMPORAL_FRAMES] = rows["temporal_frames_received"][order]
+    return counted
 
 
 def _carried(

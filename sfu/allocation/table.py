@@ -29,6 +29,8 @@ DEMAND_DTYPE: Final = np.dtype(
         ("full_width", "<u2"),
         ("full_height", "<u2"),
         ("max_height", "<u2"),
+        ("is_pinned", "?"),
+        ("is_visible", "?"),
     ]
 )
 """One wish that is being fulfilled; the fields are those of `Demand`. Sizes in pixels, 0: none."""
@@ -61,6 +63,10 @@ class Demand(Protocol):
     def max_height(self) -> int: ...
     @property
     def screen_share(self) -> bool: ...
+    @property
+    def is_pinned(self) -> bool: ...
+    @property
+    def is_visible(self) -> bool: ...
 
 
 class DemandTable:
@@ -69,9 +75,15 @@ class DemandTable:
     def __init__(self) -> None:
         self._rows = np.zeros(_FIRST_ROWS, DEMAND_DTYPE)
         self._index: dict[RouteId, int] = {}
+        self._changes = 0
 
     def __len__(self) -> int:
         return len(self._index)
+
+    @property
+    def changes(self) -> int:
+        """Grows with every change."""
+        return self._changes
 
     @property
     def rows(self) -> StructArray:
@@ -98,13 +110,17 @@ class DemandTable:
             _pixels(demand.full_width),
             _pixels(demand.full_height),
             _pixels(demand.max_height),
+            demand.is_pinned,
+            demand.is_visible,
         )
+        self._changes += 1
 
     def drop(self, route: RouteId) -> None:
         """Forget a row; a route that has none is ignored."""
         index = self._index.pop(route, None)
         if index is None:
             return
+        self._changes += 1
         last = len(self._index)
         if index != last:
             self._rows[index] = self._rows[last]

@@ -152,7 +152,8 @@ class SetDemand:
     """A subscriber wants a track in this size: a row for the allocator, replaced by its next `SetDemand`.
 
     `width` and `height` of 0: no size was said, take the lowest. `full_width` and `full_height` are those
-    of the track's highest encoding, 0 where unknown. `max_height` caps what is given, 0 is no cap.
+    of the track's highest encoding, 0 where unknown. `max_height` caps what is given, 0 is no cap. Of a tile
+    that is not visible no picture is needed.
     """
 
     route: RouteId
@@ -166,6 +167,8 @@ class SetDemand:
     encodings: int = 1
     max_height: int = 0
     screen_share: bool = False
+    is_pinned: bool = False
+    is_visible: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sfu.allocation.allocate import BUDGET_DTYPE
+from sfu.allocation.budgets import BUDGET_DTYPE
 from sfu.allocation.rates import EncodingRates
 from sfu.allocation.table import DemandTable
 from sfu.conference.turn import SetDemand
@@ -61,5 +61,5 @@ def rates_of(rates_bps: Mapping[tuple[int, int], float]) -> EncodingRates:
 def budgets_of(budgets_bps: Mapping[int, float]) -> StructArray:
     array = np.zeros(len(budgets_bps), BUDGET_DTYPE)
     array["transport"] = list(budgets_bps)
-    array["budget_bps"] = list(budgets_bps.values())
+    array["keep_bps"] = array["change_bps"] = list(budgets_bps.values())
     return array

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfu.allocation.allocate import NO_BUDGETS, allocate
+from sfu.allocation.allocate import allocate
+from sfu.allocation.budgets import NO_BUDGETS
 from sfu.allocation.decision import Cause
 from sfu.allocation.rates import EncodingRates, IntArray
 from sfu.allocation.table import DemandTable
 from sfu.allocation.wanted import below_ceiling
-from sfu.plane import ALL_TEMPORAL, MAX_ENCODINGS, PAUSED, StructArray
+from sfu.plane import ALL_TEMPORAL, MAX_ENCODINGS, MAX_TEMPORAL, PAUSED, StructArray
 from sfu.units import RouteId, TrackHandle, TransportId, after_ms, after_s
 from tests.unit.allocation.arrays import (
     AUDIO,
@@ -29,7 +30,7 @@ from tests.unit.allocation.arrays import (
 )
 
 if TYPE_CHECKING:
-    from sfu.allocation.policy import Problem
+    from sfu.allocation.problem import Problem
     from sfu.conference.turn import SetDemand
 
 CAMERA = {(1, 0): 100_000.0, (1, 1): 300_000.0, (1, 2): 1_500_000.0}
@@ -145,8 +146,10 @@ def test_a_policy_of_ones_own_is_asked_with_everything_it_needs() -> None:
 
     decisions = allocate(table_of([VIDEO]), rates_of(CAMERA), policy=nothing)
     assert Cause(int(decisions[0]["cause"])) is Cause.BUDGET
-    assert asked[0].usable.tolist() == [[True, True, True]]
-    assert asked[0].costs_bps[0].tolist() == pytest.approx(list(CAMERA.values()))
+    # As long as no temporal layer is known, the first is all of an encoding.
+    assert np.flatnonzero(asked[0].usable[0]).tolist() == [0, MAX_TEMPORAL, 2 * MAX_TEMPORAL]
+    assert asked[0].costs_bps[0, ::MAX_TEMPORAL].tolist() == pytest.approx(list(CAMERA.values()))
+    assert asked[0].layer_heights[0, ::MAX_TEMPORAL].tolist() == [180, 360, 720]
 
 
 # --- properties -------------------------------------------------------------------------------------------

@@ -24,4 +24,10 @@ def test_causes_have_names_for_people() -> None:
         "budget",
         "codec",
         "paused",
+        "not_visible",
+        "last_n",
+        "cap",
+        "pinned_first",
+        "screen_first",
+        "speaker",
     ]

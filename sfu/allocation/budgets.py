@@ -1,0 +1,62 @@
+"""What each subscriber may be given: what its path carries, and the operator's caps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from sfu.allocation.rates import IntArray
+    from sfu.plane import StructArray
+
+BUDGET_DTYPE: Final = np.dtype([("transport", "<u4"), ("keep_bps", "<f8"), ("change_bps", "<f8")])
+"""What a subscriber's path carries now, and what it has carried for a while, which is never more: what stays
+as it is must fit the first, with a change all must fit the second."""
+
+NO_BUDGETS: Final = np.zeros(0, BUDGET_DTYPE)
+
+CAPS_DTYPE: Final = np.dtype(
+    [("transport", "<u4"), ("max_bps", "<f8"), ("max_height", "<u2"), ("max_videos", "<u2")]
+)
+"""What an operator gives a subscriber at most: bits a second (infinite: any), lines of one picture (0: any),
+and pictures (0: any)."""
+
+NO_CAPS: Final = np.zeros(0, CAPS_DTYPE)
+
+
+def lowest(caps: StructArray) -> StructArray:
+    """One row for each transport: what all its rows allow, such as those for a user, a room and the server.
+
+    Args:
+        caps: (n,) of `CAPS_DTYPE`, any number for a transport.
+
+    Returns:
+        (transports,) of `CAPS_DTYPE`, sorted.
+    """
+    if not len(caps):
+        return NO_CAPS
+    ordered = caps[np.argsort(caps["transport"], kind="stable")]
+    starts = np.flatnonzero(np.diff(ordered["transport"].astype(np.int64), prepend=-1))
+    found = np.empty(len(starts), CAPS_DTYPE)
+    found["transport"] = ordered["transport"][starts]
+    found["max_bps"] = np.minimum.reduceat(ordered["max_bps"], starts)
+    for name in ("max_height", "max_videos"):
+        # 0 is no cap: as an unsigned number one below it is the highest.
+        found[name] = np.minimum.reduceat(ordered[name] - np.uint16(1), starts) + np.uint16(1)
+    return found
+
+
+def rows_of(transports: IntArray, given: StructArray, otherwise: tuple[float, ...]) -> StructArray:
+    """One row for each of some transports; `otherwise`, but for its number, where nothing was given."""
+    found = np.empty(len(transports), given.dtype)
+    found["transport"] = transports
+    for name, value in zip((given.dtype.names or ())[1:], otherwise, strict=True):
+        found[name] = value
+    if len(given):
+        order = np.argsort(given["transport"], kind="stable")
+        at = np.searchsorted(given["transport"], transports, sorter=order)
+        at = order[np.minimum(at, len(given) - 1)]
+        is_given = given["transport"][at] == transports
+        found[is_given] = given[at[is_given]]
+    return found

@@ -1,0 +1,110 @@
+"""Who wants what, laid out for policies: all that does not depend on what flows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfu.allocation.budgets import rows_of
+from sfu.allocation.problem import NEVER_SPOKE
+from sfu.allocation.wanted import below_ceiling, full_sizes, scales, wanted_encodings
+from sfu.plane import MAX_TEMPORAL
+
+if TYPE_CHECKING:
+    from sfu.allocation.rates import BoolArray, FloatArray, IntArray
+    from sfu.plane import StructArray
+
+TrackArray = NDArray[np.uint32]
+
+NO_SPEAKERS: Final[TrackArray] = np.zeros(0, np.uint32)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Rows in order of subscriber and rank, arrays (rows,) unless said otherwise; encodings come first."""
+
+    rows: StructArray
+    """Of `DEMAND_DTYPE`."""
+    order: IntArray
+    """Which row of the demand each is."""
+    transports: IntArray
+    """(subscribers,) sorted."""
+    subscriber: IntArray
+    """Index into `transports`."""
+    rank: IntArray
+    """Among its subscriber's rows, from 0 on: who is pinned, screen shares, who spoke last, the others."""
+    speaker: IntArray
+    wanted: IntArray
+    """The encoding that fits the tile."""
+    allowed: IntArray
+    """The same below the ceiling."""
+    permitted: BoolArray
+    """(MAX_ENCODINGS, rows) whether an encoding exists, and keeps below the ceiling."""
+    is_beyond_last_n: BoolArray
+    """So many other pictures come first that this is none of those that the operator gives."""
+    widths: FloatArray
+    """(LAYERS, rows)."""
+    heights: FloatArray
+    """(LAYERS, rows)."""
+    caps: StructArray
+    """(subscribers,) of `CAPS_DTYPE`."""
+
+
+def layout_of(demand: StructArray, speakers: TrackArray, caps: StructArray) -> Layout:
+    """Lay out a demand.
+
+    Args:
+        demand: (rows,) of `DEMAND_DTYPE`; it is copied.
+        speakers: (n,) audio or video tracks, who spoke last first; tracks that are not in it never spoke.
+        caps: (n,) of `CAPS_DTYPE`, each transport once.
+    """
+    speaker = _speaker(demand["track"], speakers)
+    order = np.lexsort(
+        (demand["route"], speaker, ~demand["is_screen"], ~demand["is_pinned"], demand["subscriber"])
+    )
+    rows, speaker = demand[order], speaker[order]
+    is_first = np.diff(rows["subscriber"].astype(np.int64), prepend=-1) != 0
+    starts, subscriber = np.flatnonzero(is_first), np.cumsum(is_first) - 1
+    transports = rows["subscriber"][starts].astype(np.int64)
+    given = rows_of(transports, caps, (np.inf, 0, 0))
+    rows["max_height"] = _lower(rows["max_height"], given["max_height"][subscriber])
+    is_picture = ~rows["is_audio"] & rows["is_visible"]
+    pictures = np.cumsum(is_picture)
+    before = pictures - is_picture
+    max_videos = given["max_videos"][subscriber]
+    permitted = below_ceiling(rows)
+    wanted = wanted_encodings(rows)
+    width, height = full_sizes(rows)
+    parts = np.repeat(scales(rows).T, MAX_TEMPORAL, axis=0) * ~rows["is_audio"]
+    return Layout(
+        rows=rows,
+        order=order,
+        transports=transports,
+        subscriber=subscriber,
+        rank=np.arange(len(rows)) - starts[subscriber],
+        speaker=speaker,
+        wanted=wanted,
+        allowed=np.minimum(wanted, permitted.sum(axis=1) - 1),
+        permitted=np.ascontiguousarray(permitted.T),
+        is_beyond_last_n=is_picture & (max_videos > 0) & (before - before[starts][subscriber] >= max_videos),
+        widths=width * parts,
+        heights=height * parts,
+        caps=given,
+    )
+
+
+def _speaker(tracks: TrackArray, speakers: TrackArray) -> IntArray:
+    place = np.full(len(tracks), NEVER_SPOKE)
+    if len(speakers):
+        order = np.argsort(speakers, kind="stable")
+        at = order[np.minimum(np.searchsorted(speakers, tracks, sorter=order), len(speakers) - 1)]
+        place = np.where(speakers[at] == tracks, at, NEVER_SPOKE)
+    return place
+
+
+def _lower(one: IntArray, other: IntArray) -> IntArray:
+    """The lower of two ceilings, where 0 is none."""
+    return np.where(one == 0, other, np.where(other == 0, one, np.minimum(one, other)))

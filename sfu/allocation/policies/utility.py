@@ -1,0 +1,174 @@
+"""Ours: the budget buys what is worth most (`sfu.allocation.worth`), and pictures stay as they are.
+
+Every subscriber has two candidates. One keeps what there is, which must fit what the path carries now, and
+adds to it what fits what the path has carried for a while. The other begins from nothing. What is worth more
+wins, where it counts as worth something (`STAY`, `STAY_RECENT`) that a layer is what it was. Nothing else
+holds layers: the more there is to be won, the sooner they move.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from sfu.allocation.few import best_of_few
+from sfu.allocation.options import UNUSABLE_BPS, Options, densest_first, numbered
+from sfu.allocation.problem import NEVER
+from sfu.allocation.worth import short_worths, turned
+from sfu.plane import PAUSED
+from sfu.units import NS_PER_S
+
+if TYPE_CHECKING:
+    from sfu.allocation.problem import Problem
+    from sfu.allocation.rates import BoolArray, FloatArray, IntArray
+    from sfu.allocation.worth import ShortArray
+
+STAY: Final = 0.05
+"""What it is worth that a layer stays, as a part of the row's best. Lower: pictures change for little.
+Higher: they stay worse than they need be."""
+
+STAY_RECENT: Final = 0.3
+"""The same just after a change; it fades within `RECENT_S`. Lower: layers go down and up again. Higher: who
+got too little first, waits."""
+RECENT_S: Final = 10.0
+
+MARGIN: Final = 1.08
+"""What a layer that is higher than before is taken to cost. Lower: a rate that wavers takes it away again.
+Higher: budget is left unused."""
+
+AFRESH_AT_ONCE: Final = 2_500
+"""Rows that are chosen from nothing in one tick, where nothing makes it necessary; subscribers take turns.
+Lower: what would be better is found later. Higher: time."""
+
+FEW: Final = 8
+"""Rows up to which a subscriber's choice is gone through by `best_of_few`. Lower: greedy steps leave more
+unspent. Higher: time."""
+
+FEW_AT_ONCE: Final = 64
+"""Subscribers for whom that is done in one tick; they take turns. Lower: the best choice is found later.
+Higher: time. In ticks between, what was found stays, as long as nothing is worth more."""
+
+TURN_NS: Final = NS_PER_S // 20
+"""Of one turn. Lower: nothing is gained between ticks. Higher: in some ticks it is the same subscribers'
+again."""
+
+_GOLDEN: Final = (5.0**0.5 - 1.0) / 2.0
+
+
+def utility(problem: Problem) -> IntArray:
+    """(rows,) layers or `PAUSED`."""
+    order = np.lexsort((problem.rank, problem.subscriber))
+    layer = np.where(problem.is_audio & problem.usable[:, 0], 0, PAUSED)
+    spent_bps = np.where(layer == 0, problem.costs_bps[:, 0], 0.0)
+    audio_bps = np.bincount(problem.subscriber, spent_bps, len(problem.keep_bps)).astype(np.float64)
+    rows = order[~problem.is_audio[order]]
+    if not len(rows):
+        return layer
+    keep_bps = problem.keep_bps - audio_bps
+    change_bps = np.minimum(problem.change_bps, problem.keep_bps) - audio_bps
+    layer[rows] = _chosen(problem, rows, keep_bps, change_bps)
+    return layer
+
+
+def _chosen(problem: Problem, rows: IntArray, keep_bps: FloatArray, change_bps: FloatArray) -> IntArray:
+    options, numbers = _options(problem, rows)
+    keep_bps, change_bps = keep_bps[numbers], change_bps[numbers]
+    best = options.highest()
+    fits = options.totals(options.costs_of(best)) <= change_bps
+    tight = np.flatnonzero(~fits[options.subscriber])
+    if not len(tight):
+        return best
+    some, subscribers = options.some_of(tight)
+    must = problem.reordered[numbers[subscribers]]
+    must |= some.any_of(problem.changed[rows[tight]])
+    best[tight] = _divided(
+        some,
+        problem.previous[rows[tight]],
+        (keep_bps[subscribers], change_bps[subscribers]),
+        must,
+        problem.now // TURN_NS,
+    )
+    return best
+
+
+def _options(problem: Problem, rows: IntArray) -> tuple[Options, IntArray]:
+    """Of video, in order of subscriber and rank; and the numbers of these subscribers in the budgets."""
+    subscriber, starts = numbered(problem.subscriber[rows])
+    worth, costs = short_worths(problem), turned(problem.costs_bps)
+    costs += np.float32(UNUSABLE_BPS) * (worth <= 0)
+    if len(rows) != len(problem.rank) or (rows != np.arange(len(rows))).any():
+        worth, costs = worth.take(rows, axis=1), costs.take(rows, axis=1)
+    _hold(worth, costs, problem.previous[rows], _stay(problem, rows))
+    return Options(worth, costs, subscriber, starts), problem.subscriber[rows[starts]]
+
+
+def _stay(problem: Problem, rows: IntArray) -> FloatArray:
+    """(rows,) what it is worth that each stays, as a part of its best; 0: there is nothing to stay with."""
+    previous_at = problem.previous_at[rows]
+    age_s = (problem.now - previous_at) / NS_PER_S
+    stay = STAY + STAY_RECENT * np.clip(1.0 - age_s / RECENT_S, 0.0, 1.0)
+    return np.where(previous_at == NEVER, 0.0, stay)
+
+
+def _hold(worth: ShortArray, costs: ShortArray, previous: IntArray, stay: FloatArray) -> None:
+    """Make staying worth more, and what is higher than before dearer; in place."""
+    at = np.maximum(previous, 0), np.arange(len(previous))
+    was_given = previous != PAUSED
+    before_bps = np.where(was_given, costs[at], np.float32(0.0))
+    bonus = (stay * worth.max(axis=0)).astype(np.float32)
+    worth -= np.where(was_given, np.float32(0.0), bonus)
+    worth[at] += np.where(was_given & (before_bps < UNUSABLE_BPS), bonus, np.float32(0.0))
+    is_dearer = costs > np.where(stay > 0, before_bps, np.float32(UNUSABLE_BPS))
+    costs *= np.float32(1.0) + np.float32(MARGIN - 1.0) * is_dearer
+
+
+def _divided(
+    options: Options, previous: IntArray, budgets: tuple[FloatArray, FloatArray], must: BoolArray, turn: int
+) -> IntArray:
+    """(rows,) the better of both candidates, where not everybody can have the best.
+
+    Args:
+        options: of those who can't.
+        previous: (rows,) what they have.
+        budgets: (subscribers,) each, for what is kept and for what changes.
+        must: (subscribers,) what they have was chosen for another situation.
+        turn: grows by one with every tick or so.
+    """
+    keep_bps, change_bps = budgets
+    stays = np.where(options.worths_of(previous) > 0, previous, PAUSED)
+    kept = densest_first(options, stays, change_bps)
+    fits = options.totals(options.costs_of(kept)) <= keep_bps
+    at_once = max(1, AFRESH_AT_ONCE * len(fits) // len(kept))
+    rows = np.flatnonzero((~fits | must | _has_turn(len(fits), at_once, turn))[options.subscriber])
+    if not len(rows):
+        return kept
+    some, subscribers = options.some_of(rows)
+    anew = _from_nothing(some, change_bps[subscribers], turn)
+    worth_kept, worth_anew = (some.totals(some.worths_of(one)) for one in (kept[rows], anew))
+    is_kept = fits[subscribers] & (worth_kept >= worth_anew)
+    kept[rows] = np.where(is_kept[some.subscriber], kept[rows], anew)
+    return kept
+
+
+def _from_nothing(options: Options, budget_bps: FloatArray, turn: int) -> IntArray:
+    """(rows,) the densest steps; where a subscriber has few rows and its turn, the best combination."""
+    layer = densest_first(options, np.full(len(options.subscriber), PAUSED), budget_bps)
+    few = np.flatnonzero(np.diff(options.starts, append=len(layer)) <= FEW)
+    is_few = np.zeros(len(budget_bps), np.bool_)
+    is_few[few[_has_turn(len(few), FEW_AT_ONCE, turn)]] = True
+    rows = np.flatnonzero(is_few[options.subscriber])
+    if not len(rows):
+        return layer
+    some, subscribers = options.some_of(rows)
+    found = best_of_few(some, budget_bps[subscribers])
+    is_better = some.totals(some.worths_of(found)) > some.totals(some.worths_of(layer[rows]))
+    layer[rows] = np.where(is_better[some.subscriber], found, layer[rows])
+    return layer
+
+
+def _has_turn(count: int, at_once: int, turn: int) -> BoolArray:
+    """(count,) who is next: the golden ratio spreads turns evenly, whatever ticks are left out between."""
+    first = int(turn * _GOLDEN % 1.0 * count)
+    has_turn: BoolArray = (np.arange(count) - first) % max(count, 1) < at_once
+    return has_turn

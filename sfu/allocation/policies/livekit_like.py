@@ -21,7 +21,9 @@ import numpy as np
 from sfu.allocation.policies.turns import (
     cost_of,
     given_audio,
+    has_waited,
     highest,
+    hold,
     in_turn,
     next_above,
     per_subscriber,
@@ -30,6 +32,7 @@ from sfu.allocation.policies.turns import (
 )
 from sfu.allocation.problem import LAYERS
 from sfu.plane import MAX_TEMPORAL, PAUSED
+from sfu.units import NS_PER_S
 
 if TYPE_CHECKING:
     from sfu.allocation.problem import Problem
@@ -39,6 +42,14 @@ SPATIAL_COST: Final = 10
 """What it costs a track that gives bits to change its encoding, in steps of frame rate: a key frame is
 needed. Lower: others freeze for a moment more often. Higher: they lose their frame rate first."""
 
+CONGESTED_AFTER_S: Final = 0.5
+"""How often it asks whether the link is full. Lower: a short dip deals everything out anew. Higher: a queue
+grows meanwhile."""
+
+PROBE_INTERVAL_S: Final = 3.0
+"""How long nothing moves before a layer is lifted: probes are no closer. Lower: more attempts that fail.
+Higher: a better link shows later."""
+
 _COLUMNS: Final = np.arange(LAYERS)
 _ENCODING: Final = _COLUMNS // MAX_TEMPORAL
 _TEMPORAL: Final = _COLUMNS % MAX_TEMPORAL
@@ -47,23 +58,28 @@ _TEMPORAL: Final = _COLUMNS % MAX_TEMPORAL
 class LivekitLike:
     """Everything anew when the link is full, else only what starts or can be lifted."""
 
+    def due(self, problem: Problem, /) -> BoolArray:
+        """(subscribers,) something changed, or congestion would have been noticed by now."""
+        return has_waited(problem, CONGESTED_AFTER_S)
+
     def __call__(self, problem: Problem, /) -> IntArray:
         """(rows,) layers."""
+        due = self.due(problem)
         tracks = _Tracks.of(problem)
         keep_bps = video_budget(problem, problem.keep_bps)
         change_bps = video_budget(problem, problem.change_bps)
         kept = tracks.kept()
-        lacks = np.zeros(len(keep_bps), np.bool_)
-        lacks[problem.subscriber[tracks.is_deficient(kept) & ~problem.changed]] = True
-
+        lacks = _any_of(problem, tracks.is_deficient(kept) & ~problem.changed)
         best = np.where(lacks[problem.subscriber], kept, tracks.best)
-        is_full = tracks.spent_bps(best) > keep_bps
+        is_full = due & (tracks.spent_bps(best) > keep_bps)
         dealt = tracks.deal(is_full, keep_bps)
         started = tracks.start(best, problem.changed & ~is_full[problem.subscriber], keep_bps)
-        lifted = tracks.lift(started, lacks & ~is_full, change_bps)
-        return np.where(
-            problem.is_audio, given_audio(problem), np.where(is_full[problem.subscriber], dealt, lifted)
-        )
+
+        has_rested = ~_any_of(problem, problem.now - problem.previous_at < PROBE_INTERVAL_S * NS_PER_S)
+        gave_back = _any_of(problem, problem.changed & ~problem.is_audio & (kept < problem.previous))
+        lifted = tracks.lift(started, due & lacks & ~is_full & (has_rested | gave_back), change_bps)
+        decided = np.where(is_full[problem.subscriber], dealt, lifted)
+        return hold(problem, due, np.where(problem.is_audio, given_audio(problem), decided))
 
 
 livekit_like: Final = LivekitLike()
@@ -198,6 +214,13 @@ class _Tracks:
                 return lifted
             lifted[turns[0]] = following[turns[0]]
             left_bps[problem.subscriber[turns[0]]] -= more_bps[turns[0]]
+
+
+def _any_of(problem: Problem, rows: BoolArray) -> BoolArray:
+    """(subscribers,) whether any of their rows is one of these."""
+    found = np.zeros(len(problem.keep_bps), np.bool_)
+    found[problem.subscriber[rows]] = True
+    return found
 
 
 def _encoding(layer: IntArray) -> IntArray:

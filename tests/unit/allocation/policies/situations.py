@@ -50,6 +50,7 @@ class Watched:
     is_visible: bool = True
     is_audio: bool = False
     is_changed: bool = False
+    moved_s_ago: float = float("inf")
     lowered_s_ago: float = float("inf")
 
 
@@ -112,7 +113,7 @@ def problem_of(*links: Link) -> Problem:
         costs_bps=costs,
         usable=usable,
         previous=np.array([row.previous for row in watched], np.int64),
-        previous_at=np.full(len(pairs), NEVER),
+        previous_at=np.array([_ago(row.moved_s_ago) for row in watched], np.int64),
         keep_bps=np.array([link.keep_kbps * 1_000 for link in links]),
         change_bps=np.array([_change_kbps(link) * 1_000 for link in links]),
         changed=np.array([row.is_changed for row in watched], np.bool_),

@@ -23,6 +23,7 @@ from tests.unit.allocation.policies.situations import (
     Watched,
     chosen_for,
     full_rate,
+    problem_of,
 )
 
 FORWARDER = "forwarder_test.go"
@@ -228,6 +229,27 @@ CASES = [
         (L00,),
     ),
     Case(
+        "not while the last probe is less than three seconds ago",
+        "ccutils/probe_regulator.go: BaseInterval = 3 s",
+        Link((replace(on(L00, HOLES), moved_s_ago=2.9), replace(on(L22), moved_s_ago=60)), 99),
+        (L00, L22),
+    ),
+    Case(
+        "three seconds after the last move",
+        "ccutils/probe_regulator.go: BaseInterval = 3 s",
+        Link((replace(on(L00, HOLES), moved_s_ago=3.0), replace(on(L22), moved_s_ago=60)), 99),
+        (L21, L22),
+    ),
+    Case(
+        "bits that are given back lift at once",
+        f"{ONE_TRACK}: use the bits given back to boost",
+        Link(
+            (replace(on(L00, HOLES), moved_s_ago=1.0), replace(on(L22), is_visible=False, is_changed=True)),
+            99,
+        ),
+        (L21, NO),
+    ),
+    Case(
         "who is farthest from its best is lifted",
         f"{SORTED}, MaxDistanceSorter",
         Link((on(L20), on(L10)), 15),
@@ -274,3 +296,28 @@ def test_audio_is_given_first_and_counted() -> None:
         (L00, 0),
         (0,),
     ]
+
+
+STANDING = Link((on(L22),), 8, decided_s_ago=0.4, decided_kbps=12)
+
+
+@pytest.mark.parametrize(
+    ("link", "is_due", "source"),
+    [
+        (STANDING, False, "bwe/sendsidebwe/congestion_detector.go: 400 to 600 ms"),
+        (replace(STANDING, decided_s_ago=0.5), True, "bwe/sendsidebwe/congestion_detector.go: 400 to 600 ms"),
+        (replace(STANDING, keep_kbps=1), False, "bwe/sendsidebwe/congestion_detector.go: however slow it is"),
+        (replace(STANDING, is_reordered=True), False, "it knows of no speakers"),
+        (
+            replace(STANDING, watched=(on(L22, is_changed=True),)),
+            True,
+            f"{ONE_TRACK}: a track needs a change",
+        ),
+    ],
+)
+def test_congestion_must_last(link: Link, is_due: bool, source: str) -> None:
+    assert livekit_like.due(problem_of(link)).tolist() == [is_due], source
+
+
+def test_what_was_given_stands_meanwhile() -> None:
+    assert chosen_for(livekit_like, STANDING, replace(STANDING, decided_s_ago=0.5)) == [(L22,), (L12,)]

@@ -38,6 +38,7 @@ VIDEOS = st.builds(
     is_pinned=st.booleans(),
     is_visible=st.booleans(),
     is_changed=st.booleans(),
+    moved_s_ago=st.sampled_from([1.0, 15.0, float("inf")]),
     lowered_s_ago=st.sampled_from([5.0, 15.0, float("inf")]),
 )
 AUDIOS = st.builds(Watched, kbps=st.sampled_from([AUDIO, {}]), is_audio=st.just(True))

@@ -250,6 +250,12 @@ CASES = [
         (L21, NO),
     ),
     Case(
+        "one that starts lifts nobody",
+        f"{BOOST}: after a probe or bits that were given back",
+        Link((replace(on(L00, HOLES), moved_s_ago=1.0), new()), 99),
+        (L00, L22),
+    ),
+    Case(
         "who is farthest from its best is lifted",
         f"{SORTED}, MaxDistanceSorter",
         Link((on(L20), on(L10)), 15),

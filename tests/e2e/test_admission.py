@@ -54,6 +54,14 @@ async def venue(homeserver: Homeserver, tmp_path_factory: pytest.TempPathFactory
         yield venue
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def meeting(venue: Venue) -> AsyncIterator[Call]:
+    """The call that nobody gets into, with two who stay."""
+    async with venue.call() as call:
+        await call.join("alice", "bob")
+        yield call
+
+
 async def next_message_to(user: User) -> ToDeviceEvent:
     """What the focus sends to a device that no participant uses."""
     async with asyncio.timeout(20), MatrixClient(account(user)) as client:
@@ -79,9 +87,9 @@ def rejection_lines(venue: Venue, reason: str) -> int:
 
 
 @pytest.mark.parametrize("with_focus", [False, True], ids=["unknown_room", "other_room_of_the_focus"])
-async def test_who_is_not_in_the_room_is_rejected(venue: Venue, *, with_focus: bool) -> None:
-    async with venue.call() as call:
-        alice, bob = await call.join("alice", "bob")
+async def test_who_is_not_in_the_room_is_rejected(venue: Venue, meeting: Call, *, with_focus: bool) -> None:
+    async with meeting.with_guests() as call:
+        alice, bob = meeting.people
         counted, logged = await rejections(venue, "not_in_call"), rejection_lines(venue, "not_in_call")
         user = await venue.user("mallory")
         own_room = await venue.room(user, with_focus=with_focus)
@@ -95,9 +103,9 @@ async def test_who_is_not_in_the_room_is_rejected(venue: Venue, *, with_focus: b
         assert (await call.members()).keys() == {alice.party.user_id, bob.party.user_id}
 
 
-async def test_the_same_conf_id_in_another_room_is_another_call(venue: Venue) -> None:
-    async with venue.call() as call:
-        alice, bob = await call.join("alice", "bob")
+async def test_the_same_conf_id_in_another_room_is_another_call(venue: Venue, meeting: Call) -> None:
+    async with meeting.with_guests() as call:
+        alice, bob = meeting.people
         user = await venue.user("mallory")
         own_room = await venue.room(user, with_focus=True)
         await write_call(user, own_room, call.conf_id)
@@ -117,15 +125,15 @@ async def is_let_wait_in_vain(intruder: Participant) -> None:
     await hung_up(intruder, "unknown_error")
 
 
-async def test_what_member_events_do_not_name_is_ended_after_the_grace(venue: Venue) -> None:
+async def test_what_member_events_do_not_name_is_ended_after_the_grace(meeting: Call) -> None:
     breaks = {
         "nothing": RuleBreaks(member_event=False),
         "device": RuleBreaks(member_device_id="OTHER"),
         "session": RuleBreaks(member_session_id="other"),
         "expired": RuleBreaks(member_lifetime_ms=-60_000),
     }
-    async with venue.call() as call:
-        alice, bob = await call.join("alice", "bob")
+    async with meeting.with_guests() as call:
+        alice, bob = meeting.people
         intruders = [await call.enter(name, breaks=how) for name, how in breaks.items()]
         async with secluded((alice, bob), *intruders), asyncio.TaskGroup() as group:
             for one in intruders:
@@ -133,9 +141,9 @@ async def test_what_member_events_do_not_name_is_ended_after_the_grace(venue: Ve
         assert (await call.members()).keys() == {alice.party.user_id, bob.party.user_id}
 
 
-async def test_nothing_flows_before_the_member_event_comes(venue: Venue) -> None:
-    async with venue.call() as call:
-        alice, bob = await call.join("alice", "bob")
+async def test_nothing_flows_before_the_member_event_comes(meeting: Call) -> None:
+    async with meeting.with_guests() as call:
+        alice, bob = meeting.people
         late = await call.enter("late", breaks=RuleBreaks(member_event=False))
         async with secluded((alice, bob), late):
             await late.join()

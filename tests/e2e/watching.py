@@ -198,6 +198,7 @@ async def secluded(insiders: Sequence[Participant], *intruders: Participant) -> 
     and hear each other, or their absence would prove nothing.
     """
     pairs = [(receiver, sender) for receiver in insiders for sender in insiders if receiver is not sender]
+    before = [_heard_of(one) for one in insiders]
     async with undisturbed(*pairs):
         yield
         await receives(*pairs[0], frames=OBSERVED_FRAMES)
@@ -205,9 +206,12 @@ async def secluded(insiders: Sequence[Participant], *intruders: Participant) -> 
         assert media_packets(one) == 0
         assert one.observations.tracks == {}
         assert one.observations.speakers_seen <= {one.party}
-    for one in insiders:
-        known = {party for party, _ in one.observations.tracks} | one.observations.speakers_seen
-        assert known <= {insider.party for insider in insiders}
+    for one, earlier in zip(insiders, before, strict=True):
+        assert _heard_of(one) - earlier <= {insider.party for insider in insiders}
+
+
+def _heard_of(one: Participant) -> set[Party]:
+    return {party for party, _ in one.observations.tracks} | one.observations.speakers_seen
 
 
 async def falls_silent(outcast: Participant, *insiders: Participant) -> None:

@@ -1,5 +1,6 @@
 # matrix-focus: `make demo` shows a call, `make test` runs everything. Each does its own set-up.
-.PHONY: help setup setup-tests demo check check-python check-rust test unit format wheel peers fuzz fuzz-planes clean
+.PHONY: help setup setup-tests demo check check-python check-rust test test-rust unit format wheel peers fuzz \
+	fuzz-planes clean
 
 # Property tests try the same examples every time; PROPTEST_RNG_SEED=N tries others.
 export PROPTEST_RNG_SEED ?= 1
@@ -12,7 +13,7 @@ help:
 	@echo "make setup   .venv with focus, loadtest and the tools"
 	@echo "make demo    a homeserver, a focus and participants in a call; ARGS=\"--participants 4 --seconds 20 --check\""
 	@echo "make check   formatting, lint, types, import contracts"
-	@echo "make unit    the quick tests"
+	@echo "make unit    the quick tests, on all cores"
 	@echo "make test    check and all tests, with real homeservers, browsers and the native plane"
 	@echo "make fuzz    the native plane's parsers and core, for a minute in all; SECONDS=600 TARGETS=\"rtcp vp9\""
 	@echo "make fuzz-planes   random calls on both planes, compared byte by byte, for a minute; SECONDS=600"
@@ -43,14 +44,18 @@ check-rust:
 	$(CARGO) clippy --quiet $(NATIVE) --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --quiet $(SWARM) --features python --all-targets -- -D warnings
 
-unit: setup
-	.venv/bin/pytest -q -m "not integration and not e2e" $(ARGS)
+# What is in real time comes last, one after the other: calls need the machine for themselves.
+test: setup-tests check test-rust unit
+	.venv/bin/pytest -q -m "integration or e2e" $(ARGS)
 
 # The module for Python can't be linked into a program of its own; its tests are pytest's.
-test: setup-tests check
+test-rust:
 	$(CARGO) test --quiet $(NATIVE) --workspace --exclude focus-native
 	$(CARGO) test --quiet $(SWARM)
-	.venv/bin/pytest -q $(ARGS)
+
+# They read no clock, so a core more or less changes nothing but the time they take.
+unit: setup
+	.venv/bin/pytest -q --numprocesses auto --dist worksteal -m "not integration and not e2e" $(ARGS)
 
 format: setup
 	.venv/bin/ruff format .

@@ -10,6 +10,8 @@ wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' sfu/dataplane/native/Cargo.to
     sort -V | tail -n 1)
 # One folder for both crates and for the tests: what they have in common is compiled once.
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
+# Half of a first build is C, and the same for release and swarm, and for tests and fuzzing: once of each, with ccache.
+if [ -z "${CC:-}" ] && command -v ccache >/dev/null; then export CC="ccache cc"; fi
 
 is_enough() { # VERSION
     [ "$(printf '%s\n' "$wanted" "$1" | sort -V | head -n 1)" = "$wanted" ]

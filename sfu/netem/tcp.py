@@ -20,6 +20,8 @@ ACKNOWLEDGEMENT_BYTES: Final = 52
 
 INITIAL_WINDOW: Final = 10
 """Packets (RFC 6928)."""
+MAX_WINDOW: Final = 1_000
+"""What the receiver has room for: at a round trip of 100 ms, 120 Mbit/s."""
 MIN_WINDOW: Final = 2.0
 """After a halving (RFC 5681 section 3.1)."""
 REORDER_PACKETS: Final = 3
@@ -91,7 +93,8 @@ class TcpSender:
         self._acknowledged += 1
         self._measure(now - sent_at)
         if number >= self._recovered_from:
-            self._window += 1 if self._window < self._threshold else 1 / self._window
+            growth = 1 if self._window < self._threshold else 1 / self._window
+            self._window = min(self._window + growth, MAX_WINDOW)
         # They are in order.
         lost = list(takewhile(lambda other: other <= number - REORDER_PACKETS, self._in_flight))
         for other in lost:

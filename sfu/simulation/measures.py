@@ -1,8 +1,8 @@
 """What can be said of a run in a number. Rows of scenarios name these functions, with arguments bound.
 
 Times are seconds from the beginning, and spans go from `begin_s` up to `end_s`. What a path carries is
-counted as senders count it, by the acknowledged bytes of datagrams without UDP and IP headers; what a line could
-carry, with them. A line that is full of packets of 1,128 bytes is thus used to 0.975.
+counted as senders count it, by the acknowledged bytes of datagrams without UDP and IP headers; what a line
+could carry, with them. A line that is full of packets of 1,128 bytes is thus used to 0.975.
 """
 
 from __future__ import annotations

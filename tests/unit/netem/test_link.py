@@ -276,3 +276,16 @@ def test_time_does_not_go_back() -> None:
 def test_a_line_that_can_not_be_is_refused(values: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"rate|zero|probability"):
         LinkProfile(**values)  # type: ignore[arg-type]  # one key of any type each
+
+
+def test_what_waits_is_told_at_the_present_rate() -> None:
+    outage = RateStep(at_ms(30), 0)
+    link = sent_together(replace(MEGABIT, rate_steps=(RateStep(at_ms(10), 500_000), outage)), 4)
+    assert link.waiting_ms(START) == 40
+    assert link.waiting_ms(at_ms(10)) == 60
+    assert link.waiting_ms(at_ms(20)) == 50
+    assert link.waiting_ms(at_ms(30)) == float("inf")
+
+
+def test_nothing_waits_where_nothing_limits() -> None:
+    assert sent_together(PERFECT, 4).waiting_ms(START) == 0

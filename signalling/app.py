@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from importlib.metadata import version as version_of
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
@@ -16,6 +16,7 @@ from signalling.cli import bench, trace
 from signalling.cli.admin import ask
 from signalling.cli.registration import make_registration
 from signalling.cli.tables import calls_tree, status_table
+from signalling.cli.why import pairs_of, why_lines
 from signalling.config import example_toml, load_config, load_secrets
 from signalling.web.paths import CALLS, DRAIN, STATUS
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rich.console import RenderableType
+
+ReadT = TypeVar("ReadT")
 
 EXIT_FAILED: Final = 1
 EXIT_CONFIG: Final = 2
@@ -73,6 +76,25 @@ def status(url: _UrlOption = _DEFAULT_URL, as_json: _JsonOption = False) -> None
 def calls(url: _UrlOption = _DEFAULT_URL, as_json: _JsonOption = False) -> None:
     """Show who is in which call, what they send and what they receive."""
     _show(_ask(url, CALLS), lambda answer: calls_tree(answer["calls"]), as_json=as_json)
+
+
+@app.command()
+def why(
+    subscriber: Annotated[str, typer.Argument(help="USER_ID, or its local part; or USER_ID/DEVICE_ID.")],
+    track: Annotated[
+        str | None,
+        typer.Argument(help="Whose: USER_ID, USER_ID/camera, …/microphone, …/screen; or a track id. [all]"),
+    ] = None,
+    url: _UrlOption = _DEFAULT_URL,
+    as_json: _JsonOption = False,
+) -> None:
+    """Say why somebody gets a track the way they do, and by which numbers that was decided."""
+    answer = _ask(url, CALLS)
+    pairs = _read(lambda: pairs_of(answer["calls"], subscriber, track))
+    if not pairs:
+        wanted = f"{subscriber} wants nothing" if track is None else f"{subscriber} wants no track {track}"
+        _fail(f"{wanted} now: `focus calls` shows who wants what", EXIT_FAILED)
+    _show({"pairs": pairs}, lambda answer: why_lines(answer["pairs"]), as_json=as_json)
 
 
 @app.command()
@@ -163,11 +185,15 @@ def _show(
     if as_json:
         typer.echo(json.dumps(answer, indent=2))
         return
+    Console().print(_read(lambda: render(answer)))
+
+
+def _read(reading: Callable[[], ReadT]) -> ReadT:
+    """What is made of an answer."""
     try:
-        rendered = render(answer)
+        return reading()
     except (KeyError, TypeError, ValueError, AttributeError):
         _fail("that focus is of another version; --json shows what it answers", EXIT_FAILED)
-    Console().print(rendered)
 
 
 def _fail(text: str, code: int) -> NoReturn:

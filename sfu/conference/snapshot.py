@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sfu.allocation.decision import Cause
-from sfu.plane import PAUSED
+from sfu.plane import ALL_TEMPORAL, PAUSED
 from sfu.units import Instant
 
 if TYPE_CHECKING:
@@ -51,6 +52,22 @@ class TrackSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class DecisionSnapshot:
+    """The numbers that the allocator chose a layer by (`sfu.allocation.decision.DECISION_DTYPE`)."""
+
+    allowed_encoding: int | None
+    temporal: int | None
+    """The highest temporal layer that is given; None: all."""
+    frame_rate: float
+    rate_bps: float
+    next_rate_bps: float
+    best_rate_bps: float
+    budget_bps: float | None
+    """None: no limit is known."""
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
 class SubscriptionSnapshot:
     """One wish and what came of it. Encodings are indices, None: none."""
 
@@ -69,6 +86,8 @@ class SubscriptionSnapshot:
     """The sentence that its client was told; empty where it was told none."""
     packets_sent: int
     packets_lost: int
+    decision: DecisionSnapshot | None
+    """None: nothing was decided yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +199,22 @@ def _subscription_snapshot(
         text="" if told is None else told.text,
         packets_sent=0 if sent is None else int(sent["packets_sent"]),
         packets_lost=0 if sent is None else int(sent["packets_lost"]),
+        decision=None if decision is None else _decision_snapshot(decision),
+    )
+
+
+def _decision_snapshot(decision: Row) -> DecisionSnapshot:
+    budget_bps = float(decision["budget_bps"])
+    temporal = int(decision["temporal"])
+    return DecisionSnapshot(
+        allowed_encoding=_encoding(decision["allowed_encoding"]),
+        temporal=None if temporal == ALL_TEMPORAL else temporal,
+        frame_rate=float(decision["frame_rate"]),
+        rate_bps=float(decision["rate_bps"]),
+        next_rate_bps=float(decision["next_rate_bps"]),
+        best_rate_bps=float(decision["best_rate_bps"]),
+        budget_bps=budget_bps if math.isfinite(budget_bps) else None,
+        rank=int(decision["rank"]),
     )
 
 

@@ -82,6 +82,11 @@ def _draining(draining: Mapping[str, Any]) -> Text:
     return Text(f"no invites are taken; who is left in {_duration(draining['seconds_left'])} is hung up")
 
 
+def what_is_shown(kind: str, source: str | None) -> str:
+    """What a track shows: its kind, where its source is not known."""
+    return _PUBLISHED.get((kind, source or ""), kind)
+
+
 def _track_line(track: Mapping[str, Any]) -> Text:
     layers = ", ".join(
         f"{encoding['rid'] or SINGLE_LAYER} {encoding['bitrate_bps'] / 1000:.0f} kbit/s"
@@ -90,20 +95,21 @@ def _track_line(track: Mapping[str, Any]) -> Text:
     )
     return Text.assemble(
         "sends ",
-        (_PUBLISHED.get((track["kind"], track["source"]), track["kind"]), "green"),
+        (what_is_shown(track["kind"], track["source"]), "green"),
         f": {layers or 'nothing now'}",
     )
 
 
 def _subscription_line(subscription: Mapping[str, Any]) -> Text:
-    current, wanted = _layer(subscription["current"]), _layer(subscription["wanted"])
+    current, wanted = layer_name(subscription["current"]), layer_name(subscription["wanted"])
     what = f"receives {subscription['kind']} of {subscription['from']}: "
     if current == wanted:
         return Text(f"{what}{current} ({subscription['cause']})")
     return Text(f"{what}{current}, wants {wanted} ({subscription['cause']})")
 
 
-def _layer(rid: str | None) -> str:
+def layer_name(rid: str | None) -> str:
+    """An encoding as people are told of it; None: none."""
     return NO_LAYER if rid is None else rid or SINGLE_LAYER
 
 

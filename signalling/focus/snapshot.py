@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from sfu.conference.snapshot import (
         ConferenceSnapshot,
+        DecisionSnapshot,
         LegSnapshot,
         SubscriptionSnapshot,
         TrackSnapshot,
@@ -107,6 +108,7 @@ def _subscription(call: LiveCall, conference: ConferenceSnapshot, wish: Subscrip
     rids = [""] if track is None else [encoding.rid for encoding in track.encodings]
     return {
         "kind": "track" if track is None else str(track.kind),
+        "source": None if track is None or track.source is None else str(track.source),
         "from": "nobody" if owner is None else owner.key.user_id,
         "device_id": None if owner is None else owner.key.device_id,
         "stream_id": wish.stream_id,
@@ -120,6 +122,20 @@ def _subscription(call: LiveCall, conference: ConferenceSnapshot, wish: Subscrip
         "why": wish.text,
         "packets_sent": wish.packets_sent,
         "packets_lost": wish.packets_lost,
+        "decision": None if wish.decision is None else _decision(wish.decision, rids),
+    }
+
+
+def _decision(decision: DecisionSnapshot, rids: list[Any]) -> Json:
+    return {
+        "allowed": _rid(rids, decision.allowed_encoding),
+        "temporal": decision.temporal,
+        "frame_rate": round(decision.frame_rate, 1),
+        "rate_bps": round(decision.rate_bps),
+        "next_rate_bps": round(decision.next_rate_bps),
+        "best_rate_bps": round(decision.best_rate_bps),
+        "budget_bps": None if decision.budget_bps is None else round(decision.budget_bps),
+        "rank": decision.rank,
     }
 
 

@@ -10,6 +10,7 @@ import pytest
 from sfu.config import AUTO
 from sfu.metrics import Metrics
 from sfu.runtime.planes import choose_plane
+from signalling.cli.why import pairs_of
 from tests.support.eventually import eventually
 from tests.support.focus_process import RunningFocus, running_focus
 
@@ -98,6 +99,9 @@ async def test_people_see_and_hear_each_other_and_the_focus_knows_of_it(focus: R
         assert {member["user_id"]: member["state"] for member in call["members"]} == {
             one.party.user_id: "connected" for one in (alice, bob, carol)
         }
+        (pair,) = pairs_of([call], alice.party.user_id, f"{bob.party.user_id}/camera")
+        assert pair["why"].startswith("You get 640x360")
+        assert pair["decision"]["rate_bps"] > 0
 
         await bob.leave()
         await eventually(lambda: bob.party not in alice.observations.announced)

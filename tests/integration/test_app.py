@@ -401,6 +401,9 @@ async def test_health_status_and_calls_are_told(folder: Path, scripted: Scripted
         assert (await run(folder / "cli", "calls", "--url", focus.admin_url)).out == "0 calls\n"
         calls = await run(folder / "cli", "calls", "--json", FOCUS_ADMIN_URL=focus.admin_url)
         assert json.loads(calls.out) == {"calls": []}
+        nobody = await run(folder / "cli", "why", "alice", "bob", "--url", focus.admin_url)
+        assert nobody.status == 1
+        assert "alice wants no track bob now" in nobody.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

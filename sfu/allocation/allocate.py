@@ -8,6 +8,7 @@ import numpy as np
 
 from sfu.allocation.budgets import NO_BUDGETS, NO_CAPS, rows_of
 from sfu.allocation.decision import records
+from sfu.allocation.first import why_short
 from sfu.allocation.flow import flow_of
 from sfu.allocation.layout import NO_SPEAKERS, layout_of
 from sfu.allocation.past import Past
@@ -66,17 +67,20 @@ class Allocator:
         """
         layout = self._layout_of(demand, speakers, caps)
         flow = flow_of(layout, rates, self._places_of(layout, rates))
-        past, reordered = (Past.none(layout) if self._past is None else self._past).moved_to(layout)
+        past, reordered = Past.none(layout), np.ones(len(layout.transports), np.bool_)
+        if self._past is not None:
+            past, reordered = self._past.moved_to(layout)
         problem = _problem(layout, flow, past, budgets, rates, reordered)
         layer = self._policy(problem)
-        self._past = _remembered(problem, flow, past, layer, self._due(problem))
+        short = why_short(self._policy, problem, layer, past.short)
+        self._past = _remembered(problem, flow, past, (layer, short), self._due(problem))
         is_given = layer != PAUSED
         tracks = layout.rows["track"]
         rates.want(
             np.concatenate([tracks, tracks[is_given]]),
             np.concatenate([layout.allowed, layer[is_given] // MAX_TEMPORAL]),
         )
-        return records(layout, flow, problem, layer)
+        return records(layout, flow, problem, layer, short)
 
     def _layout_of(self, demand: DemandTable, speakers: TrackArray, caps: StructArray) -> Layout:
         made_of = (demand, demand.changes, speakers.tobytes(), caps.tobytes())
@@ -150,8 +154,11 @@ def _problem(
     )
 
 
-def _remembered(problem: Problem, flow: Flow, past: Past, layer: IntArray, due: BoolArray) -> Past:
+def _remembered(
+    problem: Problem, flow: Flow, past: Past, chosen: tuple[IntArray, IntArray], due: BoolArray
+) -> Past:
     now = problem.now
+    layer, short = chosen
     encoding, temporal = flow.targets(layer)
     is_other = (encoding != past.encoding) | (temporal != past.temporal) | (past.previous_at == NEVER)
     is_lower = (encoding < past.encoding) & (encoding != PAUSED)
@@ -165,4 +172,5 @@ def _remembered(problem: Problem, flow: Flow, past: Past, layer: IntArray, due: 
         usable=flow.usable,
         decided_at=np.where(due, now, past.decided_at),
         decided_bps=np.where(due, problem.keep_bps, past.decided_bps),
+        short=short,
     )

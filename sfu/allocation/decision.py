@@ -72,6 +72,7 @@ DECISION_DTYPE: Final = np.dtype(
         ("best_rate_bps", "<f8"),
         ("frame_rate", "<f4"),
         ("rank", "<u2"),
+        ("max_videos", "<u2"),
     ]
 )
 """One decision. `wanted_encoding` fits the size asked for, `allowed_encoding` keeps below the ceiling too,
@@ -80,13 +81,18 @@ as it comes), in `frame_rate` frames a second. `rate_bps` is its cost, 0 where p
 the next step up in size or frames that flows and is allowed, 0 where there is none; `best_rate_bps` of what
 would be given without a limit. `budget_bps` is what the subscriber's path has carried for a while, and never
 more than the operator's cap; infinite where neither is known. `rank` is its place among the subscriber's
-tracks, 0 first."""
+tracks, 0 first; `max_videos` is the operator's cap, 0: none."""
 
 
-def records(layout: Layout, flow: Flow, problem: Problem, layer: IntArray) -> StructArray:
+def records(layout: Layout, flow: Flow, problem: Problem, layer: IntArray, short: IntArray) -> StructArray:
     """Write down what was chosen and why: (rows,) of `DECISION_DTYPE`, in the order of the demand.
 
-    Why somebody comes first is not said yet (see `sfu.allocation.first`).
+    Args:
+        layout: the demand.
+        flow: what could be given.
+        problem: the two as the policy had them.
+        layer: (rows,) what it chose.
+        short: (rows,) the cause where a budget is the reason: `BUDGET`, or why somebody else comes first.
     """
     rows = layout.rows
     every = np.arange(len(rows))
@@ -119,7 +125,7 @@ def records(layout: Layout, flow: Flow, problem: Problem, layer: IntArray) -> St
             Cause.NOT_VISIBLE,
             Cause.LAST_N,
             Cause.CAP,
-            Cause.BUDGET,
+            short,
             Cause.CEILING,
             Cause.LAYER_NOT_SENT,
         ],
@@ -134,6 +140,7 @@ def records(layout: Layout, flow: Flow, problem: Problem, layer: IntArray) -> St
         found[name] = np.where(at == PAUSED, 0.0, values[np.maximum(at, 0), every])
     found["budget_bps"] = problem.change_bps[problem.subscriber]
     found["rank"] = layout.rank
+    found["max_videos"] = layout.caps["max_videos"][layout.subscriber]
     decisions = np.empty_like(found)
     decisions[layout.order] = found
     return decisions

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from sfu.allocation.decision import Cause
 from sfu.allocation.problem import LAYERS, NEVER
 from sfu.plane import PAUSED
 
@@ -36,6 +37,8 @@ class Past:
     decided_at: IntArray
     """(subscribers,) as in `Problem`."""
     decided_bps: FloatArray
+    short: IntArray
+    """(rows,) why a budget gives it no more (`sfu.allocation.first`)."""
 
     @classmethod
     def none(cls, layout: Layout) -> Past:
@@ -50,6 +53,7 @@ class Past:
             usable=np.zeros((LAYERS, rows), np.bool_),
             decided_at=np.full(subscribers, NEVER),
             decided_bps=np.zeros(subscribers),
+            short=np.full(rows, Cause.BUDGET),
         )
 
     def moved_to(self, layout: Layout) -> tuple[Past, BoolArray]:
@@ -67,6 +71,7 @@ class Past:
             (past.temporal, self.temporal),
             (past.previous_at, self.previous_at),
             (past.lowered_at, self.lowered_at),
+            (past.short, self.short),
         ):
             mine[here] = theirs[there]
         past.usable[:, here] = self.usable[:, there]

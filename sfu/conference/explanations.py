@@ -35,6 +35,12 @@ _REASONS: Final = {
     Cause.BUDGET: Reason.BUDGET,
     Cause.CODEC: Reason.CODEC,
     Cause.PAUSED: Reason.PAUSED,
+    Cause.NOT_VISIBLE: Reason.NOT_VISIBLE,
+    Cause.LAST_N: Reason.LAST_N,
+    Cause.CAP: Reason.CAP,
+    Cause.PINNED_FIRST: Reason.PINNED_FIRST,
+    Cause.SCREEN_FIRST: Reason.SCREEN_FIRST,
+    Cause.SPEAKER: Reason.SPEAKER,
 }
 
 
@@ -152,6 +158,7 @@ def _decided(
         ceiling=demand.max_height,
         budget_bps=outcome.budget_bps,
         next_rate_bps=outcome.next_rate_bps,
+        max_videos=outcome.max_videos,
     )
 
 

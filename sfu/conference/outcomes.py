@@ -33,6 +33,7 @@ _SHOWN: Final = (
     "rate_bps",
     "next_rate_bps",
     "budget_bps",
+    "max_videos",
 )
 """Columns of decisions, as they stand in an `Outcome`."""
 
@@ -52,6 +53,7 @@ class Outcome:
     """Of the chosen encoding."""
     next_rate_bps: float
     budget_bps: float
+    max_videos: int = 0
 
 
 class Outcomes:

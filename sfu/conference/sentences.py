@@ -36,6 +36,8 @@ class Facts:
     budget_bps: float = 0.0
     next_rate_bps: float = 0.0
     """What the next larger layer takes; 0: not known."""
+    max_videos: int = 0
+    """What the operator gives at most at a time."""
 
 
 def sentence(facts: Facts) -> str:
@@ -52,11 +54,14 @@ def _fits(facts: Facts) -> str:
     return f"{tile}, and the sender has nothing larger." if _is_stretched(facts) else f"{tile}."
 
 
-def _budget(facts: Facts) -> str:
-    carries = f"{_instead(facts)}: your connection carries {_rate(facts.budget_bps)} for everything"
+def _carries(facts: Facts) -> str:
+    return f"{_instead(facts)}: your connection carries {_rate(facts.budget_bps)} for everything"
+
+
+def _and_next(facts: Facts) -> str:
     if not facts.next_rate_bps:
-        return f"{carries}."
-    return f"{carries}, and the next larger layer takes {_rate(facts.next_rate_bps)}."
+        return "."
+    return f", and the next larger layer takes {_rate(facts.next_rate_bps)}."
 
 
 def _waiting(facts: Facts) -> str:
@@ -74,6 +79,9 @@ def _got(facts: Facts) -> str:
 
 
 def _instead(facts: Facts) -> str:
+    sent = facts.sent
+    if sent is not None and (sent.width, sent.height) == facts.fitting:
+        return f"{_got(facts)} with fewer frames"
     return f"{_got(facts)} instead of {_pixels(facts.fitting)}"
 
 
@@ -117,7 +125,19 @@ _SENTENCES: Final[dict[Reason, Callable[[Facts], str]]] = {
     Reason.CEILING: lambda facts: (
         f"{_instead(facts)}: this server gives at most {facts.ceiling} lines to anybody."
     ),
-    Reason.BUDGET: _budget,
+    Reason.BUDGET: lambda facts: f"{_carries(facts)}{_and_next(facts)}",
+    Reason.CAP: lambda facts: (
+        f"{_instead(facts)}: this server gives you at most {_rate(facts.budget_bps)} for everything"
+        f"{_and_next(facts)}"
+    ),
+    Reason.PINNED_FIRST: lambda facts: f"{_carries(facts)}, and what you pinned comes first.",
+    Reason.SCREEN_FIRST: lambda facts: f"{_carries(facts)}, and the screen share comes first.",
+    Reason.SPEAKER: lambda facts: f"{_carries(facts)}, and who speaks comes first.",
+    Reason.LAST_N: lambda facts: (
+        f"You get nothing: this server gives you at most {facts.max_videos} pictures at a time,"
+        " and others come first."
+    ),
+    Reason.NOT_VISIBLE: lambda _: "You get nothing: its tile is out of sight.",
     Reason.WAITING: _waiting,
     Reason.PAUSED: lambda facts: f"You get nothing: the sender sends no {_thing(facts)} now.",
     Reason.MUTED: lambda facts: f"{_noticed(facts)}: the sender has muted its {_thing(facts)}.",

@@ -15,6 +15,7 @@ import numpy as np
 from sfu.allocation.few import best_of_few
 from sfu.allocation.options import UNUSABLE_BPS, Options, densest_first, numbered
 from sfu.allocation.problem import NEVER
+from sfu.allocation.rotation import has_turn
 from sfu.allocation.worth import short_worths, turned
 from sfu.plane import PAUSED
 from sfu.units import NS_PER_S
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from sfu.allocation.problem import Problem
     from sfu.allocation.rates import BoolArray, FloatArray, IntArray
     from sfu.allocation.worth import ShortArray
+    from sfu.units import Instant
 
 STAY: Final = 0.05
 """What it is worth that a layer stays, as a part of the row's best. Lower: pictures change for little.
@@ -48,12 +50,6 @@ unspent. Higher: time."""
 FEW_AT_ONCE: Final = 64
 """Subscribers for whom that is done in one tick; they take turns. Lower: the best choice is found later.
 Higher: time. In ticks between, what was found stays, as long as nothing is worth more."""
-
-TURN_NS: Final = NS_PER_S // 20
-"""Of one turn. Lower: nothing is gained between ticks. Higher: in some ticks it is the same subscribers'
-again."""
-
-_GOLDEN: Final = (5.0**0.5 - 1.0) / 2.0
 
 
 def utility(problem: Problem) -> IntArray:
@@ -87,7 +83,7 @@ def _chosen(problem: Problem, rows: IntArray, keep_bps: FloatArray, change_bps: 
         problem.previous[rows[tight]],
         (keep_bps[subscribers], change_bps[subscribers]),
         must,
-        problem.now // TURN_NS,
+        problem.now,
     )
     return best
 
@@ -124,7 +120,11 @@ def _hold(worth: ShortArray, costs: ShortArray, previous: IntArray, stay: FloatA
 
 
 def _divided(
-    options: Options, previous: IntArray, budgets: tuple[FloatArray, FloatArray], must: BoolArray, turn: int
+    options: Options,
+    previous: IntArray,
+    budgets: tuple[FloatArray, FloatArray],
+    must: BoolArray,
+    now: Instant,
 ) -> IntArray:
     """(rows,) the better of both candidates, where not everybody can have the best.
 
@@ -133,30 +133,30 @@ def _divided(
         previous: (rows,) what they have.
         budgets: (subscribers,) each, for what is kept and for what changes.
         must: (subscribers,) what they have was chosen for another situation.
-        turn: grows by one with every tick or so.
+        now: says whose turn it is.
     """
     keep_bps, change_bps = budgets
     stays = np.where(options.worths_of(previous) > 0, previous, PAUSED)
     kept = densest_first(options, stays, change_bps)
     fits = options.totals(options.costs_of(kept)) <= keep_bps
     at_once = max(1, AFRESH_AT_ONCE * len(fits) // len(kept))
-    rows = np.flatnonzero((~fits | must | _has_turn(len(fits), at_once, turn))[options.subscriber])
+    rows = np.flatnonzero((~fits | must | has_turn(len(fits), at_once, now))[options.subscriber])
     if not len(rows):
         return kept
     some, subscribers = options.some_of(rows)
-    anew = _from_nothing(some, change_bps[subscribers], turn)
+    anew = _from_nothing(some, change_bps[subscribers], now)
     worth_kept, worth_anew = (some.totals(some.worths_of(one)) for one in (kept[rows], anew))
     is_kept = fits[subscribers] & (worth_kept >= worth_anew)
     kept[rows] = np.where(is_kept[some.subscriber], kept[rows], anew)
     return kept
 
 
-def _from_nothing(options: Options, budget_bps: FloatArray, turn: int) -> IntArray:
+def _from_nothing(options: Options, budget_bps: FloatArray, now: Instant) -> IntArray:
     """(rows,) the densest steps; where a subscriber has few rows and its turn, the best combination."""
     layer = densest_first(options, np.full(len(options.subscriber), PAUSED), budget_bps)
     few = np.flatnonzero(np.diff(options.starts, append=len(layer)) <= FEW)
     is_few = np.zeros(len(budget_bps), np.bool_)
-    is_few[few[_has_turn(len(few), FEW_AT_ONCE, turn)]] = True
+    is_few[few[has_turn(len(few), FEW_AT_ONCE, now)]] = True
     rows = np.flatnonzero(is_few[options.subscriber])
     if not len(rows):
         return layer
@@ -165,10 +165,3 @@ def _from_nothing(options: Options, budget_bps: FloatArray, turn: int) -> IntArr
     is_better = some.totals(some.worths_of(found)) > some.totals(some.worths_of(layer[rows]))
     layer[rows] = np.where(is_better[some.subscriber], found, layer[rows])
     return layer
-
-
-def _has_turn(count: int, at_once: int, turn: int) -> BoolArray:
-    """(count,) who is next: the golden ratio spreads turns evenly, whatever ticks are left out between."""
-    first = int(turn * _GOLDEN % 1.0 * count)
-    has_turn: BoolArray = (np.arange(count) - first) % max(count, 1) < at_once
-    return has_turn

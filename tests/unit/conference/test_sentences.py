@@ -22,6 +22,7 @@ FACTS: Final = Facts(
     ceiling=400,
     budget_bps=450_000,
     next_rate_bps=1_700_000,
+    max_videos=9,
 )
 
 
@@ -43,6 +44,26 @@ SENTENCES: Final = {
         "You get 320x180 instead of 1280x720: your connection carries 450 kbit/s for everything,"
         " and the next larger layer takes 1,700 kbit/s."
     ),
+    Reason.CAP: (
+        "You get 320x180 instead of 1280x720: this server gives you at most 450 kbit/s for everything,"
+        " and the next larger layer takes 1,700 kbit/s."
+    ),
+    Reason.PINNED_FIRST: (
+        "You get 320x180 instead of 1280x720: your connection carries 450 kbit/s for everything,"
+        " and what you pinned comes first."
+    ),
+    Reason.SCREEN_FIRST: (
+        "You get 320x180 instead of 1280x720: your connection carries 450 kbit/s for everything,"
+        " and the screen share comes first."
+    ),
+    Reason.SPEAKER: (
+        "You get 320x180 instead of 1280x720: your connection carries 450 kbit/s for everything,"
+        " and who speaks comes first."
+    ),
+    Reason.LAST_N: (
+        "You get nothing: this server gives you at most 9 pictures at a time, and others come first."
+    ),
+    Reason.NOT_VISIBLE: "You get nothing: its tile is out of sight.",
     Reason.WAITING: "You get 320x180 until 640x360 begins with its next key frame.",
     Reason.PAUSED: "You get nothing: the sender sends no picture now.",
     Reason.MUTED: "You see nothing: the sender has muted its picture.",
@@ -73,6 +94,12 @@ def test_each_reason_is_one_sentence(reason: Reason) -> None:
         (Reason.BUDGET, {"next_rate_bps": 300_000.0}, "takes 300 kbit/s"),
         (Reason.BUDGET, {"next_rate_bps": 0.0}, "carries 450 kbit/s for everything."),
         (Reason.BUDGET, {"sent": None}, "You get nothing instead of 1280x720"),
+        (Reason.CAP, {"budget_bps": 99_600.0}, "at most 100 kbit/s"),
+        (Reason.CAP, {"next_rate_bps": 300_000.0}, "takes 300 kbit/s"),
+        (Reason.PINNED_FIRST, {"budget_bps": 99_600.0}, "carries 100 kbit/s"),
+        (Reason.SCREEN_FIRST, {"fitting": (640, 360)}, "instead of 640x360"),
+        (Reason.SPEAKER, {"sent": None}, "You get nothing instead of 1280x720"),
+        (Reason.LAST_N, {"max_videos": 4}, "at most 4 pictures"),
         (Reason.WAITING, {"next": (1280, 720)}, "until 1280x720"),
         (Reason.WAITING, {"sent": None}, "You get nothing yet: 640x360 begins with its next key frame."),
         (Reason.SIZE, {"kind": Kind.AUDIO}, "You get the sound."),
@@ -94,4 +121,11 @@ def test_a_tile_that_is_larger_than_anything_sent_is_told_of() -> None:
     assert said(Reason.SIZE, tile=(640, 360)) == "You get 320x180: your tile is 640x360 pixels."
     assert (
         said(Reason.SIZE, tile=(640, 170), is_largest=True) == "You get 320x180: your tile is 640x170 pixels."
+    )
+
+
+def test_a_picture_of_the_right_size_has_fewer_frames() -> None:
+    assert said(Reason.BUDGET, fitting=(320, 180)) == (
+        "You get 320x180 with fewer frames: your connection carries 450 kbit/s for everything,"
+        " and the next larger layer takes 1,700 kbit/s."
     )

@@ -64,6 +64,12 @@ MAX_DRAIN_NS: Final = 1_500 * NS_PER_MS
 third of the rate, for the fourth at most: a queue that stays is somebody else's. Faster: layers fall further
 for a moment. Slower: sound comes late for longer."""
 
+RIVAL_BACKOFF: Final = 0.7
+RIVAL_WAIT_NS: Final = 2_000 * NS_PER_MS
+"""Beside a rival the rate grows as TCP's does, by a packet each round trip, and falls when the rival's does,
+by this and not again within so long: its queue is full then, and packets are lost. Higher: the rival gets
+less. Lower: we do."""
+
 SILENT_FACTOR: Final = 0.64
 """What is left of a rate after a second in which the peer says nothing. Lower: a few lost reports cost a
 picture. Higher: a path that is dead is filled for longer."""
@@ -100,6 +106,8 @@ class PathSigns:
     round_trip_ns: IntArray
     inherent_loss: FloatArray
     """Part of the packets that is lost whatever is sent: the path let it through, but for that."""
+    has_rival: BoolArray
+    """Somebody else fills the queue on purpose."""
     is_silent: BoolArray
     """Packets go out, and the peer says nothing of them."""
 
@@ -134,11 +142,12 @@ class DelayRate:
         is_over = signs.signal == Signal.OVER
         elapsed_s = np.clip((now - rows["updated_at"]) / NS_PER_S, 0.0, 1.0)
         self._decrease(now, signs, is_over)
+        self._give_way(now, signs)
         self.lower_to(np.where(signs.is_silent, rows["rate_bps"] * SILENT_FACTOR**elapsed_s, np.inf))
         outgrew = self._increase(now, signs, elapsed_s)
         rows["updated_at"] = now
         rate = rows["rate_bps"].copy()
-        drains = now - rows["decreased_at"] < MAX_DRAIN_NS
+        drains = ~signs.has_rival & (now - rows["decreased_at"] < MAX_DRAIN_NS)
         held = np.clip((signs.queue_ms - DRAIN_FROM_MS) / DRAIN_MS, 0.0, MAX_DRAIN)
         drained = np.maximum(np.where(drains, rate * (1.0 - held), rate), MIN_BPS)
         return DelayRates(rate, drained, outgrew)
@@ -168,6 +177,13 @@ class DelayRate:
         rows["limit_bps"] = np.where(falls, np.where(is_near, (limit + arrived) / 2, arrived), limit)
         rows["decreased_at"][falls & is_new] = now
 
+    def _give_way(self, now: Instant, signs: PathSigns) -> None:
+        rows = self.table.rows
+        falls = signs.has_rival & (signs.signal == Signal.UNDER)
+        falls &= now - rows["decreased_at"] >= RIVAL_WAIT_NS
+        self.lower_to(np.where(falls, RIVAL_BACKOFF * rows["rate_bps"], np.inf))
+        rows["decreased_at"][falls] = now
+
     def _increase(self, now: Instant, signs: PathSigns, elapsed_s: FloatArray) -> BoolArray:
         rows = self.table.rows
         rate, limit = rows["rate_bps"], rows["limit_bps"]
@@ -176,7 +192,9 @@ class DelayRate:
         near = elapsed_s * np.maximum(PACKET_BITS / response_s, NEAR_GROWTH * rate)
         far = rate * np.expm1(elapsed_s * np.log1p(GROWTH))
         most = np.minimum(MAX_ACKED_FACTOR * signs.acked_bps + ACKED_MARGIN_BPS, MAX_BPS)
-        grown = np.minimum(rate + np.where(knows_limit, near, far), most)
+        beside = elapsed_s * PACKET_BITS / (signs.round_trip_ns / NS_PER_S) ** 2
+        growth = np.where(signs.has_rival, beside, np.where(knows_limit, near, far))
+        grown = np.minimum(rate + growth, most)
         grows = (
             (signs.signal == Signal.NORMAL)
             & ~signs.is_silent

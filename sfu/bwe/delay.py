@@ -40,6 +40,10 @@ BASE_S: Final = 15.0
 """The least delay is of the last one to two such times. Lower: a queue that others fill is soon taken for the
 path. Higher: a path that became longer looks like a queue for so long, as does a clock that runs apart."""
 
+RIVAL_BASE_S: Final = 120.0
+"""The same while a rival fills the queue, and it is never empty. Lower: the rival's queue is taken for the
+path, and we give way to it. Higher: a path that became longer is taken for a rival's queue for so long."""
+
 MAX_JUMP_MS: Final = 10_000.0
 """A change of delay above this is another clock, and measuring begins anew."""
 
@@ -86,12 +90,13 @@ class DelayTrend:
     def __init__(self) -> None:
         self.table = Table(_BLANK)
 
-    def update(self, now: Instant, arrived: Reports) -> Delays:
+    def update(self, now: Instant, arrived: Reports, has_rival: BoolArray) -> Delays:
         """Take up what has arrived.
 
         Args:
             now: time.
             arrived: what has come, without probes: their queue is of their own making.
+            has_rival: (subscribers,) somebody else filled the queue so far.
         """
         row, at, delay = _samples(arrived)
         counts = np.bincount(row, minlength=arrived.size)
@@ -101,7 +106,7 @@ class DelayTrend:
         at_ms = (at - rows["origin_at"][row]) / NS_PER_MS
         delay_ms = (delay - rows["origin_delay"][row]) / NS_PER_MS
         self._keep(row, at_ms, delay_ms, counts)
-        self._age(now, row, delay_ms)
+        self._age(now, row, delay_ms, has_rival)
         growth_ms, queue_ms = self._measure()
         return Delays(queue_ms, growth_ms, is_new)
 
@@ -132,11 +137,12 @@ class DelayTrend:
         rows["next"] = (rows["next"] + counts) % PLACES
         rows["used"] = np.minimum(rows["used"] + counts, PLACES)
 
-    def _age(self, now: Instant, row: IntArray, delay_ms: FloatArray) -> None:
+    def _age(self, now: Instant, row: IntArray, delay_ms: FloatArray, has_rival: BoolArray) -> None:
         """Lower the least delay, and let what is too old go."""
         rows = self.table.rows
         np.minimum.at(rows["base_ms"], row, delay_ms)
-        is_old = now - rows["base_since"] >= BASE_S * NS_PER_S
+        lasts_s = np.where(has_rival, RIVAL_BASE_S, BASE_S)
+        is_old = now - rows["base_since"] >= lasts_s * NS_PER_S
         if is_old.any():
             rows["last_base_ms"][is_old] = rows["base_ms"][is_old]
             rows["base_ms"][is_old] = np.inf

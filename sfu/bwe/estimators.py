@@ -17,6 +17,7 @@ from sfu.bwe.overuse import OveruseDetector, Signal
 from sfu.bwe.pacing import PacingRows
 from sfu.bwe.probing import ProbeNeeds, Prober
 from sfu.bwe.reports import is_arrived, sorted_reports
+from sfu.bwe.rivals import Rivals
 from sfu.bwe.roster import Roster
 from sfu.bwe.sending import Sending
 from sfu.units import NS_PER_MS
@@ -61,6 +62,7 @@ class Estimators:
         self._sending = Sending()
         self._acked = AckedRates()
         self._trend = DelayTrend()
+        self._rivals = Rivals()
         self._overuse = OveruseDetector()
         self._delay = DelayRate()
         self._loss = LossRate()
@@ -70,6 +72,7 @@ class Estimators:
         self._of_path = (
             self._acked.table,
             self._trend.table,
+            self._rivals.table,
             self._overuse.table,
             self._delay.table,
             self._loss.table,
@@ -94,7 +97,7 @@ class Estimators:
         is_media, arrived = reports.cluster == 0, is_arrived(reports)
         sent = self._sending.update(now, transports, reports)
         self._acked.update(reports.only(arrived))
-        delays = self._trend.update(now, reports.only(arrived & is_media))
+        delays = self._trend.update(now, reports.only(arrived & is_media), self._rivals.has_rival)
         losses = self._loss.update(now, reports.only(is_media))
         signs = self._signs(now, delays, sent, losses)
         rates = self._delay.update(now, signs)
@@ -122,13 +125,15 @@ class Estimators:
 
     def _signs(self, now: Instant, delays: Delays, sent: Sent, losses: LossRates) -> PathSigns:
         round_trip_ns = np.where(np.isnan(sent.round_trip_ns), DEFAULT_ROUND_TRIP_NS, sent.round_trip_ns)
+        has_rival = self._rivals.update(now, delays)
         return PathSigns(
-            signal=self._overuse.update(now, delays),
+            signal=self._overuse.update(now, delays, has_rival),
             queue_ms=delays.queue_ms,
             short_acked_bps=self._acked.over(now, SHORT_NS),
             acked_bps=self._acked.over(now, LONG_NS),
             round_trip_ns=round_trip_ns.astype(np.int64),
             inherent_loss=losses.inherent,
+            has_rival=has_rival,
             is_silent=sent.is_silent,
         )
 

@@ -54,6 +54,11 @@ SURPRISE: Final = 6.0
 """How much likelier (log-likelihood) it must be that the path loses more than that least. Lower: an overload
 is answered later. Higher: a path that becomes lossy loses more of its rate before it is understood."""
 
+SIMPLE: Final = 10.0
+"""What a part of 1 that is lost whatever is sent costs an explanation (log-likelihood): of two that explain
+as much, the one with the lower limit holds. Lower: chance decides, and an overload lasts. Higher: lossy paths
+are limited."""
+
 CANDIDATES: Final = 8
 """The rates that arrived in so many of the last observations are the limits that are thought of: an
 overloaded path lets through what it carries. Lower: chance moves the limit. Higher: a pass takes longer."""
@@ -84,7 +89,7 @@ _BLANK: Final = np.zeros(
     np.dtype(
         [
             ("packets", "<i8"),
-            ("lost", "<i8"),
+            ("lost_bytes", "<i8"),
             ("bytes", "<i8"),
             ("began_at", "<i8"),
             ("highest_seq", "<i8"),
@@ -162,11 +167,10 @@ class LossRate:
         came = is_arrived(reports)
         # Behind what was told before: it was told as lost then, and came after all.
         is_late = came & (reports.seq <= rows["highest_seq"][reports.row])
-        size = reports.size
-        lost = np.bincount(reports.row, np.where(is_late, -1, ~came), size).astype(np.int64)
-        rows["packets"] += np.bincount(reports.row, ~is_late, size).astype(np.int64)
-        rows["bytes"] += np.bincount(reports.row, reports.size_bytes * ~is_late, size).astype(np.int64)
-        rows["lost"] = np.maximum(rows["lost"] + lost, 0)
+        lost = np.where(is_late, -1, ~came) * reports.size_bytes
+        rows["packets"] += reports.only(~is_late).counts()
+        rows["bytes"] += reports.only(~is_late).bytes().astype(np.int64)
+        rows["lost_bytes"] += np.bincount(reports.row, lost, reports.size).astype(np.int64)
         rows["highest_seq"] = np.maximum(rows["highest_seq"], reports.newest(reports.seq, -1))
 
     def _close(self, reports: Reports) -> BoolArray:
@@ -177,7 +181,7 @@ class LossRate:
         if begins.any():
             # What came with the first report was sent over an unknown time.
             rows["began_at"][begins] = sent_at[begins]
-            for name in ("packets", "lost", "bytes"):
+            for name in ("packets", "lost_bytes", "bytes"):
                 rows[name][begins] = 0
         span_ns = sent_at - rows["began_at"]
         is_enough = (span_ns >= WINDOW_NS) & (rows["packets"] >= MIN_PACKETS)
@@ -185,7 +189,9 @@ class LossRate:
         which = np.flatnonzero(closes)
         closed = {
             "sum_packets": rows["packets"],
-            "sum_lost": rows["lost"],
+            # In packets of the mean size: a bottleneck counts bytes, and sound is small.
+            "sum_lost": rows["packets"]
+            * np.clip(rows["lost_bytes"] / np.maximum(rows["bytes"], 1), 0.0, 1.0),
             "rate_bps": rows["bytes"] * 8 * NS_PER_S / np.maximum(span_ns, 1),
             "closed_at": sent_at,
         }
@@ -194,7 +200,7 @@ class LossRate:
             column[which, 1:] = column[which, :-1]
             column[which, 0] = values[which]
         rows["began_at"][which] = sent_at[which]
-        for name in ("packets", "lost", "bytes"):
+        for name in ("packets", "lost_bytes", "bytes"):
             rows[name][which] = 0
         return closes
 
@@ -277,7 +283,7 @@ def _likely_limit(packets: FloatArray, lost: FloatArray, rates_bps: FloatArray, 
     free = _likelihood(seen, gone, over, inherent) - np.where(inherent > expected, SURPRISE, 0.0)
     bound = _likelihood(seen, gone, over, expected)
     inherent = np.where(bound >= free, expected, inherent)
-    likelihood = np.maximum(bound, free)
+    likelihood = np.maximum(bound, free) - SIMPLE * inherent
     advantage = likelihood[:, 1:].max(1) - likelihood[:, 0]
     best = 1 + np.argmax(likelihood[:, 1:], axis=1)
     chosen = np.where(advantage > MARGIN, best, 0)

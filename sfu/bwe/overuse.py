@@ -6,13 +6,14 @@ import enum
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numpy.typing import NDArray
-
 from sfu.bwe.roster import Table
 from sfu.units import NS_PER_MS
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from sfu.bwe.delay import Delays
+    from sfu.bwe.roster import BoolArray
     from sfu.units import Instant
 
 THRESHOLD_MS: Final = 12.5
@@ -39,6 +40,11 @@ MIN_QUEUE_MS: Final = 10.0
 everybody waits so much longer."""
 
 
+RIVAL_THRESHOLD_MS: Final = 30.0
+"""The least threshold where a rival fills the queue: its slow growth is the rival's. Lower: we give way to
+it. Higher: our own overuse makes its queue longer."""
+
+
 class Signal(enum.IntEnum):
     """What a path says."""
 
@@ -59,12 +65,13 @@ class OveruseDetector:
     def __init__(self) -> None:
         self.table = Table(_BLANK)
 
-    def update(self, now: Instant, delays: Delays) -> NDArray[np.int8]:
+    def update(self, now: Instant, delays: Delays, has_rival: BoolArray) -> NDArray[np.int8]:
         """(subscribers,) the `Signal` of each."""
         rows = self.table.rows
         growth, threshold = delays.growth_ms, rows["threshold_ms"]
-        is_over = (growth > threshold) & (delays.queue_ms >= MIN_QUEUE_MS)
-        signal = is_over.astype(np.int8) - (growth < -threshold)
+        least = np.where(has_rival, np.maximum(threshold, RIVAL_THRESHOLD_MS), threshold)
+        is_over = (growth > least) & (delays.queue_ms >= MIN_QUEUE_MS)
+        signal = is_over.astype(np.int8) - (growth < -least)
         rows["signal"] = np.where(delays.is_new, signal, rows["signal"])
         height = np.abs(growth)
         step_ms = np.minimum((now - rows["updated_at"]) / NS_PER_MS, MAX_STEP_MS)

@@ -41,9 +41,11 @@ class PacingRows:
         changed = np.zeros(len(rows), np.bool_)
         for name, value in wanted.items():
             told = rows[name]
-            # Between two infinite rates there is no difference.
-            differs = np.abs(np.where(value == told, 0.0, value - told)) > CHANGE * np.minimum(value, told)
-            changed |= differs & (value != told)
+            # From and to infinite there is no difference to compare.
+            least = np.minimum(value, told)
+            both = np.isfinite(value) & np.isfinite(told)
+            difference = np.subtract(value, told, out=np.zeros(len(rows)), where=both)
+            changed |= np.where(both, np.abs(difference) > CHANGE * least, value != told)
         which = np.flatnonzero(changed)
         pacing = np.zeros(len(which), PACING_DTYPE)
         pacing["transport"] = transports[which]

@@ -12,6 +12,10 @@ EXIT_FAILED: Final = 1
 
 _JsonOption = Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")]
 _RoundsOption = Annotated[int, typer.Option("--rounds", min=1, help="Medians are over so many.")]
+_ScenarioOption = Annotated[
+    list[str] | None, typer.Option("--scenario", help="Only this one, by name; may be repeated.")
+]
+_PlotsOption = Annotated[Path | None, typer.Option("--plots", help="Draw each scenario into this folder.")]
 
 app = typer.Typer(help="Measure this installation's own parts.", no_args_is_help=True)
 
@@ -44,3 +48,42 @@ def plane(json: _JsonOption = None, rounds: _RoundsOption = 5) -> None:
     if json is not None:
         figures.write(json)
     figures.show(Console())
+
+
+@app.command()
+def bwe(
+    json: _JsonOption = None,
+    rounds: _RoundsOption = 3,
+    scenario: _ScenarioOption = None,
+    plots: _PlotsOption = None,
+) -> None:
+    """Play what networks do to a call, and measure what the estimate makes of it.
+
+    Time is virtual: what else runs on the machine makes it slower, and changes no figure. Exit 1: a scenario
+    did not show what it is about, so that its figures mean nothing.
+    """
+    # Heavy: numpy and the planes.
+    from sfu.figures import Figures  # noqa: PLC0415
+    from signalling.cli.bench.bwe import ALL, measure, table  # noqa: PLC0415
+    from signalling.cli.bench.plots import draw  # noqa: PLC0415
+
+    unknown = [name for name in scenario or () if name not in ALL]
+    if unknown:
+        typer.echo(f"bench: no scenario {', '.join(unknown)}; there are {', '.join(ALL)}", err=True)
+        raise typer.Exit(EXIT_FAILED)
+    chosen = [ALL[name] for name in scenario] if scenario else list(ALL.values())
+    outcome = measure(chosen, rounds, lambda line: typer.echo(line, err=True))
+    figures = Figures(
+        outcome.values, dict(outcome.raw), rounds, outcome.plane, digits=4, faults=tuple(outcome.faults)
+    )
+    if json is not None:
+        figures.write(json)
+    if plots is not None:
+        plots.mkdir(parents=True, exist_ok=True)
+        for recording in outcome.recordings:
+            (plots / f"{recording.scenario.name}.svg").write_text(draw(recording), encoding="utf-8")
+    Console().print(table(outcome))
+    for fault in outcome.faults:
+        typer.echo(f"bench: not valid: {fault}", err=True)
+    if outcome.faults:
+        raise typer.Exit(EXIT_FAILED)

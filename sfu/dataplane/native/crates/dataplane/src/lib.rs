@@ -44,4 +44,4 @@ pub use random::Random;
 pub use stats::Stats;
 pub use trunk::{Crossing, Link};
 pub use upward::Batch;
-pub use wire::{MAX_DATAGRAM_BYTES, MAX_PACKET_BYTES};
+pub use wire::{MAX_DATAGRAM_BYTES, MAX_PACKET_BYTES, WireProtocol, protocol_of};

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use focus_dataplane::PlaneCore;
+use focus_dataplane::{PlaneCore, WireProtocol, protocol_of};
 use focus_ice::Address;
 use focus_plane::DropReason;
 use focus_units::{Instant, earliest};
@@ -111,8 +111,13 @@ impl Worker {
             if !self.obey() {
                 return false;
             }
-            let (core, exchange) = (&mut self.core, &self.exchange);
-            self.socket.give(&mut |at, from, data: &mut [u8]| hand_over(core, exchange, at, from, data));
+            let (core, exchange, gathering) = (&mut self.core, &self.exchange, &mut self.gathering);
+            self.socket.give(&mut |at, from, data: &mut [u8]| {
+                if protocol_of(data) == WireProtocol::Rtp {
+                    gathering.arrived(at);
+                }
+                hand_over(core, exchange, at, from, data);
+            });
             if messages < MAX_MESSAGES {
                 break;
             }

@@ -21,9 +21,9 @@ use crate::udp::UdpSocket;
 /// Reads of the socket in one turn. Lower: more turns. Higher: what was read first leaves later.
 const MAX_READS: usize = 4;
 
-/// Bytes written before they are handed to the system. Lower: more calls. Higher: a picture for hundreds of people is
-/// no longer in the cache when the system reads it, and its room is kept for ever.
-const MAX_EGRESS_BYTES: usize = 512 << 10;
+/// Bytes written before they are handed to the system. Lower: more calls. Higher: what was written for the first is no
+/// longer in the core's own cache when the system reads it, and its room is kept for ever.
+const MAX_EGRESS_BYTES: usize = 128 << 10;
 
 const SOCKET: u64 = 0;
 const COMMANDS: u64 = 1;

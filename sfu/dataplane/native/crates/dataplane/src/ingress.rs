@@ -358,14 +358,14 @@ impl Program {
         }
         let active = self.routes[route].active_targets(packet);
         let flow = self.routes[route].spec.route;
-        let waiting = Waiting { route, packet: Rc::clone(packet), active, is_left_out: false };
         let waits = self.tracks[self.routes[route].track].kind() == Kind::Video;
         self.list(index);
         let departures = &mut self.peers[index].departures;
+        let waiting = || Waiting { route, packet: Rc::clone(packet), active, is_left_out: false };
         if waits && departures.pacer.is_limited() {
-            departures.pacer.wait(now, flow, packet.payload.len() + OVERHEAD_BYTES, waiting);
+            departures.pacer.wait(now, flow, packet.payload.len() + OVERHEAD_BYTES, waiting());
         } else {
-            departures.boarded.push(Boarded::Media(now, waiting));
+            departures.boarded.push(Boarded::Media(now, waiting()));
         }
     }
 

@@ -57,7 +57,6 @@ class Recording:
     """One run of a scenario. Times are seconds from its beginning."""
 
     scenario: Scenario
-    seed: int
     flows: tuple[FlowRecording, ...]
     tcp_acknowledged: tuple[Floats, ...]
     """Of each download, (ticks,): bytes since the tick before."""

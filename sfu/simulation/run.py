@@ -20,10 +20,11 @@ from sfu.simulation.stand import Stand
 from sfu.units import NS_PER_S, Instant, after_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from sfu.bwe.estimate import BweUpdate
     from sfu.dataplane.wire import Transmit
+    from sfu.netem.dumbbell import Arrival
     from sfu.plane import StructArray
     from sfu.simulation.scenario import Scenario, TcpFlow
     from sfu.simulation.stand import Core
@@ -33,6 +34,21 @@ TICK_MS: Final = 50
 
 QUEUE_SAMPLE_MS: Final = 10
 """How often the bottleneck's queue is looked at. Lower: slower runs. Higher: a short overload goes unseen."""
+
+
+class Net(Protocol):
+    """What carries datagrams both ways: `sfu.netem.dumbbell.Dumbbell`, or a real line.
+
+    Media is `Carried`; of downloads, the numbers of packets and acknowledgements go.
+    """
+
+    def attach(self, flow: int, tail: LinkProfile = ...) -> None: ...
+    def send(
+        self, now: Instant, flow: int, datagram: Carried | int, size_bytes: int, *, is_forward: bool
+    ) -> None: ...
+    def poll(self, now: Instant) -> Sequence[Arrival[Carried | int]]: ...
+    def next_timeout(self) -> Instant | None: ...
+    def waiting_ms(self, now: Instant, *, is_forward: bool) -> float: ...
 
 
 class Estimating(Protocol):
@@ -54,7 +70,15 @@ def run(scenario: Scenario, core: Core, estimators: Estimating, seed: int) -> Re
         estimators: new.
         seed: for everything that is drawn. The same gives the same run.
     """
-    return _Run(scenario, core, estimators, seed).play()
+    rng = random.Random(seed)  # noqa: S311  # no secrets here
+    net: Net = Dumbbell(scenario.forward, scenario.backward, rng)
+    playing = Run(scenario, core, estimators, net, rng)
+    end = at_s(scenario.duration_s)
+    now = START
+    while now < end:
+        playing.step(now)
+        now = max(now, playing.next_timeout())
+    return playing.recording()
 
 
 class _Download(NamedTuple):
@@ -65,20 +89,29 @@ class _Download(NamedTuple):
     """Bytes in all, at each tick."""
 
 
-class _Run:
-    def __init__(self, scenario: Scenario, core: Core, estimators: Estimating, seed: int) -> None:
-        rng = random.Random(seed)  # noqa: S311  # no secrets here
+class Run:
+    """A scenario that is being played; whoever has the clock calls `step` when `next_timeout` says so.
+
+    Args:
+        scenario: the row.
+        core: as in `run`.
+        estimators: as in `run`.
+        net: what lies between the plane and the subscribers.
+        rng: for what publishers draw.
+    """
+
+    def __init__(
+        self, scenario: Scenario, core: Core, estimators: Estimating, net: Net, rng: random.Random
+    ) -> None:
         self._scenario = scenario
-        self._seed = seed
         self._core = core
         self._estimators = estimators
-        self._net: Dumbbell[Carried | int] = Dumbbell(scenario.forward, scenario.backward, rng)
-        """Of downloads, the numbers of packets and acknowledgements."""
+        self._net = net
         stand = Stand(core, START, len(scenario.flows))
         round_trip_ms = scenario.forward.delay_ms + scenario.backward.delay_ms
         self._ends = []
         for number, flow in enumerate(scenario.flows):
-            self._net.attach(number, LinkProfile(delay_ms=flow.delay_ms))
+            net.attach(number, LinkProfile(delay_ms=flow.delay_ms))
             path_ms = round_trip_ms + 2 * flow.delay_ms
             self._ends.append(MediaEnd(stand, number, flow, path_ms, random.Random(rng.random())))  # noqa: S311
         self._downloads = [
@@ -87,15 +120,11 @@ class _Run:
         self._queue: list[tuple[float, float]] = []
         self._tick_at = self._sample_at = START
 
-    def play(self) -> Recording:
+    def recording(self) -> Recording:
+        """All that was seen."""
         end = at_s(self._scenario.duration_s)
-        now = START
-        while now < end:
-            self._step(now)
-            now = max(now, self._next_timeout())
         return Recording(
             scenario=self._scenario,
-            seed=self._seed,
             flows=tuple(media.recording(end) for media in self._ends),
             tcp_acknowledged=tuple(
                 np.diff(np.array(download.acknowledged, np.float64), prepend=0.0)
@@ -109,7 +138,8 @@ class _Run:
         self._net.attach(flow)
         return _Download(at_s(tcp.starts_at_s), flow, TcpSender(tcp.size_bytes), [])
 
-    def _next_timeout(self) -> Instant:
+    def next_timeout(self) -> Instant:
+        """When to step next, or before if something arrives that `net` can't foresee."""
         at = min(self._tick_at, self._sample_at)
         for due_at in (
             self._net.next_timeout(),
@@ -125,9 +155,10 @@ class _Run:
                 at = due_at
         return at
 
-    def _step(self, now: Instant) -> None:
-        for _, flow, is_forward, datagram in self._net.poll(now):
-            self._arrive(now, flow, datagram, is_forward=is_forward)
+    def step(self, now: Instant) -> None:
+        """Do all that is due."""
+        for arrival in self._net.poll(now):
+            self._arrive(arrival)
         for media in self._ends:
             for packet in media.published(now):
                 self._emit(now, self._core.handle_datagram(now, media.publisher_address, packet))
@@ -148,7 +179,8 @@ class _Run:
             self._tick_at = after_ms(self._tick_at, TICK_MS)
             self._tick(now)
 
-    def _arrive(self, now: Instant, flow: int, datagram: Carried | int, *, is_forward: bool) -> None:
+    def _arrive(self, arrival: Arrival[Carried | int]) -> None:
+        now, flow, is_forward, datagram = arrival
         if isinstance(datagram, Carried):
             media = self._ends[flow]
             if is_forward is media.flow.is_forward:

@@ -38,6 +38,7 @@ class Allocator:
 
     def __init__(self, policy: Policy = utility) -> None:
         self._policy = policy
+        self._paced = policy if isinstance(policy, Paced) else None
         self._layout: Layout | None = None
         self._laid_out: tuple[object, ...] = ()
         """What the layout was made of."""
@@ -66,7 +67,8 @@ class Allocator:
             (len(demand),) of `DECISION_DTYPE`, in the order of `demand.rows`.
         """
         layout = self._layout_of(demand, speakers, caps)
-        flow = flow_of(layout, rates, self._places_of(layout, rates))
+        places = self._places_of(layout, rates)
+        flow = flow_of(layout, rates, places)
         past, reordered = Past.none(layout), np.ones(len(layout.transports), np.bool_)
         if self._past is not None:
             past, reordered = self._past.moved_to(layout)
@@ -74,12 +76,7 @@ class Allocator:
         layer = self._policy(problem)
         short = why_short(self._policy, problem, layer, past.short)
         self._past = _remembered(problem, flow, past, (layer, short), self._due(problem))
-        is_given = layer != PAUSED
-        tracks = layout.rows["track"]
-        rates.want(
-            np.concatenate([tracks, tracks[is_given]]),
-            np.concatenate([layout.allowed, layer[is_given] // MAX_TEMPORAL]),
-        )
+        _want(layout, places, layer, rates)
         return records(layout, flow, problem, layer, short)
 
     def _layout_of(self, demand: DemandTable, speakers: TrackArray, caps: StructArray) -> Layout:
@@ -99,9 +96,9 @@ class Allocator:
         return self._places
 
     def _due(self, problem: Problem) -> BoolArray:
-        if isinstance(self._policy, Paced):
-            return self._policy.due(problem)
-        return np.ones(len(problem.keep_bps), np.bool_)
+        if self._paced is None:
+            return np.ones(len(problem.keep_bps), np.bool_)
+        return self._paced.due(problem)
 
 
 def allocate(
@@ -152,6 +149,14 @@ def _problem(
         decided_at=past.decided_at,
         decided_bps=past.decided_bps,
     )
+
+
+def _want(layout: Layout, places: Places, layer: IntArray, rates: EncodingRates) -> None:
+    """Tell what would fit, and what is given."""
+    every = np.arange(len(layer))
+    given = np.where(layer == PAUSED, layout.allowed, layer // MAX_TEMPORAL)
+    at = [places.at[one, every][places.found[one, every]] for one in (layout.allowed, given)]
+    rates.want_at(np.concatenate(at))
 
 
 def _remembered(

@@ -94,56 +94,55 @@ def records(layout: Layout, flow: Flow, problem: Problem, layer: IntArray, short
         layer: (rows,) what it chose.
         short: (rows,) the cause where a budget is the reason: `BUDGET`, or why somebody else comes first.
     """
-    rows = layout.rows
-    every = np.arange(len(rows))
+    every = np.arange(len(layer))
     encoding, temporal = flow.targets(layer)
-    best = flow.layer(flow.best, np.full(len(rows), _TOP))
-    following = _following(flow, layer)
-    found = np.empty(len(rows), DECISION_DTYPE)
-    for name in ("route", "subscriber", "track", "is_audio"):
-        found[name] = rows[name]
-    found["wanted_encoding"] = layout.wanted
-    found["allowed_encoding"] = layout.allowed
-    found["chosen_encoding"] = encoding
-    found["temporal"] = temporal
-    is_less = layer != best
-    is_capped = np.isfinite(problem.change_bps) & (problem.change_bps >= layout.caps["max_bps"])
-    found["cause"] = np.select(
-        [
-            (encoding == layout.wanted) & (~is_less | rows["is_audio"]),
-            ~flow.sent.any(axis=0),
-            (layer == PAUSED) & ~rows["is_visible"],
-            layout.is_beyond_last_n,
-            is_less & is_capped[problem.subscriber],
-            is_less,
-            flow.best == PAUSED,
-            flow.best != layout.allowed,
-        ],
-        [
-            Cause.SIZE,
-            Cause.PAUSED,
-            Cause.NOT_VISIBLE,
-            Cause.LAST_N,
-            Cause.CAP,
-            short,
-            Cause.CEILING,
-            Cause.LAYER_NOT_SENT,
-        ],
-        Cause.CEILING,
-    )
-    for name, values, at in (
+    best = flow.layer(flow.best, np.full(len(layer), _TOP))
+    decisions = layout.record.copy()
+    for name, values in (
+        ("chosen_encoding", encoding),
+        ("temporal", temporal),
+        ("cause", _causes(layout, flow, problem, (layer, best, encoding), short)),
+        ("budget_bps", problem.change_bps.take(problem.subscriber)),
+    ):
+        decisions[name] = values.take(layout.place)
+    for name, columns, at in (
         ("rate_bps", flow.costs_bps, layer),
-        ("next_rate_bps", flow.costs_bps, following),
+        ("next_rate_bps", flow.costs_bps, _following(flow, layer)),
         ("best_rate_bps", flow.costs_bps, best),
         ("frame_rate", flow.frame_rates, layer),
     ):
-        found[name] = np.where(at == PAUSED, 0.0, values[np.maximum(at, 0), every])
-    found["budget_bps"] = problem.change_bps[problem.subscriber]
-    found["rank"] = layout.rank
-    found["max_videos"] = layout.caps["max_videos"][layout.subscriber]
-    decisions = np.empty_like(found)
-    decisions[layout.order] = found
+        values = columns[np.maximum(at, 0), every] * (at != PAUSED)
+        decisions[name] = values.take(layout.place)
     return decisions
+
+
+def _causes(
+    layout: Layout,
+    flow: Flow,
+    problem: Problem,
+    choices: tuple[IntArray, IntArray, IntArray],
+    short: IntArray,
+) -> IntArray:
+    """(rows,) why: the first of these that holds."""
+    layer, best, encoding = choices
+    rows = layout.rows
+    is_less = layer != best
+    is_capped = np.isfinite(problem.change_bps) & (problem.change_bps >= layout.caps["max_bps"])
+    causes = np.full(len(layer), Cause.CEILING, np.int64)
+    for holds, cause in reversed(
+        (
+            ((encoding == layout.wanted) & (~is_less | rows["is_audio"]), Cause.SIZE),
+            (~flow.sent.any(axis=0), Cause.PAUSED),
+            ((layer == PAUSED) & ~rows["is_visible"], Cause.NOT_VISIBLE),
+            (layout.is_beyond_last_n, Cause.LAST_N),
+            (is_less & is_capped.take(problem.subscriber), Cause.CAP),
+            (is_less, short),
+            (flow.best == PAUSED, Cause.CEILING),
+            (flow.best != layout.allowed, Cause.LAYER_NOT_SENT),
+        )
+    ):
+        np.copyto(causes, cause, where=holds)
+    return causes
 
 
 def _following(flow: Flow, layer: IntArray) -> IntArray:

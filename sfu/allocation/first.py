@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 AT_ONCE: Final = 200
 """Rows asked about in one tick. Lower: a reason that has changed is told later. Higher: time."""
 
+EVERY: Final = 4
+"""Ticks in which nothing is asked, and the one in which it is, where there are more rows than that. Lower:
+time. Higher: a reason that has changed is told later."""
+
 _CAUSES: Final = (Cause.PINNED_FIRST, Cause.SCREEN_FIRST, Cause.SPEAKER)
 """In the order in which rows are ranked; where several are true, the first is told."""
 
@@ -38,6 +42,8 @@ def why_short(policy: Policy, problem: Problem, layer: IntArray, known: IntArray
         layer: (rows,) what it chose.
         known: (rows,) what was found in ticks before.
     """
+    if len(layer) > AT_ONCE and first_in_turn(EVERY, problem.now):
+        return known
     rows = _asked_about(problem, layer)
     if not len(rows):
         return known

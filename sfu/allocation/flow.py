@@ -62,7 +62,7 @@ def flow_of(layout: Layout, rates: EncodingRates, places: Places) -> Flow:
     """Join what is wanted with what was measured."""
     is_audio = layout.rows["is_audio"]
     measured, layers = rates.measured, layers_of(rates.measured, rates.encodings)
-    at, found = np.ascontiguousarray(places.at.T), np.ascontiguousarray(places.found.T)
+    at, found = places.at, places.found
     live, flowing = found & _taken(measured.live, at), found & _taken(measured.flowing, at)
     # After a stall of the whole track nothing is live yet: then what flows is good enough at once.
     sent = np.where(live.any(axis=0), live, flowing)

@@ -44,13 +44,13 @@ def layers_of(measured: Measured, encoding: IntArray) -> EncodingLayers:
         measured: (encodings,).
         encoding: (encodings,) the number of each in its track.
     """
-    count = len(encoding)
-    frames = np.nan_to_num(measured.temporal_frame_rates.T)
+    # What is not known yet is nothing: of NaN and a number, fmax takes the number.
+    frames = np.fmax(measured.temporal_frame_rates.T, 0.0)
     is_counted = frames >= LEAST_FRAME_RATE
     is_counted[0] = True
     top = MAX_TEMPORAL - 1 - is_counted[::-1].argmax(axis=0)
     temporal = np.arange(MAX_TEMPORAL)[:, None]
-    bits = np.cumsum(np.nan_to_num(measured.temporal_bps.T), axis=0)
+    bits = np.cumsum(np.fmax(measured.temporal_bps.T, 0.0), axis=0)
     whole = measured.rates_bps
     is_known = np.isfinite(whole) & (whole > 0)
     total = np.where(is_known, whole, np.array(ENCODING_BPS)[encoding])
@@ -60,7 +60,7 @@ def layers_of(measured: Measured, encoding: IntArray) -> EncodingLayers:
     shown = np.where(below_top, shown, shown[-1])
     return EncodingLayers(
         costs_bps=np.maximum(total * parts, 1.0),
-        frame_rates=np.where(shown[-1] > 0, shown, np.full(count, USUAL_FRAME_RATE)),
+        frame_rates=np.where(shown[-1] > 0, shown, USUAL_FRAME_RATE),
         is_there=is_counted & (temporal <= top),
         is_known=is_known,
         top=top,

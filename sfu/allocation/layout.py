@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfu.allocation.budgets import rows_of
+from sfu.allocation.decision import DECISION_DTYPE
 from sfu.allocation.problem import NEVER_SPOKE
 from sfu.allocation.wanted import below_ceiling, full_sizes, scales, wanted_encodings
 from sfu.plane import MAX_TEMPORAL
@@ -28,8 +29,10 @@ class Layout:
 
     rows: StructArray
     """Of `DEMAND_DTYPE`."""
-    order: IntArray
-    """Which row of the demand each is."""
+    place: IntArray
+    """For each row of the demand, which row here it is."""
+    record: StructArray
+    """(rows,) of `DECISION_DTYPE`, in the order of the demand, with what can be said so far."""
     transports: IntArray
     """(subscribers,) sorted."""
     subscriber: IntArray
@@ -78,16 +81,30 @@ def layout_of(demand: StructArray, speakers: TrackArray, caps: StructArray) -> L
     permitted = below_ceiling(rows)
     wanted = wanted_encodings(rows)
     width, height = full_sizes(rows)
+    allowed = np.minimum(wanted, permitted.sum(axis=1) - 1)
+    rank = np.arange(len(rows)) - starts[subscriber]
+    place = np.argsort(order)
+    record = np.zeros(len(rows), DECISION_DTYPE)
+    for name in ("route", "subscriber", "track", "is_audio"):
+        record[name] = demand[name]
+    for name, values in (
+        ("wanted_encoding", wanted),
+        ("allowed_encoding", allowed),
+        ("rank", rank),
+        ("max_videos", max_videos),
+    ):
+        record[name] = values[place]
     parts = np.repeat(scales(rows).T, MAX_TEMPORAL, axis=0) * ~rows["is_audio"]
     return Layout(
         rows=rows,
-        order=order,
+        place=place,
+        record=record,
         transports=transports,
         subscriber=subscriber,
-        rank=np.arange(len(rows)) - starts[subscriber],
+        rank=rank,
         speaker=speaker,
         wanted=wanted,
-        allowed=np.minimum(wanted, permitted.sum(axis=1) - 1),
+        allowed=allowed,
         permitted=np.ascontiguousarray(permitted.T),
         is_beyond_last_n=is_picture & (max_videos > 0) & (before - before[starts][subscriber] >= max_videos),
         widths=width * parts,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sfu.allocation.rates import BoolArray, FloatArray, IntArray
     from sfu.allocation.worth import ShortArray
 
-PRICES: Final = 12
+PRICES: Final = 9
 """Bisections of the price. Lower: steps of nearly the same density are taken in the order of rows. Higher:
 time."""
 
@@ -41,7 +41,7 @@ CHEAPEST: Final = 1e-4
 """The lowest price, as a part of the highest density of a subscriber. What is worth less per bit comes last,
 in the order of rows."""
 
-PASSES: Final = 6
+PASSES: Final = 4
 """How many steps that do not fit may be passed over. Lower: budget is left over behind a large step. Higher:
 time."""
 

@@ -166,20 +166,24 @@ class EncodingRates:
         Whether an encoding that stops has failed or was switched off depends on it.
         """
         at, found = _find(self._keys, _keys(tracks, encodings))
+        self.want_at(at[found])
+
+    def want_at(self, at: IntArray) -> None:
+        """The same by place in `measured`, of encodings that are there."""
         is_wanted = np.zeros(len(self._keys), np.bool_)
-        is_wanted[at[found]] = True
+        is_wanted[at] = True
         since = np.where(self._wanted_at == _NOBODY, self._now, self._wanted_at)
         self._wanted_at = np.where(is_wanted, since, _NOBODY)
 
     def places(self, tracks: NDArray[np.uint32]) -> Places:
-        """(tracks, MAX_ENCODINGS) where all encodings of these tracks stand."""
+        """(MAX_ENCODINGS, tracks) where all encodings of these tracks stand."""
         columns = np.arange(MAX_ENCODINGS, dtype=np.uint64)
-        return Places(*_find(self._keys, _keys(tracks[:, None], columns[None, :])))
+        return Places(*_find(self._keys, _keys(tracks, columns[:, None])))
 
     def of(self, tracks: NDArray[np.uint32]) -> Measured:
         """(tracks, MAX_ENCODINGS) what all encodings of these tracks do; of one never seen: nothing."""
         places, all_there_are = self.places(tracks), self.measured
-        at, found = places.at, places.found
+        at, found = places.at.T, places.found.T
         if not len(self._keys):
             unknown = np.full((*found.shape, MAX_TEMPORAL), np.nan)
             return Measured(unknown[..., 0], found, found, unknown, unknown)

@@ -39,7 +39,7 @@ MARGIN: Final = 1.08
 """What a layer that is higher than before is taken to cost. Lower: a rate that wavers takes it away again.
 Higher: budget is left unused."""
 
-AFRESH_AT_ONCE: Final = 2_500
+AFRESH_AT_ONCE: Final = 1_500
 """Rows that are chosen from nothing in one tick, where nothing makes it necessary; subscribers take turns.
 Lower: what would be better is found later. Higher: time."""
 
@@ -47,14 +47,14 @@ FEW: Final = 8
 """Rows up to which a subscriber's choice is gone through by `best_of_few`. Lower: greedy steps leave more
 unspent. Higher: time."""
 
-FEW_AT_ONCE: Final = 64
+FEW_AT_ONCE: Final = 16
 """Subscribers for whom that is done in one tick; they take turns. Lower: the best choice is found later.
 Higher: time. In ticks between, what was found stays, as long as nothing is worth more."""
 
 
 def utility(problem: Problem) -> IntArray:
     """(rows,) layers or `PAUSED`."""
-    order = np.lexsort((problem.rank, problem.subscriber))
+    order = _in_order(problem)
     layer = np.where(problem.is_audio & problem.usable[:, 0], 0, PAUSED)
     spent_bps = np.where(layer == 0, problem.costs_bps[:, 0], 0.0)
     audio_bps = np.bincount(problem.subscriber, spent_bps, len(problem.keep_bps)).astype(np.float64)
@@ -65,6 +65,14 @@ def utility(problem: Problem) -> IntArray:
     change_bps = np.minimum(problem.change_bps, problem.keep_bps) - audio_bps
     layer[rows] = _chosen(problem, rows, keep_bps, change_bps)
     return layer
+
+
+def _in_order(problem: Problem) -> IntArray:
+    """(rows,) rows by subscriber and rank; most often they stand like that."""
+    is_next = np.diff(problem.subscriber)
+    if ((is_next > 0) | ((is_next == 0) & (np.diff(problem.rank) > 0))).all():
+        return np.arange(len(problem.rank))
+    return np.lexsort((problem.rank, problem.subscriber))
 
 
 def _chosen(problem: Problem, rows: IntArray, keep_bps: FloatArray, change_bps: FloatArray) -> IntArray:

@@ -27,9 +27,14 @@ MIN_BPS: Final = 30_000.0
 MAX_BPS: Final = 100_000_000.0
 """No estimate is more: the fastest probe (`sfu.streams.probing`)."""
 
-BACKOFF: Final = 0.85
+BACKOFF: Final = 0.9
 """What is left of the rate that arrives, on overuse. Lower: queues empty faster, less of the link is used.
 Higher: flows that share a link take longer to share it equally."""
+
+DROP_PART: Final = 0.75
+"""What arrives lately is believed where it is less than this of what arrived over a longer time. Lower: a
+drop of the path's rate is answered in two steps. Higher: what is lowered is chance, and flows that share a
+link are unequal."""
 
 GROWTH: Final = 0.08
 """By how much the rate grows in a second where nothing is known of the path's limit. Lower: what probes did
@@ -168,10 +173,13 @@ class DelayRate:
         rows = self.table.rows
         age = now - rows["decreased_at"]
         is_new = age >= signs.round_trip_ns + WAIT_NS
+        # Over a short time it is right where the path has changed, and noise where it has not.
+        has_dropped = signs.short_acked_bps < DROP_PART * signs.acked_bps
+        acked_bps = np.where(has_dropped, signs.short_acked_bps, signs.acked_bps)
         # What arrives within a round trip was sent before: it tells of the path, not of the decrease.
-        falls = is_over & (is_new | (age <= signs.round_trip_ns)) & np.isfinite(signs.short_acked_bps)
-        arrived = np.where(falls, signs.short_acked_bps / (1.0 - signs.inherent_loss), np.inf)
-        self.lower_to(BACKOFF * arrived)
+        falls = is_over & (is_new | (age <= signs.round_trip_ns)) & np.isfinite(acked_bps)
+        arrived = np.where(falls, acked_bps / (1.0 - signs.inherent_loss), np.inf)
+        self.lower_to(BACKOFF * np.where(falls & is_new, np.minimum(arrived, rows["rate_bps"]), arrived))
         limit = rows["limit_bps"]
         is_near = np.abs(arrived - limit) <= MAX_DEVIATION * limit
         rows["limit_bps"] = np.where(falls, np.where(is_near, (limit + arrived) / 2, arrived), limit)

@@ -151,16 +151,20 @@ class Estimators:
             rate_bps=np.fmax(path.rates.rate_bps, proven_bps),
             drained_bps=np.fmax(path.rates.drained_bps, proven_bps),
         )
-        losses = replace(path.losses, limit_bps=np.fmax(path.losses.limit_bps, proven_bps))
+        losses = replace(
+            path.losses,
+            limit_bps=np.fmax(path.losses.limit_bps, proven_bps),
+            held_bps=np.fmax(path.losses.held_bps, proven_bps),
+        )
         return replace(path, rates=rates, losses=losses)
 
     def _told(self, now: Instant, path: _Path, wishes: StructArray) -> BweUpdate:
         """Put together what is said, and ask for probes."""
         signs, sent, transports = path.signs, path.sent, path.transports
         ids = self._roster.transports
-        target_bps, state = _targets(path, path.rates.drained_bps)
+        target_bps, state = _targets(path, path.rates.drained_bps, path.losses.held_bps)
         # What is held back for a moment is no reason to wait with a step up.
-        steady_bps, _ = _targets(path, path.rates.rate_bps)
+        steady_bps, _ = _targets(path, path.rates.rate_bps, path.losses.limit_bps)
         is_limited = self._sending.limited(target_bps) & sent.has_reports
         probes = self._prober.ask(
             now,
@@ -207,12 +211,12 @@ class _Path:
     rates: DelayRates
 
 
-def _targets(path: _Path, delay_bps: FloatArray) -> tuple[FloatArray, IntArray]:
-    """(subscribers,) target and `EstimateState`, where delay allows `delay_bps`."""
+def _targets(path: _Path, delay_bps: FloatArray, loss_bps: FloatArray) -> tuple[FloatArray, IntArray]:
+    """(subscribers,) target and `EstimateState`, by what delay and loss allow."""
     signs, sent = path.signs, path.sent
     remb_bps = path.transports["remb_bps"]
     remb_bps = np.where(remb_bps > 0, np.maximum(remb_bps, MIN_BPS), np.inf)
-    own_bps = np.minimum(delay_bps, path.losses.limit_bps)
+    own_bps = np.minimum(delay_bps, loss_bps)
     is_waited_for = ~(sent.unanswered_s >= UNANSWERED_S)
     unknown_bps = np.where(is_waited_for, START_BPS, np.inf)
     other_bps = np.where(np.isfinite(remb_bps), remb_bps, unknown_bps)
@@ -225,7 +229,7 @@ def _targets(path: _Path, delay_bps: FloatArray) -> tuple[FloatArray, IntArray]:
             signs.signal == Signal.OVER,
             remb_bps < own_bps,
             signs.signal == Signal.UNDER,
-            path.losses.limit_bps <= delay_bps,
+            loss_bps <= delay_bps,
         ],
         [
             EstimateState.UNKNOWN,

@@ -31,9 +31,12 @@ FADE: Final = 0.93
 """What an observation counts, against the one after it."""
 
 TRUST: Final = 0.5
-"""Packets are not lost independently of each other: so much of their number counts as evidence."""
+MIN_TRUST: Final = 0.04
+"""How much of the number of packets counts as evidence, where each is lost by itself, and at least. What is
+lost in a row counts as one: it has one cause. Lower: limits are found later. Higher: a radio's gaps look like
+limits."""
 
-MARGIN: Final = 2.0
+MARGIN: Final = 3.0
 """A limit is believed where it is likelier than none by this (log-likelihood). Lower: chance looks like a
 limit. Higher: a limit is found later."""
 
@@ -74,7 +77,7 @@ MIN_ARRIVED: Final = 0.85
 """What of the rate that arrived last a limit is at least: observations over a change of rate are of
 neither."""
 
-GROWTH: Final = 0.03
+GROWTH: Final = 0.05
 """By how much a limit grows in a second without signs of it. Lower: a path that became wider is used later.
 Higher: more is lost while it is tried."""
 
@@ -90,6 +93,8 @@ _BLANK: Final = np.zeros(
         [
             ("packets", "<i8"),
             ("lost_bytes", "<i8"),
+            ("lost", "<i8"),
+            ("gaps", "<i8"),
             ("bytes", "<i8"),
             ("began_at", "<i8"),
             ("highest_seq", "<i8"),
@@ -102,6 +107,7 @@ _BLANK: Final = np.zeros(
             ("updated_at", "<i8"),
             ("sum_packets", "<f8", (PLACES,)),
             ("sum_lost", "<f8", (PLACES,)),
+            ("sum_apart", "<f8", (PLACES,)),
             ("rate_bps", "<f8", (PLACES,)),
             ("closed_at", "<i8", (PLACES,)),
         ]
@@ -113,6 +119,7 @@ _BLANK["found_bps"] = np.inf
 _BLANK["least"] = USUAL_INHERENT
 _BLANK["last_least"] = USUAL_INHERENT
 _BLANK["closed_at"] = -(2**62)
+_COUNTS: Final = ("packets", "lost", "gaps", "bytes", "lost_bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +128,8 @@ class LossRates:
 
     limit_bps: FloatArray
     """Infinite where loss says nothing."""
+    held_bps: FloatArray
+    """The same, less what is held back while packets are lost."""
     loss: FloatArray
     """Part of the packets of `RECENT_NS` that was lost."""
     inherent: FloatArray
@@ -155,7 +164,16 @@ class LossRate:
         limit = rows["limit_bps"] * (1.0 + GROWTH * elapsed_s)
         rows["limit_bps"] = np.where(limit > FREE_FACTOR * rows["found_bps"], np.inf, limit)
         rows["updated_at"] = now
-        return LossRates(rows["limit_bps"].copy(), self._recent(), rows["inherent"].copy(), lowered)
+        newest = rows["sum_lost"][:, 0] / np.maximum(rows["sum_packets"][:, 0], 1.0)
+        excess = np.maximum(newest - rows["inherent"], 0.0)
+        return LossRates(
+            limit_bps=rows["limit_bps"].copy(),
+            # What is lost now is sent again, and needs its part.
+            held_bps=rows["limit_bps"] * (1.0 - excess),
+            loss=self._recent(),
+            inherent=rows["inherent"].copy(),
+            lowered=lowered,
+        )
 
     def raise_to(self, rates_bps: FloatArray) -> None:
         """It was proven that paths carry this; NaN where nothing was."""
@@ -170,6 +188,11 @@ class LossRate:
         lost = np.where(is_late, -1, ~came) * reports.size_bytes
         rows["packets"] += reports.only(~is_late).counts()
         rows["bytes"] += reports.only(~is_late).bytes().astype(np.int64)
+        rows["lost"] += reports.only(~came).counts()
+        # Losses in a row are one gap; one that goes on in the next report is two.
+        begins = ~came
+        begins[1:] &= came[:-1] | (np.diff(reports.row) != 0) | (np.diff(reports.seq) != 1)
+        rows["gaps"] += reports.only(begins).counts()
         rows["lost_bytes"] += np.bincount(reports.row, lost, reports.size).astype(np.int64)
         rows["highest_seq"] = np.maximum(rows["highest_seq"], reports.newest(reports.seq, -1))
 
@@ -181,7 +204,7 @@ class LossRate:
         if begins.any():
             # What came with the first report was sent over an unknown time.
             rows["began_at"][begins] = sent_at[begins]
-            for name in ("packets", "lost_bytes", "bytes"):
+            for name in _COUNTS:
                 rows[name][begins] = 0
         span_ns = sent_at - rows["began_at"]
         is_enough = (span_ns >= WINDOW_NS) & (rows["packets"] >= MIN_PACKETS)
@@ -192,6 +215,7 @@ class LossRate:
             # In packets of the mean size: a bottleneck counts bytes, and sound is small.
             "sum_lost": rows["packets"]
             * np.clip(rows["lost_bytes"] / np.maximum(rows["bytes"], 1), 0.0, 1.0),
+            "sum_apart": rows["gaps"] / np.maximum(rows["lost"], 1),
             "rate_bps": rows["bytes"] * 8 * NS_PER_S / np.maximum(span_ns, 1),
             "closed_at": sent_at,
         }
@@ -200,7 +224,7 @@ class LossRate:
             column[which, 1:] = column[which, :-1]
             column[which, 0] = values[which]
         rows["began_at"][which] = sent_at[which]
-        for name in ("packets", "lost_bytes", "bytes"):
+        for name in _COUNTS:
             rows[name][which] = 0
         return closes
 
@@ -227,8 +251,9 @@ class LossRate:
         if not len(at):
             return fall
         packets, lost, rates = (rows[name][at] for name in ("sum_packets", "sum_lost", "rate_bps"))
+        apart = (rows["sum_apart"][at] * lost).sum(1) / lost.sum(1)
         least = np.minimum(rows["least"][at], rows["last_least"][at])
-        likely = _likely_limit(packets, lost, rates, least)
+        likely = _likely_limit(packets, lost, rates, least, np.maximum(TRUST * apart, MIN_TRUST))
         limit = rows["limit_bps"][at]
         arrived = rates[:, 0] * (1.0 - lost[:, 0] / np.maximum(packets[:, 0], 1.0))
         new = np.maximum(MARGIN_BELOW * likely.limit_bps, MIN_ARRIVED * arrived)
@@ -261,7 +286,9 @@ class _Likely(NamedTuple):
     """What is lost whatever is sent."""
 
 
-def _likely_limit(packets: FloatArray, lost: FloatArray, rates_bps: FloatArray, least: FloatArray) -> _Likely:
+def _likely_limit(
+    packets: FloatArray, lost: FloatArray, rates_bps: FloatArray, least: FloatArray, trust: FloatArray
+) -> _Likely:
     """Explain observations.
 
     Args:
@@ -269,8 +296,9 @@ def _likely_limit(packets: FloatArray, lost: FloatArray, rates_bps: FloatArray, 
         lost: the same, lost.
         rates_bps: the same, rate at which they were sent.
         least: (n,) what is lost whatever is sent, as far as was known before.
+        trust: (n,) how much of the packets counts as evidence.
     """
-    weight = TRUST * FADE ** np.arange(packets.shape[1])
+    weight = trust[:, None] * FADE ** np.arange(packets.shape[1])
     seen, gone = (packets * weight)[:, None, :], (lost * weight)[:, None, :]
     arrived = (rates_bps * (1.0 - lost / np.maximum(packets, 1.0)))[:, :CANDIDATES]
     usual = np.minimum(least, USUAL_INHERENT)[:, None]

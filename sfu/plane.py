@@ -112,7 +112,7 @@ class Credentials:
 class AddTransport:
     """Listen for one peer. Nothing is sent before it authenticates itself by ICE.
 
-    It lives on one worker (`Plane.ports`), with all that it publishes and receives.
+    It lives on one worker (`Plane.ports`), with the tracks that it publishes and the routes to it.
     """
 
     transport: TransportId
@@ -181,8 +181,9 @@ class RemoveTrack:
 
 @dataclass(frozen=True, slots=True)
 class SetRoute:
-    """Forward a track to a transport of the same worker, or change how; repeating it is harmless.
+    """Forward a track to a transport, or change how; repeating it is harmless.
 
+    Where they live on two workers, packets cross from one to the other; a subscriber sees no difference.
     A new route sends nothing until a target chooses an encoding for it. `ssrc` and `rtx_ssrc` stay the same
     for the life of a route and are never used twice on one transport (packet rule 3). With an `rtx_ssrc` and
     a format that has RTX, resends go over RTX; else video is the same bytes again, and sound is not resent.
@@ -460,8 +461,8 @@ class Plane(Protocol):
         """Carry out operations in order.
 
         Raises:
-            LocalError: an operation contradicts an earlier one (an id twice, an unknown profile), names a
-                worker that is not there, or would join two of them. Those before it were carried out.
+            LocalError: an operation contradicts an earlier one (an id twice, an unknown profile), or names a
+                worker that is not there. Those before it were carried out.
         """
         ...
 

@@ -41,8 +41,8 @@ pub struct Mirror {
     /// What home was told that somebody takes; `None`: nothing yet.
     told: Option<Wants>,
     is_rethinking: bool,
-    /// Encodings of which home was asked for a key frame since the last turn.
-    asked: u8,
+    /// Encodings of which somebody needs a key frame, a bit for each: home is asked at the end of the turn.
+    wanting: u8,
     again: Allowance,
     /// Routes that have begun with a key frame's late first packet, which was the last that came.
     begun: Vec<usize>,
@@ -56,7 +56,7 @@ impl Mirror {
             streams: Vec::new(),
             told: None,
             is_rethinking: false,
-            asked: 0,
+            wanting: 0,
             again: Allowance::new(MAX_ASKED_PER_S),
             begun: Vec::new(),
         }
@@ -172,6 +172,9 @@ impl Program {
             let kept = Kept::Received(Rc::clone(&packet));
             self.caches.store(at, packet.cache, packet.facts.seq, kept, packet.payload.len(), &mut drop);
         }
+        if packet.facts.starts_key_frame {
+            mirror.wanting &= !bit(packet.facts.encoding);
+        }
         match way {
             Way::Onward => {
                 mirror.begun.clear();
@@ -234,22 +237,22 @@ impl Program {
             let encodings = routes.fold(0, |mask, route| mask | taken(route));
             let wants = Wants { encodings, routes: known.routes.len() as u32 };
             mirror.is_rethinking = false;
-            mirror.asked = 0;
             if mirror.told != Some(wants) {
                 mirror.told = Some(wants);
                 self.trunks.to(mirror.home).push(Crossing::Wants { track: handle, wants });
             }
+            let wanting = std::mem::take(&mut mirror.wanting);
+            for encoding in (0..).take(known.encodings.len()).filter(|encoding| bit(*encoding) & wanting != 0)
+            {
+                self.trunks.to(mirror.home).push(Crossing::KeyFrame { track: handle, encoding });
+            }
         }
     }
 
-    /// Ask home for a key frame.
+    /// Ask home for a key frame, unless one begins before the turn is over.
     pub fn ask_keyframe(&mut self, track: usize, encoding: i8) {
-        let known = &mut self.tracks[track];
-        let handle = known.handle();
-        let Origin::Mirror(mirror) = &mut known.origin else { return };
-        if mirror.asked & bit(encoding) == 0 {
-            mirror.asked |= bit(encoding);
-            self.trunks.to(mirror.home).push(Crossing::KeyFrame { track: handle, encoding });
+        if let Origin::Mirror(mirror) = &mut self.tracks[track].origin {
+            mirror.wanting |= bit(encoding);
             self.routes_changed(track);
         }
     }

@@ -206,6 +206,14 @@ impl Carried {
 }
 
 impl Crossing {
+    /// When its packet arrived, where it is one that goes on to all.
+    pub fn arrived_at(&self) -> Option<Instant> {
+        match self {
+            Self::Packet(packet) if packet.way == Way::Onward => Some(packet.at),
+            _ => None,
+        }
+    }
+
     /// How urgent it is.
     pub fn urgency(&self) -> Urgency {
         match self {

@@ -141,9 +141,12 @@ impl Worker {
     /// Take what other workers say.
     fn hear(&mut self) {
         let now = now();
-        let (core, exchange) = (&mut self.core, &self.exchange);
+        let (core, exchange, gathering) = (&mut self.core, &self.exchange, &mut self.gathering);
         for ends in &mut self.trunks {
             ends.take(|from, crossing| {
+                if let Some(at) = crossing.arrived_at() {
+                    gathering.arrived(at);
+                }
                 if catch_unwind(AssertUnwindSafe(|| core.take_crossing(now, from, crossing))).is_err() {
                     exchange.count_failure();
                 }
@@ -191,6 +194,8 @@ impl Worker {
     /// Do what is due, send what may leave, and say what came up.
     fn settle(&mut self) {
         let now = now();
+        // Before what is sent from here, which takes longer; and again behind it.
+        self.speak(now);
         if self.core.next_timeout().is_some_and(|at| now >= at) {
             self.leave(now);
             if catch_unwind(AssertUnwindSafe(|| self.core.poll(now))).is_err() {
@@ -202,7 +207,7 @@ impl Worker {
         } else if self.gathering.is_over(now) {
             self.leave(now);
         }
-        self.trunks.iter_mut().for_each(|ends| ends.give(now, &mut self.core));
+        self.speak(now);
         self.send(now);
         self.tcp.poll(now, &self.poller, |address| self.core.is_known(address));
         for gone in self.tcp.take_ended() {
@@ -214,6 +219,11 @@ impl Worker {
         if self.core.has_output() && self.exchange.wants_batch() {
             self.exchange.give_batch(self.core.drain());
         }
+    }
+
+    /// Say to other workers what there is to say.
+    fn speak(&mut self, now: Instant) {
+        self.trunks.iter_mut().for_each(|ends| ends.give(now, &mut self.core));
     }
 
     /// Send all that may leave, part by part.

@@ -145,7 +145,7 @@ TCP: Final = Scenario(
         Figure("tcp_share", partial(media_share, begin_s=20, end_s=120), Bound(0.3, 0.7)),
         Figure("tcp_queue_p95_ms", partial(queue_ms, rank=95, begin_s=20, end_s=120)),
     ),
-    effect=Effect(partial(rate_bps, flow=0, begin_s=20, end_s=120), Bound(high=1_600_000)),
+    effect=Effect(partial(rate_bps, flow=0, begin_s=20, end_s=120), Bound(high=1_450_000)),
     control=Control(tcp=()),
 )
 

@@ -118,7 +118,7 @@ CASES: Final = (
             *_of_path("rfc8867_5_4", 10, 119),
             Figure("rfc8867_5_4_fairness", partial(fairness, begin_s=60, end_s=119)),
         ),
-        effect=Effect(partial(rate_bps, flow=0, begin_s=60, end_s=119), Bound(high=2.6e6)),
+        effect=Effect(partial(rate_bps, flow=0, begin_s=60, end_s=119), Bound(high=2.2e6)),
         control=Control(flows=_THREE[:1]),
     ),
     Scenario(
@@ -147,7 +147,7 @@ CASES: Final = (
             *_of_path("rfc8867_5_6", 10, 119),
             Figure("rfc8867_5_6_share", partial(media_share, begin_s=20, end_s=119)),
         ),
-        effect=Effect(partial(rate_bps, flow=0, begin_s=20, end_s=119), Bound(high=1.6e6)),
+        effect=Effect(partial(rate_bps, flow=0, begin_s=20, end_s=119), Bound(high=1.4e6)),
         control=Control(tcp=()),
     ),
     Scenario(

@@ -2,7 +2,7 @@
 
 Every subscriber has two candidates. One keeps what there is, which must fit what the path carries now, and
 adds to it what fits what the path has carried for a while. The other begins from nothing. What is worth more
-wins, where it counts as worth something (`STAY`, `STAY_RECENT`) that a layer is what it was. Nothing else
+wins, where it counts as worth something (`STAY`) that a layer is what it was. Nothing else
 holds layers: the more there is to be won, the sooner they move.
 """
 
@@ -18,7 +18,6 @@ from sfu.allocation.problem import NEVER
 from sfu.allocation.rotation import has_turn
 from sfu.allocation.worth import short_worths, turned
 from sfu.plane import PAUSED
-from sfu.units import NS_PER_S
 
 if TYPE_CHECKING:
     from sfu.allocation.problem import Problem
@@ -26,16 +25,11 @@ if TYPE_CHECKING:
     from sfu.allocation.worth import ShortArray
     from sfu.units import Instant
 
-STAY: Final = 0.05
+STAY: Final = 0.14
 """What it is worth that a layer stays, as a part of the row's best. Lower: pictures change for little.
 Higher: they stay worse than they need be."""
 
-STAY_RECENT: Final = 0.3
-"""The same just after a change; it fades within `RECENT_S`. Lower: layers go down and up again. Higher: who
-got too little first, waits."""
-RECENT_S: Final = 10.0
-
-MARGIN: Final = 1.08
+MARGIN: Final = 1.1
 """What a layer that is higher than before is taken to cost. Lower: a rate that wavers takes it away again.
 Higher: budget is left unused."""
 
@@ -103,27 +97,19 @@ def _options(problem: Problem, rows: IntArray) -> tuple[Options, IntArray]:
     costs += np.float32(UNUSABLE_BPS) * (worth <= 0)
     if len(rows) != len(problem.rank) or (rows != np.arange(len(rows))).any():
         worth, costs = worth.take(rows, axis=1), costs.take(rows, axis=1)
-    _hold(worth, costs, problem.previous[rows], _stay(problem, rows))
+    _hold(worth, costs, problem.previous[rows], problem.previous_at[rows] == NEVER)
     return Options(worth, costs, subscriber, starts), problem.subscriber[rows[starts]]
 
 
-def _stay(problem: Problem, rows: IntArray) -> FloatArray:
-    """(rows,) what it is worth that each stays, as a part of its best; 0: there is nothing to stay with."""
-    previous_at = problem.previous_at[rows]
-    age_s = (problem.now - previous_at) / NS_PER_S
-    stay = STAY + STAY_RECENT * np.clip(1.0 - age_s / RECENT_S, 0.0, 1.0)
-    return np.where(previous_at == NEVER, 0.0, stay)
-
-
-def _hold(worth: ShortArray, costs: ShortArray, previous: IntArray, stay: FloatArray) -> None:
+def _hold(worth: ShortArray, costs: ShortArray, previous: IntArray, is_new: BoolArray) -> None:
     """Make staying worth more, and what is higher than before dearer; in place."""
     at = np.maximum(previous, 0), np.arange(len(previous))
     was_given = previous != PAUSED
     before_bps = np.where(was_given, costs[at], np.float32(0.0))
-    bonus = (stay * worth.max(axis=0)).astype(np.float32)
+    bonus = np.where(is_new, np.float32(0.0), np.float32(STAY) * worth.max(axis=0))
     worth -= np.where(was_given, np.float32(0.0), bonus)
     worth[at] += np.where(was_given & (before_bps < UNUSABLE_BPS), bonus, np.float32(0.0))
-    is_dearer = costs > np.where(stay > 0, before_bps, np.float32(UNUSABLE_BPS))
+    is_dearer = costs > np.where(is_new, np.float32(UNUSABLE_BPS), before_bps)
     costs *= np.float32(1.0) + np.float32(MARGIN - 1.0) * is_dearer
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 EXIT_FAILED: Final = 1
 
@@ -87,3 +88,27 @@ def bwe(
         typer.echo(f"bench: not valid: {fault}", err=True)
     if outcome.faults:
         raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def allocation(json: _JsonOption = None, rounds: _RoundsOption = 3) -> None:
+    """Measure who gets which layer: how long it takes, how good it is, and how other policies do.
+
+    Nothing is sent. One core is enough, and nothing else should run on it.
+    """
+    # Heavy, and for this command only.
+    from sfu.figures import Figures  # noqa: PLC0415
+    from signalling.cli.bench.allocation import measure  # noqa: PLC0415
+
+    measured = measure(rounds, lambda line: typer.echo(line, err=True))
+    figures = Figures(
+        measured.values, measured.raw, rounds, plane=None, about=dict(measured.by_policy), digits=4
+    )
+    if json is not None:
+        figures.write(json)
+    console = Console()
+    figures.show(console)
+    table = Table("policy", *measured.by_policy, box=None, pad_edge=False)
+    for name in next(iter(measured.by_policy.values())):
+        table.add_row(name, *(f"{by_name[name]:.3f}" for by_name in measured.by_policy.values()))
+    console.print(table)

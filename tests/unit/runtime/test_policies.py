@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from sfu.allocation.policies.utility import utility
+from sfu.errors import ConfigError
+from sfu.plane import PAUSED
+from sfu.runtime.policies import (
+    BUDGET_MS,
+    MAX_OVERRUNS,
+    POLICIES,
+    REST_MS,
+    Guarded,
+    checked,
+    choose_policy,
+)
+from sfu.units import Instant, after_ms
+from tests.unit.allocation.policies.situations import AUDIO, NOW, Link, Watched, ladder, problem_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sfu.allocation.problem import Problem
+    from sfu.allocation.rates import IntArray
+
+PROBLEM = problem_of(Link((Watched(ladder(100, 300)), Watched(AUDIO, is_audio=True)), keep_kbps=500))
+NOTHING = [PAUSED, 0]
+"""With the sound, which is always given."""
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> Instant:
+        return self.now
+
+
+def nothing(problem: Problem) -> IntArray:
+    return np.full(len(problem.rank), PAUSED)
+
+
+def answers(value: object) -> Callable[[Problem], Any]:
+    return lambda _: value
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_each_policy_of_a_name_is_to_be_had(name: str) -> None:
+    policy = choose_policy(name, Clock())
+    assert checked(PROBLEM, policy(PROBLEM))[1] == 0
+
+
+@pytest.mark.parametrize("wanted", ["best", "utility ", "", "missing.py"])
+def test_what_there_is_not_is_refused_with_what_there_is(wanted: str) -> None:
+    with pytest.raises(ConfigError, match=r"utility|can't be run"):
+        choose_policy(wanted, Clock())
+
+
+def test_an_operators_file_decides(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("import numpy as np\ndef allocate(problem):\n    return np.full(len(problem.rank), -1)\n")
+    policy = choose_policy(str(path), Clock())
+    assert policy(PROBLEM).tolist() == NOTHING
+    assert utility(PROBLEM).tolist() != NOTHING
+
+
+@pytest.mark.parametrize("text", ["1 / 0", "def other(problem): ...", "allocate = 5", "def ("])
+def test_a_file_that_is_no_policy_is_refused_at_once(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"mine\.py"):
+        choose_policy(str(path), Clock())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        [0, 0],
+        np.array([0]),
+        np.array([0.0, 0.0]),
+        np.array([8, 0]),
+        np.array([9, 0]),
+        np.array([-2, 0]),
+        np.array([10**12, 0]),
+    ],
+)
+def test_nonsense_is_replaced_by_our_own_choice_and_counted(value: object) -> None:
+    guarded = Guarded(answers(value), Clock())
+    assert guarded(PROBLEM).tolist() == utility(PROBLEM).tolist()
+    assert (guarded.failures, guarded.overruns) == (1, 0)
+    assert isinstance(guarded.last_failure, ConfigError)
+
+
+def test_a_policy_that_raises_ends_nothing() -> None:
+    def broken(problem: Problem) -> IntArray:
+        raise KeyError(len(problem.rank))
+
+    guarded = Guarded(broken, Clock())
+    for ticks in range(1, 4):
+        assert guarded(PROBLEM).tolist() == utility(PROBLEM).tolist()
+        assert guarded.failures == ticks
+    assert isinstance(guarded.last_failure, KeyError)
+
+
+def test_sound_is_given_whatever_a_policy_says() -> None:
+    guarded = Guarded(nothing, Clock())
+    assert guarded(PROBLEM).tolist() == NOTHING
+    assert guarded.failures == 0
+
+
+def test_a_policy_that_is_slow_again_and_again_rests_and_is_tried_again() -> None:
+    clock, asked = Clock(), count()
+    durations = iter([BUDGET_MS, *[BUDGET_MS + 1] * MAX_OVERRUNS, 0])
+
+    def slow(problem: Problem) -> IntArray:
+        next(asked)
+        clock.now = after_ms(clock.now, next(durations))
+        return nothing(problem)
+
+    guarded = Guarded(slow, clock)
+    for _ in range(1 + MAX_OVERRUNS):
+        assert guarded(PROBLEM).tolist() == NOTHING
+    assert guarded.overruns == MAX_OVERRUNS
+    assert guarded(PROBLEM).tolist() == utility(PROBLEM).tolist()
+    clock.now = after_ms(clock.now, REST_MS)
+    assert guarded(PROBLEM).tolist() == NOTHING
+    assert next(asked) == 2 + MAX_OVERRUNS
+
+
+def test_one_slow_tick_now_and_then_is_forgiven() -> None:
+    clock = Clock()
+    durations = iter([BUDGET_MS + 1, 0] * (2 * MAX_OVERRUNS))
+
+    def sometimes_slow(problem: Problem) -> IntArray:
+        clock.now = after_ms(clock.now, next(durations))
+        return nothing(problem)
+
+    guarded = Guarded(sometimes_slow, clock)
+    for _ in range(4 * MAX_OVERRUNS):
+        assert guarded(PROBLEM).tolist() == NOTHING
+    assert guarded.overruns == 2 * MAX_OVERRUNS

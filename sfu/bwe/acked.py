@@ -77,8 +77,10 @@ class AckedRates:
         rows["reported_at"] = np.maximum(rows["reported_at"], arrived.newest(arrived.reported_at, 0))
 
     def over(self, now: Instant, window_ns: int) -> FloatArray:
-        """(subscribers,) bit/s over the last `window_ns` or what there is of it; NaN before there is
-        enough."""
+        """(subscribers,) bit/s over the last `window_ns`, or what there is of it.
+
+        NaN before there is enough.
+        """
         rows = self.table.rows
         ages = rows["at"][:, :1] - rows["at"]
         used = np.arange(PLACES) < rows["used"][:, None]

@@ -27,7 +27,7 @@ MIN_BPS: Final = 30_000.0
 MAX_BPS: Final = 100_000_000.0
 """No estimate is more: the fastest probe (`sfu.streams.probing`)."""
 
-BACKOFF: Final = 0.9
+BACKOFF: Final = 0.87
 """What is left of the rate that arrives, on overuse. Lower: queues empty faster, less of the link is used.
 Higher: flows that share a link take longer to share it equally."""
 
@@ -40,12 +40,13 @@ GROWTH: Final = 0.08
 """By how much the rate grows in a second where nothing is known of the path's limit. Lower: what probes did
 not find is found later. Higher: the overshoot is larger."""
 
-NEAR_GROWTH: Final = 0.01
 PACKET_BITS: Final = 9_600.0
+NEAR_PACKETS: Final = 2.0
 RESPONSE_MS: Final = 100.0
-"""Near the limit it grows by a packet in each response time (a round trip and the second of these), and by
-the first at least. Lower: a rate stays below the limit for longer. Higher: the limit is met sooner, and the
-queue is longer."""
+NEAR_GROWTH: Final = (0.01, 0.15)
+"""Near the limit it grows by so many packets in each response time (a round trip and the third of these), and
+by the first to the last of these parts of itself in a second. Lower: a rate stays below the limit for longer,
+and flows that share a link are unequal for longer. Higher: the queue at the limit is longer."""
 
 FREE_FACTOR: Final = 1.1
 """A rate so far above the limit that was known is proof of another limit."""
@@ -62,8 +63,8 @@ WAIT_NS: Final = 300 * NS_PER_MS
 """After a decrease and a round trip, no other for so long: the trend has the old growth in it."""
 
 DRAIN_FROM_MS: Final = 40.0
-DRAIN_MS: Final = 400.0
-MAX_DRAIN: Final = 0.7
+DRAIN_MS: Final = 300.0
+MAX_DRAIN: Final = 0.8
 MAX_DRAIN_NS: Final = 1_500 * NS_PER_MS
 """After a decrease, the queue above the first is to be sent off within the second, by holding back up to the
 third of the rate, for the fourth at most: a queue that stays is somebody else's. Faster: layers fall further
@@ -136,8 +137,7 @@ class DelayRate:
 
     @property
     def knows_limit(self) -> BoolArray:
-        """(subscribers,) whether overuse has shown where the path ends, and nothing has shown otherwise
-        since."""
+        """(subscribers,) whether overuse has shown where the path ends, and nothing else has since."""
         knows_limit: BoolArray = np.isfinite(self.table.rows["limit_bps"])
         return knows_limit
 
@@ -173,9 +173,9 @@ class DelayRate:
         rows = self.table.rows
         age = now - rows["decreased_at"]
         is_new = age >= signs.round_trip_ns + WAIT_NS
-        # Over a short time it is right where the path has changed, and noise where it has not.
+        # Over a short time it is right where the path or the rate has changed, and noise where it has not.
         has_dropped = signs.short_acked_bps < DROP_PART * signs.acked_bps
-        acked_bps = np.where(has_dropped, signs.short_acked_bps, signs.acked_bps)
+        acked_bps = np.fmax(signs.short_acked_bps, np.where(has_dropped, 0.0, signs.acked_bps))
         # What arrives within a round trip was sent before: it tells of the path, not of the decrease.
         falls = is_over & (is_new | (age <= signs.round_trip_ns)) & np.isfinite(acked_bps)
         arrived = np.where(falls, acked_bps / (1.0 - signs.inherent_loss), np.inf)
@@ -197,7 +197,9 @@ class DelayRate:
         rate, limit = rows["rate_bps"], rows["limit_bps"]
         knows_limit = np.isfinite(limit)
         response_s = signs.round_trip_ns / NS_PER_S + RESPONSE_MS / 1000
-        near = elapsed_s * np.maximum(PACKET_BITS / response_s, NEAR_GROWTH * rate)
+        near = elapsed_s * np.clip(
+            NEAR_PACKETS * PACKET_BITS / response_s, NEAR_GROWTH[0] * rate, NEAR_GROWTH[1] * rate
+        )
         far = rate * np.expm1(elapsed_s * np.log1p(GROWTH))
         most = np.minimum(MAX_ACKED_FACTOR * signs.acked_bps + ACKED_MARGIN_BPS, MAX_BPS)
         beside = elapsed_s * PACKET_BITS / (signs.round_trip_ns / NS_PER_S) ** 2

@@ -24,6 +24,10 @@ TIMEOUT_NS: Final = 2_000 * NS_PER_MS
 """A cluster is judged then by what is known of it. Lower: paths with long queues never pass. Higher: what was
 never sent, or nobody tells of, is waited for."""
 
+AFTERMATH_NS: Final = 400 * NS_PER_MS
+"""What a probe left in a queue is seen for so long after its end. Lower: it looks like overuse. Higher:
+overuse at that time is answered later."""
+
 MIN_PACKETS: Final = 4
 MIN_PART: Final = 0.7
 """Fewer packets, or a smaller part of the bytes, say nothing. Lower: chance passes. Higher: on lossy paths
@@ -40,6 +44,7 @@ _BLANK: Final = np.zeros(
     np.dtype(
         [
             ("given", "<i8"),
+            ("ended_at", "<i8"),
             ("number", "<i8", (SLOTS,)),
             ("size_bytes", "<i8", (SLOTS,)),
             ("asked_at", "<i8", (SLOTS,)),
@@ -55,6 +60,7 @@ _BLANK: Final = np.zeros(
     ),
 )
 _NEVER: Final = 2**62
+_BLANK["ended_at"] = -_NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,11 @@ class Clusters:
         """(subscribers,) whether any is under way."""
         is_probing: BoolArray = self.table.rows["number"].max(1) > 0
         return is_probing
+
+    def disturbs(self, now: Instant) -> BoolArray:
+        """(subscribers,) whether a queue may be a probe's."""
+        is_fresh: BoolArray = now - self.table.rows["ended_at"] < AFTERMATH_NS
+        return self.is_probing | is_fresh
 
     def ask(self, now: Instant, which: IntArray, slot: int, sizes_bytes: IntArray) -> IntArray:
         """Begin one probe each for some rows; their numbers, as the plane is to be told."""
@@ -119,11 +130,13 @@ class Clusters:
         rates, full = self._rates(inherent_loss)
         rates = np.where(ends, rates, np.nan)
         rows["number"][ends] = 0
+        has_ended = ends.sum(1) > 0
+        rows["ended_at"][has_ended] = now
         has_rate = np.isfinite(rates)
         best = np.argmax(np.where(has_rate, rates, -1.0), axis=1)
         each = np.arange(len(rows))
         is_full: BoolArray = (full & has_rate)[each, best]
-        return ProbeResults(ends.sum(1) > 0, rates[each, best], is_full)
+        return ProbeResults(has_ended, rates[each, best], is_full)
 
     def _rates(self, inherent_loss: FloatArray) -> tuple[FloatArray, BoolArray]:
         """(subscribers, SLOTS) what each says so far, and whether it was not held up."""

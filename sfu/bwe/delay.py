@@ -44,6 +44,10 @@ RIVAL_BASE_S: Final = 120.0
 """The same while a rival fills the queue, and it is never empty. Lower: the rival's queue is taken for the
 path, and we give way to it. Higher: a path that became longer is taken for a rival's queue for so long."""
 
+STALE_NS: Final = NS_PER_S
+"""What nobody tells anything of for so long has no queue. Lower: a pause between frames empties it. Higher: a
+path on which nothing flows any more is not probed."""
+
 MAX_JUMP_MS: Final = 10_000.0
 """A change of delay above this is another clock, and measuring begins anew."""
 
@@ -60,6 +64,7 @@ _BLANK: Final = np.zeros(
             ("base_ms", "<f8"),
             ("last_base_ms", "<f8"),
             ("base_since", "<i8"),
+            ("heard_at", "<i8"),
         ]
     ),
 )
@@ -77,7 +82,7 @@ class Delays:
     growth_ms: FloatArray
     """By how much it grew over `TREND_MS`, by least squares; 0 where too little is known."""
     is_new: BoolArray
-    """There were samples in this update."""
+    """There were samples in this update, or there have been none for `STALE_NS`."""
 
 
 class DelayTrend:
@@ -107,8 +112,12 @@ class DelayTrend:
         delay_ms = (delay - rows["origin_delay"][row]) / NS_PER_MS
         self._keep(row, at_ms, delay_ms, counts)
         self._age(now, row, delay_ms, has_rival)
+        rows["heard_at"][is_new] = now
+        is_stale = now - rows["heard_at"] >= STALE_NS
         growth_ms, queue_ms = self._measure()
-        return Delays(queue_ms, growth_ms, is_new)
+        return Delays(
+            np.where(is_stale, 0.0, queue_ms), np.where(is_stale, 0.0, growth_ms), is_new | is_stale
+        )
 
     def _begin(self, now: Instant, row: IntArray, at: IntArray, delay: IntArray, counts: IntArray) -> None:
         """Begin anew where the clock jumped, and where nothing is known yet."""

@@ -127,7 +127,7 @@ class Estimators:
         round_trip_ns = np.where(np.isnan(sent.round_trip_ns), DEFAULT_ROUND_TRIP_NS, sent.round_trip_ns)
         has_rival = self._rivals.update(now, delays)
         return PathSigns(
-            signal=self._overuse.update(now, delays, has_rival),
+            signal=self._overuse.update(now, delays, has_rival, self._prober.clusters.disturbs(now)),
             queue_ms=delays.queue_ms,
             short_acked_bps=self._acked.over(now, SHORT_NS),
             acked_bps=self._acked.over(now, LONG_NS),

@@ -229,8 +229,7 @@ class LossRate:
         return closes
 
     def _learn_least(self, now: Instant, which: IntArray) -> None:
-        """What is lost whatever is sent is no more than what was lost lately, with the doubt there is about
-        that."""
+        """Whatever is sent, no more is lost than was lost lately, with the doubt there is about that."""
         rows = self.table.rows
         packets = rows["sum_packets"][which, :LEAST_PLACES].sum(1)
         lost = rows["sum_lost"][which, :LEAST_PLACES].sum(1)

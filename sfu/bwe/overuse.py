@@ -6,6 +6,7 @@ import enum
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+
 from sfu.bwe.roster import Table
 from sfu.units import NS_PER_MS
 
@@ -36,8 +37,9 @@ MAX_STEP_MS: Final = 100.0
 """The threshold moves for so long at most after a pause."""
 
 MIN_QUEUE_MS: Final = 10.0
-"""A queue shorter than this is no overuse, however it grows. Lower: jitter looks like overuse. Higher:
-everybody waits so much longer."""
+PROBED_QUEUE_MS: Final = 45.0
+"""A queue shorter than the first is no overuse, however it grows; after a probe, than the second. Lower:
+jitter looks like overuse. Higher: everybody waits so much longer."""
 
 
 RIVAL_THRESHOLD_MS: Final = 30.0
@@ -65,12 +67,21 @@ class OveruseDetector:
     def __init__(self) -> None:
         self.table = Table(_BLANK)
 
-    def update(self, now: Instant, delays: Delays, has_rival: BoolArray) -> NDArray[np.int8]:
-        """(subscribers,) the `Signal` of each."""
+    def update(
+        self, now: Instant, delays: Delays, has_rival: BoolArray, is_probed: BoolArray
+    ) -> NDArray[np.int8]:
+        """(subscribers,) the `Signal` of each.
+
+        Args:
+            now: time.
+            delays: what is known of queues.
+            has_rival: somebody else fills the queue.
+            is_probed: a probe may be in it.
+        """
         rows = self.table.rows
         growth, threshold = delays.growth_ms, rows["threshold_ms"]
         least = np.where(has_rival, np.maximum(threshold, RIVAL_THRESHOLD_MS), threshold)
-        is_over = (growth > least) & (delays.queue_ms >= MIN_QUEUE_MS)
+        is_over = (growth > least) & (delays.queue_ms >= np.where(is_probed, PROBED_QUEUE_MS, MIN_QUEUE_MS))
         signal = is_over.astype(np.int8) - (growth < -least)
         rows["signal"] = np.where(delays.is_new, signal, rows["signal"])
         height = np.abs(growth)

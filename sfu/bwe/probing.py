@@ -113,8 +113,8 @@ class Prober:
             now: time.
             results: of clusters that ended.
             rate_bps: what was thought to pass.
-            knows_limit: it is known where the path ends. There, a probe that was held up proves nothing: for its
-                moment it took from others what they have.
+            knows_limit: it is known where the path ends. There, a probe that was held up proves nothing: for
+                its moment it took from others what they have.
 
         Returns:
             (subscribers,) bit/s that paths carry; NaN where nothing new is proven.

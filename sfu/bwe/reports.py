@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -12,6 +12,10 @@ from sfu.plane import LOST
 if TYPE_CHECKING:
     from sfu.bwe.roster import BoolArray, FloatArray, IntArray, Roster
     from sfu.plane import StructArray
+
+_SEQ_BITS: Final = 40
+_SEQ_MASK: Final = (1 << _SEQ_BITS) - 1
+"""Of a transport-wide number: 10,000 packets a second for three years."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +77,20 @@ def sorted_reports(feedback: StructArray, roster: Roster) -> Reports:
     out.
     """
     row, found = roster.find(feedback["transport"])
-    order = np.lexsort((feedback["arrived_at"], feedback["seq"], row))
-    order = order[found[order]]
-    row, seq = row[order], feedback["seq"][order]
-    # Of two rows about one packet the later one has the arrival: LOST is below every time.
+    if not found.all():
+        row, feedback = row[found], feedback[found]
+    # One key sorts faster than three, and feedback mostly comes in order.
+    key = ((row << _SEQ_BITS) | (feedback["seq"] & _SEQ_MASK)) << 1 | (feedback["arrived_at"] != LOST)
+    order = np.argsort(key, kind="stable")
+    key, row = key[order], row[order]
+    # Of two rows about one packet the later one has the arrival.
     is_last = np.ones(len(order), np.bool_)
-    is_last[:-1] = (np.diff(row) != 0) | (np.diff(seq) != 0)
+    is_last[:-1] = np.diff(key >> 1) != 0
     order = order[is_last]
     return Reports(
         size=len(roster),
         row=row[is_last],
-        seq=seq[is_last],
+        seq=feedback["seq"][order],
         cluster=feedback["cluster"][order].astype(np.int64),
         size_bytes=feedback["size_bytes"][order].astype(np.int64),
         sent_at=feedback["sent_at"][order],

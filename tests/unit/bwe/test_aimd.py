@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sfu.bwe.aimd import (
+    ACKED_MARGIN_BPS,
+    BACKOFF,
+    FREE_FACTOR,
+    GROWTH,
+    MAX_ACKED_FACTOR,
+    MIN_BPS,
+    RIVAL_BACKOFF,
+    SILENT_FACTOR,
+    START_BPS,
+    DelayRate,
+    DelayRates,
+    PathSigns,
+)
+from sfu.bwe.overuse import Signal
+from sfu.units import NS_PER_MS
+
+from .arrays import at_ms, sized
+
+
+def rate_of(rate_bps: float = START_BPS) -> DelayRate:
+    rate = DelayRate()
+    sized(rate.table, 1)
+    rate.table.rows["rate_bps"] = rate_bps
+    rate.update(at_ms(0), signs())
+    rate.table.rows["rate_bps"] = rate_bps
+    return rate
+
+
+def signs(
+    signal: Signal = Signal.NORMAL,
+    *,
+    acked_bps: float = np.nan,
+    short_acked_bps: float | None = None,
+    queue_ms: float = 0.0,
+    inherent_loss: float = 0.0,
+    has_rival: bool = False,
+    is_silent: bool = False,
+) -> PathSigns:
+    return PathSigns(
+        np.array([signal], np.int8),
+        np.array([queue_ms]),
+        np.array([acked_bps if short_acked_bps is None else short_acked_bps]),
+        np.array([acked_bps]),
+        np.array([50 * NS_PER_MS]),
+        np.array([inherent_loss]),
+        np.array([has_rival]),
+        np.array([is_silent]),
+    )
+
+
+def play(rate: DelayRate, begin_ms: int, end_ms: int, one: PathSigns) -> DelayRates:
+    *_, rates = [rate.update(at_ms(ms), one) for ms in range(begin_ms, end_ms, 50)]
+    return rates
+
+
+def test_it_grows_by_a_part_a_second_where_no_limit_is_known() -> None:
+    rates = play(rate_of(1e6), 50, 1_050, signs(acked_bps=1e6))
+    assert rates.rate_bps[0] == pytest.approx(1e6 * (1 + GROWTH), rel=0.01)
+
+
+def test_it_does_not_grow_past_what_arrives_nor_without_proof() -> None:
+    rates = play(rate_of(1e6), 50, 60_050, signs(acked_bps=8e5))
+    assert rates.rate_bps[0] == pytest.approx(MAX_ACKED_FACTOR * 8e5 + ACKED_MARGIN_BPS)
+    assert play(rate_of(1e6), 50, 60_050, signs()).rate_bps[0] == 1e6
+
+
+def test_a_source_that_sends_less_does_not_lower_it() -> None:
+    assert play(rate_of(1e6), 50, 5_050, signs(acked_bps=1e5)).rate_bps[0] == 1e6
+
+
+def test_overuse_takes_it_below_what_arrives_at_once() -> None:
+    rate = rate_of(3e6)
+    rates = play(rate, 50, 100, signs(Signal.OVER, acked_bps=2.8e6, short_acked_bps=8e5))
+    assert rates.rate_bps[0] == pytest.approx(BACKOFF * 8e5)
+    assert rate.knows_limit[0]
+
+
+def test_overuse_lowers_it_also_where_more_arrived_than_it_is() -> None:
+    assert play(rate_of(1e6), 50, 100, signs(Signal.OVER, acked_bps=1.2e6)).rate_bps[0] < 0.9e6
+
+
+def test_one_overuse_is_one_decrease() -> None:
+    rates = play(rate_of(1e6), 50, 350, signs(Signal.OVER, acked_bps=1e6))
+    assert rates.rate_bps[0] == pytest.approx(BACKOFF * 1e6)
+
+
+def test_overuse_that_lasts_is_answered_again() -> None:
+    rate = rate_of(1e6)
+    play(rate, 50, 100, signs(Signal.OVER, acked_bps=1e6))
+    rates = play(rate, 100, 1_000, signs(Signal.OVER, acked_bps=5e5, short_acked_bps=5e5))
+    assert rates.rate_bps[0] <= BACKOFF * 5e5
+
+
+def test_loss_that_is_there_anyway_counts_as_arrived() -> None:
+    rates = play(rate_of(1e6), 50, 100, signs(Signal.OVER, acked_bps=9e5, inherent_loss=0.1))
+    assert rates.rate_bps[0] == pytest.approx(BACKOFF * 1e6)
+
+
+def test_a_queue_is_sent_off_after_a_decrease_and_only_then() -> None:
+    assert play(rate_of(1e6), 50, 100, signs(queue_ms=300)).drained_bps[0] == 1e6
+    rate = rate_of(1e6)
+    rates = play(rate, 50, 100, signs(Signal.OVER, acked_bps=1e6, queue_ms=300))
+    assert rates.drained_bps[0] < 0.5 * rates.rate_bps[0]
+    rates = play(rate, 100, 2_000, signs(Signal.UNDER, acked_bps=1e6, queue_ms=300))
+    assert rates.drained_bps[0] == rates.rate_bps[0]
+
+
+def test_a_queue_that_shrinks_is_waited_for() -> None:
+    assert play(rate_of(1e6), 50, 1_050, signs(Signal.UNDER, acked_bps=1e6)).rate_bps[0] == 1e6
+
+
+def test_near_a_limit_it_grows_slowly_until_it_is_past_it() -> None:
+    rate = rate_of(3e6)
+    play(rate, 50, 100, signs(Signal.OVER, acked_bps=3e6))
+    slow = play(rate, 100, 1_600, signs(acked_bps=2.6e6)).rate_bps[0]
+    assert BACKOFF * 3e6 < slow < BACKOFF * 3e6 + 2e5
+    outgrown = False
+    for ms in range(1_600, 20_000, 50):
+        outgrown |= bool(rate.update(at_ms(ms), signs(acked_bps=3.5e6)).outgrew[0])
+    assert outgrown
+    assert not rate.knows_limit[0]
+
+
+def test_proof_raises_it_and_takes_the_limit_away() -> None:
+    rate = rate_of(1e6)
+    play(rate, 50, 100, signs(Signal.OVER, acked_bps=1e6))
+    rate.raise_to(np.array([np.nan]))
+    assert rate.knows_limit[0]
+    rate.raise_to(np.array([2 * FREE_FACTOR * 1e6]))
+    assert rate.table.rows["rate_bps"][0] == 2 * FREE_FACTOR * 1e6
+    assert not rate.knows_limit[0]
+
+
+def test_it_is_never_less_than_sound_needs() -> None:
+    assert play(rate_of(1e5), 50, 100, signs(Signal.OVER, acked_bps=1e3)).drained_bps[0] == MIN_BPS
+
+
+def test_silence_lowers_it_bit_by_bit() -> None:
+    rates = play(rate_of(1e6), 50, 1_050, signs(acked_bps=1e6, is_silent=True))
+    assert rates.rate_bps[0] == pytest.approx(1e6 * SILENT_FACTOR, rel=0.01)
+
+
+def test_beside_a_rival_it_falls_when_the_rivals_does_and_grows_faster() -> None:
+    rate = rate_of(1e6)
+    beside = signs(Signal.UNDER, acked_bps=1e6, queue_ms=200, has_rival=True)
+    rates = play(rate, 50, 1_000, beside)
+    assert rates.rate_bps[0] == pytest.approx(RIVAL_BACKOFF * 1e6)
+    assert rates.drained_bps[0] == rates.rate_bps[0]
+    grown = play(rate, 1_000, 1_500, signs(acked_bps=1e6, queue_ms=200, has_rival=True)).rate_bps[0]
+    assert grown > 1.2 * RIVAL_BACKOFF * 1e6

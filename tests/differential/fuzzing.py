@@ -42,6 +42,8 @@ class Tally:
     calls: int = 0
     encrypted: int = 0
     """Of these, with SRTP."""
+    apart: int = 0
+    """Of those, with a native plane of two workers."""
     inputs: int = 0
     """Datagrams, operations, rows and polls, each fed to both planes."""
     sent: int = 0
@@ -83,6 +85,7 @@ class Tally:
     def _count(self, pair: Pair) -> None:
         self.calls += 1
         self.encrypted += pair.is_encrypted
+        self.apart += pair.is_apart
         self.inputs += pair.inputs
         self.sent += pair.sent
 

@@ -27,7 +27,7 @@ def test_both_planes_say_the_same_in_calls_of_any_kind() -> None:
     fuzz(tally, EXAMPLES)
     assert tally.inputs > 100 * EXAMPLES
     assert tally.sent > tally.inputs / 4
-    assert 0 < tally.encrypted < tally.calls
+    assert 0 < tally.apart < tally.encrypted < tally.calls
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -93,3 +93,69 @@ impl Link for Ring<'_> {
         self.has_pushed |= self.out.push(crossing).is_ok();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use focus_dataplane::{Config, Random};
+    use focus_plane::{ExtensionIds, SetTrack};
+    use focus_units::{Kind, TrackHandle, TransportId};
+
+    use super::*;
+    use crate::arrivals::Arrivals;
+    use crate::poller::Poller;
+
+    const NOW: Instant = Instant(5);
+
+    fn exchange() -> Arc<Exchange> {
+        let arrivals = Arc::new(Arrivals::new().expect("there are descriptors"));
+        Arc::new(Exchange::new(arrivals).expect("there are descriptors"))
+    }
+
+    /// A core that has something to tell the home of a track.
+    fn wishful() -> PlaneCore {
+        let config = Config { consent_timeout_s: 30.0, packet_cache_bytes: 1 << 20 };
+        let mut core = PlaneCore::new(config, Random::from_seed([7; 32]));
+        let spec = SetTrack {
+            track: TrackHandle(1),
+            transport: TransportId(1),
+            mid: "0".into(),
+            kind: Kind::Video,
+            formats: Vec::new(),
+            encodings: Vec::new(),
+            extensions: ExtensionIds::default(),
+            cname: "".into(),
+        };
+        for _ in 0..2 {
+            core.set_mirror(NOW, Box::new(spec.clone()), 0).expect("it contradicts nothing");
+        }
+        core
+    }
+
+    #[test]
+    fn what_is_said_is_heard_once_and_wakes_who_has_not_looked() {
+        let (home, beyond) = (exchange(), exchange());
+        let [mut here, mut there] = TrunkEnds::pair([(0, &home), (1, &beyond)]);
+        let mut poller = Poller::new().expect("there are descriptors");
+        poller.add(home.commands_fd(), 0).expect("it can be waited for");
+        let mut is_woken = || poller.wait(Some(Duration::ZERO)).count() == 1;
+        let heard = |ends: &mut TrunkEnds| {
+            let mut from = Vec::new();
+            ends.take(|with, _| from.push(with));
+            from
+        };
+        assert_eq!(heard(&mut here), []);
+        there.give(NOW, &mut wishful());
+        assert!(is_woken());
+        home.clear_commands();
+        // Said before anybody has looked: one call is enough.
+        there.give(NOW, &mut wishful());
+        assert!(!is_woken());
+        assert_eq!(heard(&mut here), [1, 1]);
+        assert_eq!(heard(&mut here), []);
+        there.give(NOW, &mut wishful());
+        assert!(is_woken());
+        assert_eq!((heard(&mut here), heard(&mut there)), (vec![1], vec![]));
+    }
+}

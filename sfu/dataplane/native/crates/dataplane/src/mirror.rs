@@ -172,7 +172,7 @@ impl Program {
             let kept = Kept::Received(Rc::clone(&packet));
             self.caches.store(at, packet.cache, packet.facts.seq, kept, packet.payload.len(), &mut drop);
         }
-        if packet.facts.starts_key_frame {
+        if packet.facts.starts_key_frame && way == Way::Onward {
             mirror.wanting &= !bit(packet.facts.encoding);
         }
         match way {

@@ -2,8 +2,8 @@
 
 Every subscriber has two candidates. One keeps what there is, which must fit what the path carries now, and
 adds to it what fits what the path has carried for a while. The other begins from nothing. What is worth more
-wins, where it counts as worth something (`STAY`) that a layer is what it was. Nothing else
-holds layers: the more there is to be won, the sooner they move.
+wins, where it counts for a while as worth something (`STAY`) that a layer is what it was. Nothing else holds
+layers: the more there is to be won, the sooner they move. Where all the best fits, all is given.
 """
 
 from __future__ import annotations
@@ -18,18 +18,22 @@ from sfu.allocation.problem import NEVER
 from sfu.allocation.rotation import has_turn
 from sfu.allocation.worth import short_worths, turned
 from sfu.plane import PAUSED
+from sfu.units import NS_PER_S
 
 if TYPE_CHECKING:
     from sfu.allocation.problem import Problem
     from sfu.allocation.rates import BoolArray, FloatArray, IntArray
-    from sfu.allocation.worth import ShortArray
     from sfu.units import Instant
 
-STAY: Final = 0.14
-"""What it is worth that a layer stays, as a part of the row's best. Lower: pictures change for little.
-Higher: they stay worse than they need be."""
+STAY: Final = 0.2
+"""What it is worth that a layer stays, as a part of the row's best, just after it has changed. Lower:
+pictures change for little. Higher: they stay worse than they need be."""
 
-MARGIN: Final = 1.1
+STAY_S: Final = 90.0
+"""Until that has faded to nothing. Lower: pictures change sooner again. Higher: a small step up that fits
+waits longer, and its reason is not its budget."""
+
+MARGIN: Final = 1.15
 """What a layer that is higher than before is taken to cost. Lower: a rate that wavers takes it away again.
 Higher: budget is left unused."""
 
@@ -73,6 +77,7 @@ def _chosen(problem: Problem, rows: IntArray, keep_bps: FloatArray, change_bps: 
     options, numbers = _options(problem, rows)
     keep_bps, change_bps = keep_bps[numbers], change_bps[numbers]
     best = options.highest()
+    _hold(problem, rows, options)
     fits = options.totals(options.costs_of(best)) <= change_bps
     tight = np.flatnonzero(~fits[options.subscriber])
     if not len(tight):
@@ -97,16 +102,19 @@ def _options(problem: Problem, rows: IntArray) -> tuple[Options, IntArray]:
     costs += np.float32(UNUSABLE_BPS) * (worth <= 0)
     if len(rows) != len(problem.rank) or (rows != np.arange(len(rows))).any():
         worth, costs = worth.take(rows, axis=1), costs.take(rows, axis=1)
-    _hold(worth, costs, problem.previous[rows], problem.previous_at[rows] == NEVER)
     return Options(worth, costs, subscriber, starts), problem.subscriber[rows[starts]]
 
 
-def _hold(worth: ShortArray, costs: ShortArray, previous: IntArray, is_new: BoolArray) -> None:
+def _hold(problem: Problem, rows: IntArray, options: Options) -> None:
     """Make staying worth more, and what is higher than before dearer; in place."""
+    worth, costs, previous = options.worths, options.costs_bps, problem.previous[rows]
+    age_s = (problem.now - problem.previous_at[rows]) / NS_PER_S
+    stay = STAY * np.clip(1.0 - age_s / STAY_S, 0.0, 1.0)
+    is_new = problem.previous_at[rows] == NEVER
     at = np.maximum(previous, 0), np.arange(len(previous))
     was_given = previous != PAUSED
     before_bps = np.where(was_given, costs[at], np.float32(0.0))
-    bonus = np.where(is_new, np.float32(0.0), np.float32(STAY) * worth.max(axis=0))
+    bonus = np.where(is_new, 0.0, stay * worth.max(axis=0)).astype(np.float32)
     worth -= np.where(was_given, np.float32(0.0), bonus)
     worth[at] += np.where(was_given & (before_bps < UNUSABLE_BPS), bonus, np.float32(0.0))
     is_dearer = costs > np.where(is_new, np.float32(UNUSABLE_BPS), before_bps)

@@ -198,7 +198,14 @@ class Stage:
         ]
 
     def route(self, track: Published, subscriber: Peer, tape: Tape) -> None:
-        """A track goes to a peer, in any form."""
+        """A track goes to a peer, in any form.
+
+        Over a trunk what comes behind a late key frame reaches two routes of one track by turns, not one route
+        after the other, so that a peer there gets a track once.
+        """
+        ends = (track.spec.track, subscriber.transport)
+        if self.pair.is_apart and ends in ((route.track, route.transport) for route in self.routes):
+            return
         self._routes += 1
         is_video = track.spec.kind is Kind.VIDEO
         spec = SetRoute(

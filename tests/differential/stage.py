@@ -200,8 +200,8 @@ class Stage:
     def route(self, track: Published, subscriber: Peer, tape: Tape) -> None:
         """A track goes to a peer, in any form.
 
-        Over a trunk what comes behind a late key frame reaches two routes of one track by turns, not one after
-        the other: so a peer there gets a track once.
+        Over a trunk what comes behind a late key frame reaches two routes of one track by turns, not one
+        after the other: so a peer there gets a track once.
         """
         ends = (track.spec.track, subscriber.transport)
         if self.pair.is_apart and ends in ((route.track, route.transport) for route in self.routes):

@@ -58,6 +58,13 @@ def time_to_use(recording: Recording, share: float, since_s: float) -> float:
     return float(at_s[reached][0] - since_s) if reached.any() else math.inf
 
 
+def time_to_rate(recording: Recording, bps: float, since_s: float) -> float:
+    """How long after `since_s` the first flow comes to a rate; infinite: never."""
+    at_s = recording.flows[0].ticks["at_s"]
+    reached = (at_s > since_s) & (rolling_bps(recording, 0) >= bps)
+    return float(at_s[reached][0] - since_s) if reached.any() else math.inf
+
+
 def rolling_bps(recording: Recording, flow: int) -> Floats:
     """(ticks,), what arrived of a flow in the second before each tick."""
     ticks = recording.flows[flow].ticks

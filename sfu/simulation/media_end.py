@@ -17,6 +17,7 @@ from sfu.units import NS_PER_MS, NS_PER_S, Instant, earliest
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Sequence
 
     from sfu.bwe.estimate import BweUpdate
     from sfu.plane import StructArray
@@ -61,11 +62,12 @@ class MediaEnd:
         starts_at = at_s(flow.starts_at_s)
         ends_at = None if flow.ends_at_s is None else at_s(flow.ends_at_s)
         pauses = [(at_s(begin), at_s(end)) for begin, end in flow.pauses]
-        video, audio = stand.published(number)
-        self._publisher = Publisher(flow, video, audio, starts_at, ends_at, pauses, rng)
+        self._publisher = Publisher(flow, *stand.published(number), starts_at, ends_at, pauses, rng)
         numbers = stand.numbers(number)
         self._subscriber = Subscriber(numbers, round_trip_ms, starts_at)
         self._audio_ssrc = numbers.audio.to_bytes(4, "big")
+        self.layer = 0
+        """The encoding that is to be shown."""
         self._ticks: list[tuple[float, ...]] = []
         self._packets: list[list[float]] = []
         self._waiting_sounds: dict[int, Instant] = {}
@@ -115,6 +117,10 @@ class MediaEnd:
         """A row of `sfu.bwe.estimate.WISH_DTYPE`: as much again is withheld, up to its most."""
         if self._publisher.is_paused(now):
             return self._transport, SOUND_BPS, SOUND_BPS, 0.0
+        layers = self.flow.layers_bps
+        if layers:
+            shown, above = layers[self.layer], layers[min(self.layer + 1, len(layers) - 1)]
+            return self._transport, shown + SOUND_BPS, layers[-1] + SOUND_BPS, above - shown
         allocated = self._publisher.video_bps
         withheld = min(allocated, self.flow.max_bps - allocated)
         return self._transport, allocated + SOUND_BPS, self.flow.max_bps + SOUND_BPS, withheld
@@ -125,15 +131,18 @@ class MediaEnd:
         row = transports[transports["transport"] == self._transport][0]
         estimates = update.estimates[update.estimates["transport"] == self._transport]
         target_bps = float(estimates["target_bps"][0]) if len(estimates) else math.inf
+        stable_bps = float(estimates["stable_bps"][0]) if len(estimates) else math.inf
         self._publisher.set_target(target_bps)
+        self.layer = chosen_layer(self.flow.layers_bps, self.layer, target_bps, stable_bps)
         sent, padding = int(row["bytes_sent"]), int(row["padding_bytes_sent"])
         self._ticks.append(
             (
                 _seconds(now),
                 target_bps,
+                stable_bps,
                 *(
                     float(estimates[name][0]) if len(estimates) else math.nan
-                    for name in ("stable_bps", "acked_bps", "queue_ms", "loss")
+                    for name in ("acked_bps", "queue_ms", "loss")
                 ),
                 int(estimates["state"][0]) if len(estimates) else 0,
                 float(ours["size_bytes"].sum()),
@@ -154,6 +163,18 @@ class MediaEnd:
             audio_held=self._audio_held,
             audio_dropped=dropped,
         )
+
+
+def chosen_layer(layers_bps: Sequence[int], layer: int, target_bps: float, stable_bps: float) -> int:
+    """The encoding to show: it must fit the target, and a step up what the path has carried for a while.
+
+    The lowest is always shown.
+    """
+    costs = [bps + SOUND_BPS for bps in layers_bps]
+    if costs and costs[layer] > target_bps:
+        return max((index for index, cost in enumerate(costs) if cost <= target_bps), default=0)
+    fitting = (index for index, cost in enumerate(costs) if cost <= stable_bps)
+    return max(layer, *fitting, 0)
 
 
 def _seconds(now: Instant) -> float:

@@ -12,7 +12,7 @@ from sfu.netem.dumbbell import Dumbbell
 from sfu.netem.link import LinkProfile
 from sfu.netem.network import UDP_OVERHEAD_BYTES
 from sfu.netem.tcp import ACKNOWLEDGEMENT_BYTES, PACKET_BYTES, TcpSender
-from sfu.plane import TARGET_DTYPE
+from sfu.plane import ALL_TEMPORAL, TARGET_DTYPE
 from sfu.simulation.media_end import Carried, MediaEnd
 from sfu.simulation.recording import Recording
 from sfu.simulation.scenario import START, at_s
@@ -107,7 +107,7 @@ class Run:
         self._core = core
         self._estimators = estimators
         self._net = net
-        stand = Stand(core, START, len(scenario.flows))
+        stand = Stand(core, START, [len(flow.layers_bps) or 1 for flow in scenario.flows])
         round_trip_ms = scenario.forward.delay_ms + scenario.backward.delay_ms
         self._ends = []
         for number, flow in enumerate(scenario.flows):
@@ -213,8 +213,9 @@ class Run:
         update = self._estimators.update(now, feedback, transports, wishes)
         self._core.set_pacing(now, update.pacing)
         self._core.probe(now, update.probes)
-        self._core.set_targets(now, np.zeros(0, TARGET_DTYPE))  # Python is alive
         for media in self._ends:
             media.ticked(now, feedback, transports, update)
+        chosen = [(Stand.video_route(media.number), media.layer, ALL_TEMPORAL) for media in self._ends]
+        self._core.set_targets(now, np.array(chosen, TARGET_DTYPE))
         for download in self._downloads:
             download.acknowledged.append(download.sender.acknowledged_bytes)

@@ -27,7 +27,7 @@ def at_s(seconds: float) -> Instant:
 
 @dataclass(frozen=True, slots=True)
 class MediaFlow:
-    """One subscriber of a publisher who sends as much as the subscriber's estimate allows, and speaks."""
+    """One subscriber of a publisher who speaks, and whose video is as much as the estimate allows."""
 
     starts_at_s: float = 0.0
     ends_at_s: float | None = None
@@ -39,6 +39,9 @@ class MediaFlow:
     """Beyond the bottleneck's, each way."""
     is_forward: bool = True
     """False: its media goes where the others' feedback goes."""
+    layers_bps: tuple[int, ...] = ()
+    """Rates of a camera's encodings, lowest first, one of which is shown. Without, there is one encoding that
+    follows the target."""
     pauses: tuple[tuple[float, float], ...] = ()
     """From when to when its video is paused."""
 

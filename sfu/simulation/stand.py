@@ -21,9 +21,10 @@ from sfu.plane import (
     SetTrack,
     SrtpProfile,
 )
-from sfu.simulation.publisher import AUDIO_PAYLOAD_TYPE, VIDEO_PAYLOAD_TYPE
+from sfu.simulation.encoder import VIDEO_PAYLOAD_TYPE
+from sfu.simulation.publisher import AUDIO_PAYLOAD_TYPE
 from sfu.simulation.subscriber import Numbers
-from sfu.units import NO_RID, Kind, Mid, PayloadType, RouteId, Ssrc, TrackHandle, TransportId
+from sfu.units import NO_RID, Kind, Mid, PayloadType, Rid, RouteId, Ssrc, TrackHandle, TransportId
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +38,7 @@ _AUDIO: Final = (PayloadFormat("opus", Codec.OPUS, AUDIO_PAYLOAD_TYPE, 48_000),)
 _TRANSPORT_CC: Final = 2
 _DOWN: Final = {Extension.MID: 1, Extension.TRANSPORT_CC: _TRANSPORT_CC, Extension.ABS_SEND_TIME: 3}
 _KEY: Final = bytes(16 + 12)
+_RIDS: Final = (Rid("q"), Rid("h"), Rid("f"))
 _SSRCS: Final = 8
 """Numbers between the SSRCs of two flows."""
 
@@ -65,19 +67,20 @@ class Stand:
     Args:
         core: new.
         now: when all join.
-        flows: how many.
+        encodings: how many each camera sends, by flow.
     """
 
-    def __init__(self, core: Core, now: Instant, flows: int) -> None:
+    def __init__(self, core: Core, now: Instant, encodings: Sequence[int]) -> None:
         self.core: Final = core
-        self.flows: Final = range(flows)
+        self.encodings: Final = encodings
+        self.flows: Final = range(len(encodings))
         core.apply(now, [operation for flow in self.flows for operation in self._joining(flow)])
         for transport in (self.publisher(flow) for flow in self.flows):
             self._check(now, transport)
         for transport in (self.subscriber(flow) for flow in self.flows):
             self._check(now, transport)
         core.apply(now, [operation for flow in self.flows for operation in self._media(flow)])
-        routes = [route for flow in self.flows for route in (_video_route(flow), _audio_route(flow))]
+        routes = [route for flow in self.flows for route in (self.video_route(flow), _audio_route(flow))]
         core.set_targets(now, np.array([(route, 0, ALL_TEMPORAL) for route in routes], TARGET_DTYPE))
         core.drain()
 
@@ -92,6 +95,11 @@ class Stand:
         return TransportId(2 * flow + 2)
 
     @staticmethod
+    def video_route(flow: int) -> RouteId:
+        """What shows a flow's camera to its subscriber; it begins with the lowest encoding."""
+        return RouteId(2 * flow)
+
+    @staticmethod
     def address(transport: TransportId) -> tuple[str, int]:
         """Where somebody is."""
         return "192.0.2.1", 40_000 + transport
@@ -101,10 +109,10 @@ class Stand:
         """Whose publisher or subscriber is there."""
         return (address[1] - 40_001) // 2
 
-    @staticmethod
-    def published(flow: int) -> tuple[Ssrc, Ssrc]:
-        """The SSRCs of a publisher's video and sound."""
-        return Ssrc(1_000 + _SSRCS * flow), Ssrc(1_002 + _SSRCS * flow)
+    def published(self, flow: int) -> tuple[list[Ssrc], Ssrc]:
+        """The SSRCs of a publisher's video, lowest encoding first, and sound."""
+        first = 1_000 + _SSRCS * flow
+        return [Ssrc(first + 1 + encoding) for encoding in range(self.encodings[flow])], Ssrc(first)
 
     @staticmethod
     def numbers(flow: int) -> Numbers:
@@ -131,6 +139,7 @@ class Stand:
     def _media(self, flow: int) -> list[PlaneOperation]:
         publisher, subscriber = self.publisher(flow), self.subscriber(flow)
         video, audio = self.published(flow)
+        rids = _RIDS if len(video) > 1 else (NO_RID,)
         numbers = self.numbers(flow)
         camera, microphone = TrackHandle(2 * flow), TrackHandle(2 * flow + 1)
         cname = f"publisher {flow}"
@@ -146,7 +155,7 @@ class Stand:
                 Mid("0"),
                 Kind.VIDEO,
                 _VIDEO,
-                (EncodingSpec(NO_RID, video),),
+                tuple(EncodingSpec(rid, ssrc) for rid, ssrc in zip(rids, video, strict=False)),
                 {Extension.MID: 1},
                 cname,
             ),
@@ -161,7 +170,7 @@ class Stand:
                 cname,
             ),
             SetRoute(
-                _video_route(flow),
+                self.video_route(flow),
                 camera,
                 subscriber,
                 Mid("0"),
@@ -183,10 +192,6 @@ class Stand:
                 cname,
             ),
         ]
-
-
-def _video_route(flow: int) -> RouteId:
-    return RouteId(2 * flow)
 
 
 def _audio_route(flow: int) -> RouteId:

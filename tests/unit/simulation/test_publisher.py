@@ -8,8 +8,8 @@ import pytest
 from sfu.rtp.packet import RtpPacket
 from sfu.rtp.rtcp import Pli, serialise_compound
 from sfu.rtp.vp8 import parse_vp8
+from sfu.simulation.encoder import HEADER_BYTES
 from sfu.simulation.publisher import (
-    HEADER_BYTES,
     SOUND_BPS,
     SOUNDS_PER_S,
     START_BPS,
@@ -26,7 +26,7 @@ def publisher(flow: MediaFlow | None = None) -> Publisher:
     flow = flow or MediaFlow()
     pauses = [(at_s(begin), at_s(end)) for begin, end in flow.pauses]
     ends_at = None if flow.ends_at_s is None else at_s(flow.ends_at_s)
-    return Publisher(flow, VIDEO, AUDIO, at_s(flow.starts_at_s), ends_at, pauses, random.Random(1))
+    return Publisher(flow, [VIDEO], AUDIO, at_s(flow.starts_at_s), ends_at, pauses, random.Random(1))
 
 
 def published(one: Publisher, end_s: float) -> list[tuple[float, RtpPacket]]:

@@ -21,6 +21,7 @@ from sfu.simulation.measures import (
     queue_ms,
     rate_bps,
     rolling_bps,
+    time_to_rate,
     time_to_use,
     use,
 )
@@ -96,6 +97,18 @@ def test_the_time_to_a_share_is_that_of_a_whole_second() -> None:
     # From 5 s on, and a second later it is all of the second before.
     assert time_to_use(run, share=0.9, since_s=2) == pytest.approx(4.0, abs=0.06)
     assert time_to_use(run, share=0.95, since_s=0) == math.inf
+
+
+def test_the_time_to_a_rate_is_that_of_the_first_flow() -> None:
+    run = recording(flow(100_000, 500_001), flow(1e6))
+    assert time_to_rate(run, bps=500_000, since_s=1) == pytest.approx(5.0, abs=0.06)
+    assert time_to_rate(run, bps=600_000, since_s=0) == math.inf
+
+
+def test_an_effect_is_seen_where_its_measure_is_within_bounds() -> None:
+    effect = Effect(lambda one: rate_bps(one, 0, 0, SECONDS), Bound(high=500_000))
+    assert effect.is_seen(recording(flow(400_000)))
+    assert not effect.is_seen(recording(flow(600_000)))
 
 
 def test_a_rolling_rate_is_that_of_the_second_before() -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _WIDTH: Final = 900
 _LEFT, _RIGHT, _TOP = 60, 15, 40
 _RATES_HEIGHT: Final = 240
-_GAP: Final = 30
+_GAP: Final = 40
 _QUEUE_HEIGHT: Final = 90
 _HEIGHT: Final = _TOP + _RATES_HEIGHT + _GAP + _QUEUE_HEIGHT + 30
 _CAPACITY, _QUEUE, _AXIS = "#888", "#b35900", "#444"
@@ -60,7 +60,7 @@ class _Panel:
             y = self.y(number * step * unit)
             lines.append(f'<path d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}" stroke="#ddd"/>')
             lines.append(_text(_LEFT - 6, y + 4, f"{number * step:g}", anchor="end"))
-        lines.append(_text(4, self.top - 6, label))
+        lines.append(_text(4, self.top - 12, label))
         return lines
 
 

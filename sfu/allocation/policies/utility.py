@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from sfu.allocation.rates import BoolArray, FloatArray, IntArray
     from sfu.units import Instant
 
-STAY: Final = 0.2
+STAY: Final = 0.17
 """What it is worth that a layer stays, as a part of the row's best, just after it has changed. Lower:
 pictures change for little. Higher: they stay worse than they need be."""
 
-STAY_S: Final = 90.0
+STAY_S: Final = 120.0
 """Until that has faded to nothing. Lower: pictures change sooner again. Higher: a small step up that fits
 waits longer, and its reason is not its budget."""
 
-MARGIN: Final = 1.15
+MARGIN: Final = 1.2
 """What a layer that is higher than before is taken to cost. Lower: a rate that wavers takes it away again.
 Higher: budget is left unused."""
 

@@ -137,16 +137,18 @@ def parts_of_optimum(count: int) -> list[float]:
     return parts
 
 
-def compared(policy: Policy, seed: int) -> Outcome:
-    """Let a policy decide a whole scene."""
-    scene, rates, watched = Scene(seed, *SMALL), EncodingRates(), _Watched(policy)
+def compared(
+    policy: Policy, seed: int, size: tuple[int, int] = SMALL, seconds: float = COMPARED_S
+) -> Outcome:
+    """Let a policy decide a whole scene of so many rooms and members."""
+    scene, rates, watched = Scene(seed, *size), EncodingRates(), _Watched(policy)
     allocator = Allocator(watched)
-    for _ in range(round(COMPARED_S / COMPARED_TICK_S)):
+    for _ in range(round(seconds / COMPARED_TICK_S)):
         moment = scene.after(COMPARED_TICK_S)
         rates.update(moment.stats)
         allocator.decide(scene.demand, rates, moment.budgets, speakers=moment.speakers)
         watched.note(moment.capacity_bps)
-    minutes = COMPARED_S / 60 * scene.subscribers
+    minutes = seconds / 60 * scene.subscribers
     return Outcome(
         watched.given / watched.wished,
         watched.switches / minutes,

@@ -111,7 +111,10 @@ def test_what_was_given_stays_when_little_changes(problem: Problem, wave: float)
         keep_bps=problem.keep_bps * 1.02,
         change_bps=problem.change_bps * 1.02,
     )
-    assert ((utility(later) != first) & ~problem.is_audio).sum() <= 1 + len(first) // 6
+    # Where suddenly all the best fits, all is given at once, and that is no small change.
+    best_bps = np.bincount(problem.subscriber, (problem.costs_bps * problem.usable).max(axis=1))
+    is_short = (best_bps > 1.1 * problem.change_bps)[problem.subscriber]
+    assert ((utility(later) != first) & ~problem.is_audio & is_short).sum() <= 1 + len(first) // 6
 
 
 @settings(deadline=None)

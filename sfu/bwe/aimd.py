@@ -27,7 +27,7 @@ MIN_BPS: Final = 30_000.0
 MAX_BPS: Final = 100_000_000.0
 """No estimate is more: the fastest probe (`sfu.streams.probing`)."""
 
-BACKOFF: Final = 0.87
+BACKOFF: Final = 0.85
 """What is left of the rate that arrives, on overuse. Lower: queues empty faster, less of the link is used.
 Higher: flows that share a link take longer to share it equally."""
 

@@ -164,14 +164,12 @@ class DelayTrend:
         newest_ms = at_ms.max(1, initial=-np.inf)
         known = np.isfinite(newest_ms)
         ages = np.where(known, newest_ms, 0.0)[:, None] - at_ms
-        weight = (ages <= TREND_MS).astype(np.float64)
-        count = np.maximum(weight.sum(1), 1.0)
-        x = np.where(weight > 0, -ages, 0.0)
-        x_mean = x.sum(1) / count
-        y_mean = (delay_ms * weight).sum(1) / count
-        x_off = (x - x_mean[:, None]) * weight
-        spread = (x_off * x_off).sum(1)
-        slope = (x_off * (delay_ms - y_mean[:, None])).sum(1) / np.maximum(spread, 1e-9)
+        is_recent = ages <= TREND_MS
+        count = np.maximum(is_recent.sum(1), 1)
+        x, y = np.where(is_recent, -ages, 0.0), np.where(is_recent, delay_ms, 0.0)
+        x_sum, y_sum = x.sum(1), y.sum(1)
+        spread = np.einsum("ij,ij->i", x, x) - x_sum * x_sum / count
+        slope = (np.einsum("ij,ij->i", x, y) - x_sum * y_sum / count) / np.maximum(spread, 1e-9)
         enough = known & (count >= MIN_SAMPLES) & (-x.min(1, initial=0.0) >= MIN_SPREAD_MS)
         recent = np.where(ages <= QUEUE_MS, delay_ms, np.inf).min(1, initial=np.inf)
         base = np.minimum(rows["base_ms"], rows["last_base_ms"])

@@ -126,8 +126,10 @@ class Estimators:
     def _signs(self, now: Instant, delays: Delays, sent: Sent, losses: LossRates) -> PathSigns:
         round_trip_ns = np.where(np.isnan(sent.round_trip_ns), DEFAULT_ROUND_TRIP_NS, sent.round_trip_ns)
         has_rival = self._rivals.update(now, delays)
+        # Near a known limit others feel a probe as well: who does not give way would take from them.
+        is_probed = self._prober.clusters.disturbs(now) & ~self._delay.knows_limit
         return PathSigns(
-            signal=self._overuse.update(now, delays, has_rival, self._prober.clusters.disturbs(now)),
+            signal=self._overuse.update(now, delays, has_rival, is_probed),
             queue_ms=delays.queue_ms,
             short_acked_bps=self._acked.over(now, SHORT_NS),
             acked_bps=self._acked.over(now, LONG_NS),

@@ -21,7 +21,7 @@ from sfu.plane import MAX_TEMPORAL
 
 if TYPE_CHECKING:
     from sfu.allocation.problem import Problem
-    from sfu.allocation.rates import BoolArray, FloatArray
+    from sfu.allocation.rates import FloatArray, IntArray
 
 ShortArray = NDArray[np.float32]
 """Worths and costs while it is computed with them: half the memory is half the time."""
@@ -54,21 +54,23 @@ SMALLEST_TILE: Final = 90.0
 
 def worths(problem: Problem) -> FloatArray:
     """(rows, LAYERS) what each layer is worth, 0 where it is of no use; unusable ones and audio are 0."""
-    return short_worths(problem).T.astype(np.float64)
+    return short_worths(problem, np.arange(len(problem.rank))).T.astype(np.float64)
 
 
-def short_worths(problem: Problem) -> ShortArray:
-    """(LAYERS, rows) the same: numpy is faster along rows, and with half the width."""
-    heights = turned(problem.layer_heights[:, ::MAX_TEMPORAL])
-    tile = np.maximum(_tile_lines(problem, heights), SMALLEST_TILE).astype(np.float32)
+def short_worths(problem: Problem, rows: IntArray) -> ShortArray:
+    """(LAYERS, len(rows)) the same of some rows: numpy is faster along rows, and with half the width."""
+    is_screen, is_pinned = problem.is_screen[rows], problem.is_pinned[rows]
+    heights = turned(problem.layer_heights[:, ::MAX_TEMPORAL], rows)
+    widths = turned(problem.layer_widths[:, ::MAX_TEMPORAL], rows)
+    tile = _tile_lines(problem.width[rows], problem.height[rows], widths.max(axis=0), heights.max(axis=0))
     weight = (tile / USUAL_TILE) ** TILE_WEIGHT
-    weight *= np.where(problem.is_pinned, PIN_WEIGHT, 1.0) * np.where(problem.is_screen, SCREEN_WEIGHT, 1.0)
-    weight *= 1.0 + (SPEAKER_WEIGHT - 1.0) / (1.0 + problem.speaker)
-    weight *= problem.is_visible & ~problem.is_audio
-    sharpness = np.where(problem.is_screen, SCREEN_SHARPNESS, CAMERA_SHARPNESS).astype(np.float32)
-    smoothness = np.where(problem.is_screen, SCREEN_SMOOTHNESS, CAMERA_SMOOTHNESS).astype(np.float32)
-    lines = np.minimum(np.maximum(heights, 1.0) / tile, 1.0)
-    worth = turned(problem.frame_rates)
+    weight *= np.where(is_pinned, PIN_WEIGHT, 1.0) * np.where(is_screen, SCREEN_WEIGHT, 1.0)
+    weight *= 1.0 + (SPEAKER_WEIGHT - 1.0) / (1.0 + problem.speaker[rows])
+    weight *= (problem.is_visible & ~problem.is_audio)[rows]
+    sharpness = np.where(is_screen, SCREEN_SHARPNESS, CAMERA_SHARPNESS).astype(np.float32)
+    smoothness = np.where(is_screen, SCREEN_SMOOTHNESS, CAMERA_SMOOTHNESS).astype(np.float32)
+    lines = np.minimum(np.maximum(heights, 1.0) / tile.astype(np.float32), 1.0)
+    worth = turned(problem.frame_rates, rows)
     np.maximum(worth, 0.1, out=worth)
     worth /= USUAL_FRAME_RATE
     np.log(worth, out=worth)
@@ -76,21 +78,17 @@ def short_worths(problem: Problem) -> ShortArray:
     worth += np.repeat(sharpness * np.log(lines), MAX_TEMPORAL, axis=0)
     np.exp(worth, out=worth)
     worth *= weight
-    worth *= turned(problem.usable)
+    worth *= problem.usable.T.take(rows, axis=1)
     return worth
 
 
-def turned(values: FloatArray | BoolArray) -> ShortArray:
-    """(rows, layers) as (layers, rows), and in half the width."""
-    return np.ascontiguousarray(values.T, np.float32)
+def turned(values: FloatArray, rows: IntArray) -> ShortArray:
+    """Some rows of (rows, layers) as (layers, rows), and in half the width."""
+    return values.T.take(rows, axis=1).astype(np.float32)
 
 
-def _tile_lines(problem: Problem, heights: ShortArray) -> FloatArray:
-    """(rows,) lines of the picture as it fits the tile, by the shape of its layers; 0: no size."""
-    tallest = np.maximum(heights.max(axis=0), 1.0)
-    widest = turned(problem.layer_widths[:, ::MAX_TEMPORAL]).max(axis=0)
-    by_width = problem.width * tallest / np.maximum(widest, 1.0)
-    lines = np.minimum(
-        np.where(problem.width > 0, by_width, np.inf), np.where(problem.height > 0, problem.height, np.inf)
-    )
-    return np.where(np.isinf(lines), 0.0, lines)
+def _tile_lines(width: FloatArray, height: FloatArray, widest: ShortArray, tallest: ShortArray) -> FloatArray:
+    """(rows,) lines of the picture as it fits the tile, by the shape of its layers."""
+    by_width = np.where(width > 0, width * np.maximum(tallest, 1.0) / np.maximum(widest, 1.0), np.inf)
+    lines = np.minimum(by_width, np.where(height > 0, height, np.inf))
+    return np.maximum(np.where(np.isinf(lines), 0.0, lines), SMALLEST_TILE)

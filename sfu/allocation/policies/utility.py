@@ -37,7 +37,7 @@ MARGIN: Final = 1.2
 """What a layer that is higher than before is taken to cost. Lower: a rate that wavers takes it away again.
 Higher: budget is left unused."""
 
-AFRESH_AT_ONCE: Final = 1_500
+AFRESH_AT_ONCE: Final = 1_000
 """Rows that are chosen from nothing in one tick, where nothing makes it necessary; subscribers take turns.
 Lower: what would be better is found later. Higher: time."""
 
@@ -98,10 +98,8 @@ def _chosen(problem: Problem, rows: IntArray, keep_bps: FloatArray, change_bps: 
 def _options(problem: Problem, rows: IntArray) -> tuple[Options, IntArray]:
     """Of video, in order of subscriber and rank; and the numbers of these subscribers in the budgets."""
     subscriber, starts = numbered(problem.subscriber[rows])
-    worth, costs = short_worths(problem), turned(problem.costs_bps)
+    worth, costs = short_worths(problem, rows), turned(problem.costs_bps, rows)
     costs += np.float32(UNUSABLE_BPS) * (worth <= 0)
-    if len(rows) != len(problem.rank) or (rows != np.arange(len(rows))).any():
-        worth, costs = worth.take(rows, axis=1), costs.take(rows, axis=1)
     return Options(worth, costs, subscriber, starts), problem.subscriber[rows[starts]]
 
 

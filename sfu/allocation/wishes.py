@@ -1,0 +1,54 @@
+"""What each subscriber is given and would be given: what an estimator of its path has to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from sfu.allocation.decision import Cause
+from sfu.allocation.policies.utility import MARGIN
+
+if TYPE_CHECKING:
+    from sfu.allocation.rates import FloatArray, IntArray
+    from sfu.plane import StructArray
+
+_WITHHELD: Final = (Cause.BUDGET, Cause.PINNED_FIRST, Cause.SCREEN_FIRST, Cause.SPEAKER)
+"""Causes that end when the path carries more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """(subscribers,) in order of their transports."""
+
+    transports: IntArray
+    allocated_bps: FloatArray
+    """What is given."""
+    desired_bps: FloatArray
+    """What would be given if the path carried everything."""
+    next_bps: FloatArray
+    """What the path must carry on top for one more step of any row, the least of all; 0: a better path would
+    change nothing. It is more than the step takes: a policy asks for room (`MARGIN`), and who finds out only
+    what the step takes never sees it taken."""
+
+
+def wishes_of(decisions: StructArray) -> Wishes:
+    """Sum up the decisions of each subscriber: (n,) of `DECISION_DTYPE`, in any order."""
+    ordered = decisions[np.argsort(decisions["subscriber"], kind="stable")]
+    subscriber = ordered["subscriber"].astype(np.int64)
+    starts = np.flatnonzero(np.diff(subscriber, prepend=-1))
+    if not len(starts):
+        nothing = np.zeros(0)
+        return Wishes(subscriber, nothing, nothing, nothing)
+    step = MARGIN * ordered["next_rate_bps"] - ordered["rate_bps"]
+    is_withheld = np.isin(ordered["cause"], _WITHHELD) & (step > 0)
+    least = np.minimum.reduceat(np.where(is_withheld, step, np.inf), starts)
+    # Of what is more than its path's share for another reason (a ceiling, no picture) nothing is desired.
+    desired = np.where(np.isin(ordered["cause"], _WITHHELD), ordered["best_rate_bps"], ordered["rate_bps"])
+    return Wishes(
+        transports=subscriber[starts],
+        allocated_bps=np.add.reduceat(ordered["rate_bps"], starts),
+        desired_bps=np.add.reduceat(desired, starts),
+        next_bps=np.where(np.isinf(least), 0.0, least),
+    )

@@ -43,7 +43,8 @@ class Allocator:
         self._laid_out: tuple[object, ...] = ()
         """What the layout was made of."""
         self._places: Places | None = None
-        self._placed: tuple[object, ...] = ()
+        self._placed: tuple[object, ...] = (None,)
+        """What they were found for."""
         self._past: Past | None = None
 
     def decide(
@@ -87,12 +88,10 @@ class Allocator:
         return self._layout
 
     def _places_of(self, layout: Layout, rates: EncodingRates) -> Places:
-        placed = (layout, rates, rates.layout)
-        if self._places is None or any(
-            one is not other for one, other in zip(placed, self._placed, strict=True)
-        ):
+        is_same = self._placed[0] is layout and self._placed[1:] == (rates, rates.layout)
+        if self._places is None or not is_same:
             self._places = rates.places(layout.rows["track"])
-            self._placed = placed
+            self._placed = (layout, rates, rates.layout)
         return self._places
 
     def _due(self, problem: Problem) -> BoolArray:

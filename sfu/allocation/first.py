@@ -15,7 +15,7 @@ import numpy as np
 
 from sfu.allocation.decision import Cause
 from sfu.allocation.problem import LAYERS, NEVER, NEVER_SPOKE, Problem
-from sfu.allocation.rotation import first_in_turn
+from sfu.allocation.rotation import first_in_turn, is_one_in
 from sfu.plane import PAUSED
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def why_short(policy: Policy, problem: Problem, layer: IntArray, known: IntArray
         layer: (rows,) what it chose.
         known: (rows,) what was found in ticks before.
     """
-    if len(layer) > AT_ONCE and first_in_turn(EVERY, problem.now):
+    if len(layer) > AT_ONCE and not is_one_in(EVERY, problem.now):
         return known
     rows = _asked_about(problem, layer)
     if not len(rows):

@@ -141,8 +141,6 @@ def _divided(
     fits = options.totals(options.costs_of(kept)) <= keep_bps
     at_once = max(1, AFRESH_AT_ONCE * len(fits) // len(kept))
     rows = np.flatnonzero((~fits | must | has_turn(len(fits), at_once, now))[options.subscriber])
-    if not len(rows):
-        return kept
     some, subscribers = options.some_of(rows)
     anew = _from_nothing(some, change_bps[subscribers], now)
     worth_kept, worth_anew = (some.totals(some.worths_of(one)) for one in (kept[rows], anew))

@@ -11,12 +11,13 @@ import pytest
 from sfu.allocation.allocate import Allocator
 from sfu.allocation.budgets import CAPS_DTYPE, NO_BUDGETS, NO_CAPS
 from sfu.allocation.decision import Cause
+from sfu.allocation.first import AT_ONCE, EVERY
 from sfu.allocation.layout import NO_SPEAKERS
 from sfu.allocation.policies.lowest_layers_first import lowest_layers_first
 from sfu.allocation.policies.utility import utility
 from sfu.allocation.problem import NEVER, Problem
 from sfu.plane import ALL_TEMPORAL, MAX_TEMPORAL, PAUSED, StructArray
-from sfu.units import RouteId, TrackHandle, TransportId, after_ms
+from sfu.units import NS_PER_S, RouteId, TrackHandle, TransportId, after_ms
 from tests.unit.allocation.arrays import AUDIO, NOW, VIDEO, budgets_of, rates_of, stats_of, table_of, video
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from sfu.allocation.layout import TrackArray
     from sfu.allocation.problem import Policy
-    from sfu.allocation.rates import EncodingRates, IntArray
+    from sfu.allocation.rates import BoolArray, EncodingRates, IntArray
     from sfu.conference.turn import SetDemand
 
 LADDER: Final = (100_000.0, 300_000.0, 1_500_000.0)
@@ -129,6 +130,26 @@ def test_a_policy_is_told_what_it_gave_and_since_when() -> None:
     assert seen[3].lowered_at.tolist() == [at[2], NEVER]
     assert [problem.changed.tolist() for problem in seen] == [[True, True], *[[False, False]] * 3]
     assert [problem.decided_at.tolist() for problem in seen] == [[NEVER], [at[0]], [at[1]], [at[2]]]
+
+
+def test_a_policy_that_lets_decisions_stand_is_told_when_it_decided() -> None:
+    seen: list[Problem] = []
+
+    class Rare:
+        def __call__(self, problem: Problem, /) -> IntArray:
+            seen.append(problem)
+            return lowest_layers_first(problem)
+
+        def due(self, problem: Problem, /) -> BoolArray:
+            return problem.now - problem.decided_at >= NS_PER_S
+
+    allocator, table, rates = Allocator(Rare()), table_of([video(1)]), ladders(1)
+    for tick in range(4):
+        rates.update(stats_of(after_ms(NOW, 2_000 + 600 * tick), {(1, encoding): 0 for encoding in range(3)}))
+        allocator.decide(table, rates, budgets_of({1: 400_000.0 + tick}))
+    at = [problem.now for problem in seen]
+    assert [int(problem.decided_at[0]) for problem in seen] == [NEVER, at[0], at[0], at[2]]
+    assert [float(problem.decided_bps[0]) for problem in seen] == [0, 400_000, 400_000, 400_002]
 
 
 def test_what_is_remembered_follows_its_row_when_others_come_and_go() -> None:
@@ -236,3 +257,30 @@ def test_who_comes_first_is_the_reason_where_it_is_and_only_there(
     assert decided(video(2), NO_SPEAKERS, tight) is not cause
     assert decided(video(2, **first), speakers, 50_000.0) is Cause.BUDGET
     assert decided(video(2, **first), speakers, 9_000_000.0) is Cause.SIZE
+
+
+def test_in_a_crowd_reasons_are_found_in_turn_and_stay_until_the_next() -> None:
+    count = 2 * AT_ONCE // 3
+    rates = ladders(1, 2, 3)
+    table = table_of(
+        replace(
+            video(3 * number + track, subscriber=TransportId(number), is_pinned=track == 2),
+            track=TrackHandle(track),
+        )
+        for number in range(count)
+        for track in (1, 2, 3)
+    )
+    allocator, budgets = Allocator(), budgets_of(dict.fromkeys(range(count), 550_000.0))
+    told = []
+    for tick in range(40 * EVERY):
+        seconds = 1 + tick / 20
+        counted = {
+            (track, encoding): int(rate / 8 * seconds)
+            for track in (1, 2, 3)
+            for encoding, rate in enumerate(LADDER)
+        }
+        rates.update(stats_of(after_ms(NOW, int(1_000 * seconds)), counted))
+        causes = allocator.decide(table, rates, budgets)["cause"]
+        told.append(int((causes == Cause.PINNED_FIRST).sum()))
+    assert told[0] < told[-1] == count
+    assert sorted(told) == told

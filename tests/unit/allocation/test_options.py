@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfu.allocation.options import SAFE, UNUSABLE_BPS, Options, densest_first, numbered
+from sfu.allocation.options import PASSES, SAFE, UNUSABLE_BPS, Options, densest_first, numbered
 from sfu.allocation.problem import LAYERS
 from sfu.plane import PAUSED
 
@@ -66,6 +66,20 @@ def test_a_step_that_does_not_fit_is_passed_over_and_smaller_ones_are_taken() ->
     options = Options(worths, costs, *numbered(np.zeros(2, np.int64)))
     for budget, layers in ((1_200_000, [0, 0]), (1_000_000, [0, PAUSED]), (800_000, [PAUSED, 0])):
         assert densest_first(options, np.full(2, PAUSED), np.array([float(budget)])).tolist() == layers
+
+
+def test_only_so_many_steps_are_passed_over() -> None:
+    rows = PASSES + 2
+    worths, costs = np.zeros((LAYERS, rows), np.float32), np.full((LAYERS, rows), UNUSABLE_BPS, np.float32)
+    # Each next one is less dense, and fits only where the one before is not taken.
+    costs[0] = 600_000.0 * 0.9 ** np.arange(rows)
+    worths[0] = costs[0] / 1e5 * 0.9 ** np.arange(rows)
+    options = Options(worths, costs, *numbered(np.zeros(rows, np.int64)))
+    budget = float(costs[0, -1]) * 1.001
+    assert densest_first(options, np.full(rows, PAUSED), np.array([budget])).tolist() == [
+        *[PAUSED] * (rows - 1),
+        0,
+    ]
 
 
 def test_of_equal_rows_the_first_are_served() -> None:

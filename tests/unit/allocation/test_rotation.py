@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sfu.allocation.rotation import TURN_NS, first_in_turn, has_turn
+from sfu.allocation.rotation import TURN_NS, first_in_turn, has_turn, is_one_in
 from sfu.units import Instant
 
 
@@ -22,3 +22,11 @@ def test_so_many_have_a_turn_at_once() -> None:
         assert has_turn(2, 3, Instant(turn * TURN_NS)).all()
         assert 0 <= first_in_turn(7, Instant(turn * TURN_NS)) < 7
     assert len(has_turn(0, 3, Instant(0))) == 0
+
+
+@pytest.mark.parametrize("ticks_between", [1, 2, 4, 20])
+def test_one_turn_in_so_many_is_any(ticks_between: int) -> None:
+    turns = [Instant(10**15 + turn * ticks_between * TURN_NS) for turn in range(400)]
+    mine = [now for now in turns if is_one_in(4, now)]
+    assert 80 <= len(mine) <= 120
+    assert {first_in_turn(8, now) for now in mine} == set(range(8))

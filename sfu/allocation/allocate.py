@@ -9,7 +9,7 @@ import numpy as np
 from sfu.allocation.budgets import NO_BUDGETS, NO_CAPS, rows_of
 from sfu.allocation.decision import records
 from sfu.allocation.first import why_short
-from sfu.allocation.flow import flow_of
+from sfu.allocation.flow import Chosen, flow_of
 from sfu.allocation.layout import NO_SPEAKERS, layout_of
 from sfu.allocation.past import Past
 from sfu.allocation.policies.lowest_layers_first import lowest_layers_first
@@ -75,10 +75,10 @@ class Allocator:
             past, reordered = self._past.moved_to(layout)
         problem = _problem(layout, flow, past, budgets, rates, reordered)
         layer = self._policy(problem)
-        short = why_short(self._policy, problem, layer, past.short)
-        self._past = _remembered(problem, flow, past, (layer, short), self._due(problem))
+        chosen = Chosen(layer, *flow.targets(layer), why_short(self._policy, problem, layer, past.short))
+        self._past = _remembered(problem, flow, past, chosen, self._due(problem))
         _want(layout, places, layer, rates)
-        return records(layout, flow, problem, layer, short)
+        return records(layout, flow, problem, chosen)
 
     def _layout_of(self, demand: DemandTable, speakers: TrackArray, caps: StructArray) -> Layout:
         made_of = (demand, demand.changes, speakers.tobytes(), caps.tobytes())
@@ -158,15 +158,12 @@ def _want(layout: Layout, places: Places, layer: IntArray, rates: EncodingRates)
     rates.want_at(np.concatenate(at))
 
 
-def _remembered(
-    problem: Problem, flow: Flow, past: Past, chosen: tuple[IntArray, IntArray], due: BoolArray
-) -> Past:
+def _remembered(problem: Problem, flow: Flow, past: Past, chosen: Chosen, due: BoolArray) -> Past:
     now = problem.now
-    layer, short = chosen
-    encoding, temporal = flow.targets(layer)
+    encoding, temporal = chosen.encoding, chosen.temporal
     is_other = (encoding != past.encoding) | (temporal != past.temporal) | (past.previous_at == NEVER)
     is_lower = (encoding < past.encoding) & (encoding != PAUSED)
-    was_usable = flow.usable[np.maximum(past.encoding, 0) * MAX_TEMPORAL, np.arange(len(layer))]
+    was_usable = flow.usable[np.maximum(past.encoding, 0) * MAX_TEMPORAL, np.arange(len(encoding))]
     return Past(
         layout=past.layout,
         encoding=encoding,
@@ -176,5 +173,5 @@ def _remembered(
         usable=flow.usable,
         decided_at=np.where(due, now, past.decided_at),
         decided_bps=np.where(due, problem.keep_bps, past.decided_bps),
-        short=short,
+        short=chosen.short,
     )

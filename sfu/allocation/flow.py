@@ -58,6 +58,19 @@ class Flow:
         return np.where(is_paused, PAUSED, encoding), np.where(is_all | is_paused, ALL_TEMPORAL, temporal)
 
 
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """(rows,) what a policy answered."""
+
+    layer: IntArray
+    encoding: IntArray
+    """`PAUSED`: none."""
+    temporal: IntArray
+    """The target: `ALL_TEMPORAL`, or the highest to give."""
+    short: IntArray
+    """The `Cause` where a budget is the reason: `BUDGET`, or why somebody else comes first."""
+
+
 def flow_of(layout: Layout, rates: EncodingRates, places: Places) -> Flow:
     """Join what is wanted with what was measured."""
     is_audio = layout.rows["is_audio"]

@@ -120,13 +120,16 @@ def numbered(subscriber: IntArray) -> tuple[IntArray, IntArray]:
     return np.cumsum(is_first) - 1, np.flatnonzero(is_first)
 
 
-def densest_first(options: Options, layer: IntArray, budget_bps: FloatArray) -> IntArray:
+def densest_first(
+    options: Options, layer: IntArray, budget_bps: FloatArray, passes: int = PASSES
+) -> IntArray:
     """Improve a choice as far as a budget allows, steps of the highest worth per bit first.
 
     Args:
         options: of all rows.
         layer: (rows,) where to begin. Where that does not fit the budget it is left as it is.
         budget_bps: (subscribers,).
+        passes: one more than the steps that do not fit and are passed over.
 
     Returns:
         (rows,) layers or `PAUSED`.
@@ -137,7 +140,7 @@ def densest_first(options: Options, layer: IntArray, budget_bps: FloatArray) -> 
     # A higher layer that costs less gives nothing back: sums then stay on the safe side.
     np.maximum(extra.costs_bps, LEAST_STEP_BPS, out=extra.costs_bps)
     left_bps = SAFE * budget_bps - options.totals(options.costs_of(layer))
-    for _ in range(PASSES):
+    for _ in range(passes):
         is_useful = extra.costs_bps <= left_bps.take(extra.subscriber)
         is_useful &= extra.worths > WORTHLESS
         active = np.flatnonzero(is_useful.any(axis=0))

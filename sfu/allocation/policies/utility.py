@@ -37,7 +37,7 @@ MARGIN: Final = 1.2
 """What a layer that is higher than before is taken to cost. Lower: a rate that wavers takes it away again.
 Higher: budget is left unused."""
 
-AFRESH_AT_ONCE: Final = 1_000
+AFRESH_AT_ONCE: Final = 600
 """Rows that are chosen from nothing in one tick, where nothing makes it necessary; subscribers take turns.
 Lower: what would be better is found later. Higher: time."""
 
@@ -137,7 +137,8 @@ def _divided(
     """
     keep_bps, change_bps = budgets
     stays = np.where(options.worths_of(previous) > 0, previous, PAUSED)
-    kept = densest_first(options, stays, change_bps)
+    # What is left over behind a step that does not fit is found in the next tick: it begins with these.
+    kept = densest_first(options, stays, change_bps, passes=1)
     fits = options.totals(options.costs_of(kept)) <= keep_bps
     at_once = max(1, AFRESH_AT_ONCE * len(fits) // len(kept))
     rows = np.flatnonzero((~fits | must | has_turn(len(fits), at_once, now))[options.subscriber])

@@ -9,7 +9,7 @@ import numpy as np
 from sfu.allocation.budgets import NO_BUDGETS, NO_CAPS, rows_of
 from sfu.allocation.decision import records
 from sfu.allocation.first import why_short
-from sfu.allocation.flow import Chosen, flow_of
+from sfu.allocation.flow import Chosen, flow_of, picked
 from sfu.allocation.layout import NO_SPEAKERS, layout_of
 from sfu.allocation.past import Past
 from sfu.allocation.policies.lowest_layers_first import lowest_layers_first
@@ -152,9 +152,8 @@ def _problem(
 
 def _want(layout: Layout, places: Places, layer: IntArray, rates: EncodingRates) -> None:
     """Tell what would fit, and what is given."""
-    every = np.arange(len(layer))
     given = np.where(layer == PAUSED, layout.allowed, layer // MAX_TEMPORAL)
-    at = [places.at[one, every][places.found[one, every]] for one in (layout.allowed, given)]
+    at = [picked(places.at, one)[picked(places.found, one)] for one in (layout.allowed, given)]
     rates.want_at(np.concatenate(at))
 
 
@@ -163,7 +162,7 @@ def _remembered(problem: Problem, flow: Flow, past: Past, chosen: Chosen, due: B
     encoding, temporal = chosen.encoding, chosen.temporal
     is_other = (encoding != past.encoding) | (temporal != past.temporal) | (past.previous_at == NEVER)
     is_lower = (encoding < past.encoding) & (encoding != PAUSED)
-    was_usable = flow.usable[np.maximum(past.encoding, 0) * MAX_TEMPORAL, np.arange(len(encoding))]
+    was_usable = picked(flow.usable, np.maximum(past.encoding, 0) * MAX_TEMPORAL)
     return Past(
         layout=past.layout,
         encoding=encoding,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from sfu.allocation.flow import picked
 from sfu.allocation.problem import LAYERS
 from sfu.plane import MAX_TEMPORAL, PAUSED, TARGET_DTYPE
 
@@ -97,7 +98,6 @@ def records(layout: Layout, flow: Flow, problem: Problem, chosen: Chosen) -> Str
         chosen: what it answered.
     """
     layer = chosen.layer
-    every = np.arange(len(layer))
     best = flow.layer(flow.best, np.full(len(layer), _TOP))
     # As bytes: numpy copies records field by field, which takes thirty times as long.
     decisions = layout.record.view(np.uint8).copy().view(DECISION_DTYPE)
@@ -114,8 +114,7 @@ def records(layout: Layout, flow: Flow, problem: Problem, chosen: Chosen) -> Str
         ("best_rate_bps", flow.costs_bps, best),
         ("frame_rate", flow.frame_rates, layer),
     ):
-        values = columns.ravel().take(np.maximum(at, 0) * len(layer) + every)
-        decisions[name] = (values * (at != PAUSED)).take(layout.place)
+        decisions[name] = (picked(columns, at) * (at != PAUSED)).take(layout.place)
     return decisions
 
 

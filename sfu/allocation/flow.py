@@ -44,7 +44,7 @@ class Flow:
 
     def layer(self, encoding: IntArray, temporal: IntArray) -> IntArray:
         """(rows,) the layer that a target means now; `PAUSED` where it is none."""
-        top = self.top[np.maximum(encoding, 0), np.arange(len(encoding))]
+        top = picked(self.top, encoding)
         return np.where(encoding == PAUSED, PAUSED, encoding * MAX_TEMPORAL + np.minimum(temporal, top))
 
     def targets(self, layer: IntArray) -> tuple[IntArray, IntArray]:
@@ -53,7 +53,7 @@ class Flow:
         So a temporal layer that begins later is forwarded, too.
         """
         encoding, temporal = np.divmod(layer, MAX_TEMPORAL)
-        is_all = temporal >= self.top[np.maximum(encoding, 0), np.arange(len(layer))]
+        is_all = temporal >= picked(self.top, encoding)
         is_paused = layer == PAUSED
         return np.where(is_paused, PAUSED, encoding), np.where(is_all | is_paused, ALL_TEMPORAL, temporal)
 
@@ -96,6 +96,14 @@ def flow_of(layout: Layout, rates: EncodingRates, places: Places) -> Flow:
         frame_rates=frame_rates,
         top=np.where(found, _taken(layers.top, at), 0),
     )
+
+
+def picked(values: NDArray[_Any], at: IntArray) -> NDArray[_Any]:
+    """(rows,) of (n, rows) values one for each row, that of 0 where `at` is `PAUSED`.
+
+    As `values[at, rows]`, in a third of the time.
+    """
+    return values.ravel().take(np.maximum(at, 0) * len(at) + np.arange(len(at)))
 
 
 def _nearest(permitted: BoolArray, allowed: IntArray) -> IntArray:

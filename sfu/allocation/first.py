@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 AT_ONCE: Final = 200
 """Rows asked about in one tick. Lower: a reason that has changed is told later. Higher: time."""
 
-EVERY: Final = 4
-"""Ticks in which nothing is asked, and the one in which it is, where there are more rows than that. Lower:
-time. Higher: a reason that has changed is told later."""
+EVERY: Final = 8
+"""In one tick of so many it is asked, where there are more rows than that; else in every tick. Lower: time.
+Higher: a reason that has changed is told later."""
 
 _CAUSES: Final = (Cause.PINNED_FIRST, Cause.SCREEN_FIRST, Cause.SPEAKER)
 """In the order in which rows are ranked; where several are true, the first is told."""

@@ -3,14 +3,11 @@
 //! They speak what a plane must hear (checks, SRTP), and no more: the subscribers count. Both sides use the plane's own
 //! sockets and cryptography, so what a plane costs and what the floor costs differ only by what the plane does.
 
-mod floor;
 mod stream;
 mod subscribers;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use focus_dataplane::Egress;
@@ -19,10 +16,10 @@ use focus_plane::SrtpProfile;
 use focus_srtp::Srtp;
 use focus_units::{Instant, NS_PER_MS, Ssrc};
 
-use self::floor::Floor;
 pub use self::stream::Sizes;
 use self::stream::Stream;
 use self::subscribers::Subscribers;
+use crate::system::clock_ns;
 use crate::time::now;
 use crate::udp::UdpSocket;
 
@@ -173,7 +170,7 @@ impl Rig {
             let due_at = began_at.after_ns(round as i64 * period_ns);
             while now() < due_at {
                 if self.subscribers.receive() == 0 {
-                    thread::sleep(Duration::from_micros(20));
+                    std::thread::sleep(Duration::from_micros(20));
                 }
             }
             if let [only] = sizes {
@@ -187,12 +184,9 @@ impl Rig {
     /// What sending costs at best: encrypt the same packets for each subscriber, and send them from one socket, with
     /// `segments` of them in a message.
     ///
-    /// A thread of its own does it, and only that is counted: as around a plane, another core reads what arrives
-    /// meanwhile, and frees it. On one core both would be cheaper than they ever are.
-    ///
     /// # Errors
     ///
-    /// The system has no socket left; a packet is lost.
+    /// The system has no socket left.
     ///
     /// # Panics
     ///
@@ -202,25 +196,39 @@ impl Rig {
         bursts: usize,
         sizes: &Sizes,
         segments: usize,
-        key: (SrtpProfile, &[u8]),
+        (profile, send_key): (SrtpProfile, &[u8]),
     ) -> io::Result<Measured> {
-        let (subscribers, stream) = (&mut self.subscribers, &mut self.publishers[0].stream);
-        let mut floor = Floor::new(subscribers.addresses(), segments, key)?;
-        subscribers.begin();
+        let mut socket = UdpSocket::bind(Ipv4Addr::LOCALHOST.into(), 0, RECEIVE_BUFFER_BYTES)?;
+        let mut sessions: Vec<Srtp> = (0..self.subscribers.len())
+            .map(|_| Srtp::new(profile, send_key, send_key).expect("a key of the profile's length"))
+            .collect();
+        let mut egress = Egress::with_segments(segments);
+        let mut measured = Measured::default();
+        self.subscribers.begin();
         let began_at = now();
-        let arrived = AtomicU64::new(0);
-        let cpu_ns = thread::scope(|scope| {
-            let sending = scope.spawn(|| floor.send(bursts, sizes, stream, &arrived));
-            while !sending.is_finished() {
-                if subscribers.receive() == 0 {
-                    thread::yield_now();
+        let mut published = 0;
+        let stream = &mut self.publishers[0].stream;
+        for _ in 0..bursts {
+            let plain = stream.burst(sizes);
+            let before = clock_ns(libc::CLOCK_THREAD_CPUTIME_ID);
+            for (index, session) in sessions.iter_mut().enumerate() {
+                let to = self.subscribers.address(index);
+                for packet in plain {
+                    let out = egress.buffer();
+                    let start = out.len();
+                    out.extend_from_slice(packet);
+                    session.protect_rtp(out, start, stream::HEADER_BYTES).map_err(refused)?;
+                    egress.push(to, start);
                 }
-                arrived.store(subscribers.least(), Ordering::Relaxed);
             }
-            sending.join().expect("numbers only grow")
-        })?;
-        let collected = self.collect(began_at, (bursts * sizes.packets()) as u64)?;
-        Ok(Measured { cpu_ns, ..collected })
+            socket.send(&egress);
+            egress.clear();
+            measured.cpu_ns += clock_ns(libc::CLOCK_THREAD_CPUTIME_ID) - before;
+            published += sizes.packets() as u64;
+            while self.subscribers.receive() > 0 {}
+        }
+        let collected = self.collect(began_at, published)?;
+        Ok(Measured { cpu_ns: measured.cpu_ns, ..collected })
     }
 
     fn publish(&mut self, sizes: &[Sizes]) {
@@ -271,6 +279,10 @@ fn pause_before(deadline: Instant) -> io::Result<()> {
     if now() >= deadline {
         return Err(io::Error::new(io::ErrorKind::TimedOut, "a packet was lost"));
     }
-    thread::yield_now();
+    std::thread::yield_now();
     Ok(())
+}
+
+fn refused(drop: focus_plane::DropReason) -> io::Error {
+    io::Error::other(format!("{drop:?}"))
 }

@@ -40,8 +40,8 @@ impl Subscribers {
         self.all.len()
     }
 
-    pub fn addresses(&self) -> impl Iterator<Item = Address> + '_ {
-        self.all.iter().map(|subscriber| subscriber.address)
+    pub fn address(&self, index: usize) -> Address {
+        self.all[index].address
     }
 
     pub fn send(&self, index: usize, to: Address, data: &[u8]) -> io::Result<()> {

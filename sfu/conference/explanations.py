@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -9,8 +10,8 @@ from sfu.allocation.decision import Cause
 from sfu.allocation.wanted import encoding_size
 from sfu.conference.sentences import Facts, sentence
 from sfu.conference.values import Explanation, Reason, Sent
-from sfu.plane import ALL_TEMPORAL, PAUSED
-from sfu.units import NO_RID, Instant, Kind, after_ms
+from sfu.rows import ALL_TEMPORAL, PAUSED
+from sfu.units import NO_RID, Instant, Kind, Rid, after_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from sfu.conference.outcomes import Outcome
     from sfu.conference.subscriptions import Subscription
     from sfu.conference.turn import SetDemand
+    from sfu.conference.values import Wish
     from sfu.conference.view import AnnouncedTrack, TrackIds
-    from sfu.units import Rid
 
 TELL_GAP_MS: Final = 250
 """Between two times that a leg is told. Lower: each step of a switch is told. Higher: reasons come late."""
@@ -43,6 +44,28 @@ _REASONS: Final = {
     Cause.SPEAKER: Reason.SPEAKER,
 }
 
+_Layer = tuple[Rid, int | None, int, int]
+_SOUND: Final[_Layer] = (NO_RID, None, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is remembered of an explanation, without rates: there is one for each wish of everybody."""
+
+    wish: Wish
+    reason: Reason
+    layer: _Layer | None
+    text: str
+
+    @classmethod
+    def of(cls, one: Explanation) -> Told:
+        """Of what is told now."""
+        return cls(one.wish, one.reason, _layer(one.sent), one.text)
+
+    def says_the_same(self, one: Explanation) -> bool:
+        """Whether nothing has changed but rates, which waver."""
+        return self.reason is one.reason and self.wish == one.wish and self.layer == _layer(one.sent)
+
 
 class Explanations:
     """Of one leg: only what has changed is looked at, and only what looks different is told."""
@@ -50,7 +73,7 @@ class Explanations:
     def __init__(self) -> None:
         self._touched: dict[TrackIds, None] = {}
         """In order, oldest first."""
-        self._told: dict[TrackIds, Explanation] = {}
+        self._told: dict[TrackIds, Told] = {}
         self._look_at = Instant(0)
 
     def touch(self, ids: TrackIds) -> None:
@@ -72,7 +95,7 @@ class Explanations:
         """When there is something to look at; None: nothing has happened."""
         return self._look_at if self._touched else None
 
-    def told(self, ids: TrackIds) -> Explanation | None:
+    def told(self, ids: TrackIds) -> Told | None:
         """What was told last of a wish."""
         return self._told.get(ids)
 
@@ -86,16 +109,16 @@ class Explanations:
         self._look_at = after_ms(now, TELL_GAP_MS)
         return taken
 
-    def news(self, explanations: Iterable[Explanation]) -> tuple[Explanation, ...]:
+    def news(self, explanations: Iterable[tuple[TrackIds, Explanation]]) -> tuple[Explanation, ...]:
         """Of the wishes that were taken, those to tell of: they look different from what was told last."""
         news = []
-        for one in explanations:
-            ids = one.wish.stream_id, one.wish.track_id
+        for ids, one in explanations:
             if one.reason is Reason.SWITCHED_OFF:
                 # Nothing but time may tell that it won't come.
                 self._touched[ids] = None
-            if not _says_the_same(self._told.get(ids), one):
-                self._told[ids] = one
+            told = self._told.get(ids)
+            if told is None or not told.says_the_same(one):
+                self._told[ids] = Told.of(one)
                 news.append(one)
         return tuple(news)
 
@@ -180,15 +203,8 @@ def _reason(announced: AnnouncedTrack, outcome: Outcome, *, is_waiting: bool, is
     return _REASONS[Cause(outcome.cause)]
 
 
-def _says_the_same(told: Explanation | None, one: Explanation) -> bool:
-    """Whether nothing has changed but rates, which waver."""
-    return (
-        told is not None
-        and told.reason is one.reason
-        and told.wish == one.wish
-        and _layer(told.sent) == _layer(one.sent)
-    )
-
-
-def _layer(sent: Sent | None) -> tuple[Rid, int | None, int, int] | None:
-    return None if sent is None else (sent.rid, sent.temporal, sent.width, sent.height)
+def _layer(sent: Sent | None) -> _Layer | None:
+    if sent is None:
+        return None
+    # There is one way to be sent sound, and many are.
+    return (sent.rid, sent.temporal, sent.width, sent.height) if sent.height else _SOUND

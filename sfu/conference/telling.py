@@ -147,8 +147,9 @@ class Telling:
             subscriptions = legs[leg].subscriptions
             taken = subscriptions.explanations.take(now, left)
             left -= len(taken)
-            wished = [one for ids in taken if (one := subscriptions.get(ids)) is not None]
-            news = subscriptions.explanations.news(self._explained(now, outcomes, wished))
+            wished = {ids: one for ids in taken if (one := subscriptions.get(ids)) is not None}
+            explained = self._explained(now, outcomes, list(wished.values()))
+            news = subscriptions.explanations.news(zip(wished, explained, strict=True))
             if news:
                 told.append(DecisionsExplained(leg, news))
         return told

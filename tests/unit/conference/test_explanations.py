@@ -12,7 +12,7 @@ from sfu.conference.subscriptions import Forwarding, Subscription
 from sfu.conference.turn import SetDemand
 from sfu.conference.values import Explanation, Reason, Sent, Source, Wish
 from sfu.conference.view import AnnouncedTrack
-from sfu.plane import ALL_TEMPORAL, PAUSED
+from sfu.rows import ALL_TEMPORAL, PAUSED
 from sfu.units import NO_RID, Instant, Kind, Rid, RouteId, TrackHandle, TransportId, after_ms
 
 NOW: Final = Instant(1_000_000_000)
@@ -41,6 +41,10 @@ def explanation(number: int, reason: Reason = Reason.SIZE, **sent: Any) -> Expla
     )
 
 
+def news(told: Explanations, *explained: Explanation) -> tuple[Explanation, ...]:
+    return told.news(((one.wish.stream_id, one.wish.track_id), one) for one in explained)
+
+
 # --- what is told and when --------------------------------------------------------------------------------
 
 
@@ -51,13 +55,13 @@ def test_only_what_was_touched_is_looked_at_and_only_what_looks_different_told()
     assert told.due_at is not None
     assert told.take(NOW, 9) == [wish(1)]
     assert told.due_at is None
-    assert told.news([explanation(1)]) == (explanation(1),)
-    assert told.news([explanation(1), explanation(1, rate_bps=1.0)]) == ()
+    assert news(told, explanation(1)) == (explanation(1),)
+    assert news(told, explanation(1), explanation(1, rate_bps=1.0)) == ()
     other = explanation(1, rid=Rid("q"))
-    assert told.news([other]) == (other,)
-    assert told.news([replace(other, wish=Wish(*wish(1), 1, 1))]) != ()
-    assert told.news([explanation(1, Reason.WAITING)]) == (explanation(1, Reason.WAITING),)
-    assert told.news([replace(explanation(1), sent=None)]) != ()
+    assert news(told, other) == (other,)
+    assert news(told, replace(other, wish=Wish(*wish(1), 1, 1))) != ()
+    assert news(told, explanation(1, Reason.WAITING)) == (explanation(1, Reason.WAITING),)
+    assert news(told, replace(explanation(1), sent=None)) != ()
 
 
 def test_a_leg_is_told_every_so_often() -> None:
@@ -80,18 +84,18 @@ def test_no_more_is_taken_than_fits_and_the_rest_stays_in_order() -> None:
 
 def test_what_is_on_its_way_is_looked_at_again() -> None:
     told = Explanations()
-    told.news([explanation(1, Reason.SWITCHED_OFF)])
+    news(told, explanation(1, Reason.SWITCHED_OFF))
     assert told.take(NOW, 9) == [wish(1)]
 
 
 def test_a_client_that_begins_anew_is_told_everything_and_of_a_wish_taken_back_nothing_is_kept() -> None:
     told = Explanations()
-    told.news([explanation(1), explanation(2)])
+    news(told, explanation(1), explanation(2))
     told.begin_anew([wish(1)])
     assert told.take(NOW, 9) == [wish(1)]
-    assert told.news([explanation(1)]) == (explanation(1),)
+    assert news(told, explanation(1)) == (explanation(1),)
     told.forget(wish(1))
-    assert told.news([explanation(1)]) == (explanation(1),)
+    assert news(told, explanation(1)) == (explanation(1),)
 
 
 # --- why --------------------------------------------------------------------------------------------------

@@ -12,14 +12,15 @@ import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from sfu.errors import LocalError
-from sfu.plane import MAX_ENCODINGS, PAUSED
+from sfu.rows import MAX_ENCODINGS, PAUSED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from sfu.plane import PlaneStats, StructArray
+    from sfu.plane import PlaneStats
+    from sfu.rows import StructArray
 
 _FAST_S: Final = (0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 1.0)
 _JOIN_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)

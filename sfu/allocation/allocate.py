@@ -15,7 +15,7 @@ from sfu.allocation.past import Past
 from sfu.allocation.policies.lowest_layers_first import lowest_layers_first
 from sfu.allocation.policies.utility import utility
 from sfu.allocation.problem import NEVER, Paced, Problem
-from sfu.plane import MAX_TEMPORAL, PAUSED
+from sfu.rows import MAX_TEMPORAL, PAUSED
 
 if TYPE_CHECKING:
     from sfu.allocation.flow import Flow
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sfu.allocation.problem import Policy
     from sfu.allocation.rates import BoolArray, EncodingRates, IntArray, Places
     from sfu.allocation.table import DemandTable
-    from sfu.plane import StructArray
+    from sfu.rows import StructArray
 
 
 class Allocator:

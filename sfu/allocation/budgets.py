@@ -8,7 +8,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from sfu.allocation.rates import IntArray
-    from sfu.plane import StructArray
+    from sfu.rows import StructArray
 
 BUDGET_DTYPE: Final = np.dtype([("transport", "<u4"), ("keep_bps", "<f8"), ("change_bps", "<f8")])
 """What a subscriber's path carries now, and what it has carried for a while, which is never more: what stays

@@ -9,14 +9,14 @@ import numpy as np
 
 from sfu.allocation.flow import picked
 from sfu.allocation.problem import LAYERS
-from sfu.plane import MAX_TEMPORAL, PAUSED, TARGET_DTYPE
+from sfu.rows import MAX_TEMPORAL, PAUSED, TARGET_DTYPE
 
 if TYPE_CHECKING:
     from sfu.allocation.flow import Chosen, Flow
     from sfu.allocation.layout import Layout
     from sfu.allocation.problem import Problem
     from sfu.allocation.rates import IntArray
-    from sfu.plane import StructArray
+    from sfu.rows import StructArray
 
 _NUMBERS: Final = np.arange(LAYERS, dtype=np.int8)[:, None]
 """In so few bits that a tick of thousands of rows goes through them at once."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from sfu.allocation.options import SAFE, UNUSABLE_BPS
 from sfu.allocation.problem import LAYERS
-from sfu.plane import PAUSED
+from sfu.rows import PAUSED
 
 if TYPE_CHECKING:
     from sfu.allocation.options import Options

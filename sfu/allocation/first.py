@@ -16,7 +16,7 @@ import numpy as np
 from sfu.allocation.decision import Cause
 from sfu.allocation.problem import LAYERS, NEVER, NEVER_SPOKE, Problem
 from sfu.allocation.rotation import first_in_turn, is_one_in
-from sfu.plane import PAUSED
+from sfu.rows import PAUSED
 
 if TYPE_CHECKING:
     from sfu.allocation.problem import Policy

@@ -9,7 +9,7 @@ import numpy as np
 
 from sfu.allocation.layers import AUDIO_BPS, layers_of
 from sfu.allocation.problem import LAYERS
-from sfu.plane import ALL_TEMPORAL, MAX_ENCODINGS, MAX_TEMPORAL, PAUSED
+from sfu.rows import ALL_TEMPORAL, MAX_ENCODINGS, MAX_TEMPORAL, PAUSED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from sfu.plane import MAX_TEMPORAL
+from sfu.rows import MAX_TEMPORAL
 
 if TYPE_CHECKING:
     from sfu.allocation.rates import BoolArray, FloatArray, IntArray, Measured

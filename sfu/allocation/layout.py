@@ -12,11 +12,11 @@ from sfu.allocation.budgets import rows_of
 from sfu.allocation.decision import DECISION_DTYPE
 from sfu.allocation.problem import NEVER_SPOKE
 from sfu.allocation.wanted import below_ceiling, full_sizes, scales, wanted_encodings
-from sfu.plane import MAX_TEMPORAL
+from sfu.rows import MAX_TEMPORAL
 
 if TYPE_CHECKING:
     from sfu.allocation.rates import BoolArray, FloatArray, IntArray
-    from sfu.plane import StructArray
+    from sfu.rows import StructArray
 
 TrackArray = NDArray[np.uint32]
 

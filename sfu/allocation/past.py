@@ -9,7 +9,7 @@ import numpy as np
 
 from sfu.allocation.decision import Cause
 from sfu.allocation.problem import LAYERS, NEVER
-from sfu.plane import PAUSED
+from sfu.rows import PAUSED
 
 if TYPE_CHECKING:
     from sfu.allocation.layout import Layout

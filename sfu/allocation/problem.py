@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
-from sfu.plane import MAX_ENCODINGS, MAX_TEMPORAL
+from sfu.rows import MAX_ENCODINGS, MAX_TEMPORAL
 
 if TYPE_CHECKING:
     from sfu.allocation.rates import BoolArray, FloatArray, IntArray

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sfu.plane import MAX_ENCODINGS, MAX_TEMPORAL
+from sfu.rows import MAX_ENCODINGS, MAX_TEMPORAL
 from sfu.units import NS_PER_MS, NS_PER_S, Instant
 
 if TYPE_CHECKING:
-    from sfu.plane import PlaneStats, StructArray
+    from sfu.plane import PlaneStats
+    from sfu.rows import StructArray
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]

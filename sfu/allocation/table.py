@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
-from sfu.plane import MAX_ENCODINGS
+from sfu.rows import MAX_ENCODINGS
 from sfu.units import Kind, RouteId
 
 if TYPE_CHECKING:
-    from sfu.plane import StructArray
+    from sfu.rows import StructArray
     from sfu.units import TrackHandle, TransportId
 
 MAX_PIXELS: Final = 65_535

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from sfu.plane import MAX_ENCODINGS
+from sfu.rows import MAX_ENCODINGS
 
 if TYPE_CHECKING:
     from sfu.allocation.rates import BoolArray, FloatArray, IntArray
     from sfu.allocation.table import Demand
-    from sfu.plane import StructArray
+    from sfu.rows import StructArray
 
 TOLERANCE: Final = 0.1
 """How much a picture may be scaled up. Lower: a tile two pixels too tall costs the next encoding, three times

@@ -12,7 +12,7 @@ from sfu.allocation.policies.utility import MARGIN
 
 if TYPE_CHECKING:
     from sfu.allocation.rates import FloatArray, IntArray
-    from sfu.plane import StructArray
+    from sfu.rows import StructArray
 
 _WITHHELD: Final = (Cause.BUDGET, Cause.PINNED_FIRST, Cause.SCREEN_FIRST, Cause.SPEAKER)
 """Causes that end when the path carries more."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sfu.plane import MAX_TEMPORAL
+from sfu.rows import MAX_TEMPORAL
 
 if TYPE_CHECKING:
     from sfu.allocation.problem import Problem

@@ -14,7 +14,7 @@ from sfu.units import NS_PER_MS, NS_PER_S
 if TYPE_CHECKING:
     from sfu.bwe.reports import Reports
     from sfu.bwe.roster import BoolArray, FloatArray, IntArray
-    from sfu.plane import StructArray
+    from sfu.rows import StructArray
     from sfu.units import Instant
 
 SLOTS: Final = 2

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 if TYPE_CHECKING:
-    from sfu.plane import StructArray
+    from sfu.rows import StructArray
 
 WISH_DTYPE: Final = np.dtype(
     [("transport", "<u4"), ("allocated_bps", "<f8"), ("desired_bps", "<f8"), ("next_bps", "<f8")]

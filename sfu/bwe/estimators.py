@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sfu.bwe.reports import Reports
     from sfu.bwe.roster import FloatArray, IdArray, IntArray
     from sfu.bwe.sending import Sent
-    from sfu.plane import StructArray
+    from sfu.rows import StructArray
     from sfu.units import Instant, TransportId
 
 UNANSWERED_S: Final = 2.0

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from sfu.bwe.roster import Table
-from sfu.plane import PACING_DTYPE
+from sfu.rows import PACING_DTYPE
 
 if TYPE_CHECKING:
     from sfu.bwe.roster import FloatArray, IdArray
-    from sfu.plane import StructArray
+    from sfu.rows import StructArray
 
 FACTOR: Final = 1.5
 """Media leaves at most so much faster than the target. Lower: key frames wait here. Higher: they wait in the

@@ -10,13 +10,13 @@ import numpy as np
 from sfu.bwe.aimd import MAX_BPS, START_BPS
 from sfu.bwe.clusters import Clusters
 from sfu.bwe.roster import Table
-from sfu.plane import PROBE_DTYPE
+from sfu.rows import PROBE_DTYPE
 from sfu.units import NS_PER_S
 
 if TYPE_CHECKING:
     from sfu.bwe.clusters import ProbeResults
     from sfu.bwe.roster import BoolArray, FloatArray, IdArray, IntArray, Move
-    from sfu.plane import StructArray
+    from sfu.rows import StructArray
     from sfu.units import Instant
 
 START_FACTORS: Final = (3.0, 6.0)

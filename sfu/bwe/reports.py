@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from sfu.plane import LOST
+from sfu.rows import LOST
 
 if TYPE_CHECKING:
     from sfu.bwe.roster import BoolArray, FloatArray, IntArray, Roster
-    from sfu.plane import StructArray
+    from sfu.rows import StructArray
 
 _SEQ_BITS: Final = 40
 _SEQ_MASK: Final = (1 << _SEQ_BITS) - 1

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from sfu.plane import StructArray
+    from sfu.rows import StructArray
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]

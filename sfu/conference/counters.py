@@ -8,7 +8,7 @@ from sfu.units import NS_PER_S
 
 if TYPE_CHECKING:
     from sfu.conference.reports import Counted
-    from sfu.plane import StructArray
+    from sfu.rows import StructArray
 
 Row = Any
 """A row of a struct array: numpy types it no further."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from sfu.conference.values import LegStats, TrackStats
-from sfu.plane import PAUSED
+from sfu.rows import PAUSED
 from sfu.units import NS_PER_S, Instant, after_ms
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sfu.plane import PAUSED
+from sfu.rows import PAUSED
 
 if TYPE_CHECKING:
-    from sfu.plane import StructArray
+    from sfu.rows import StructArray
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]

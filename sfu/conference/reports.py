@@ -17,13 +17,14 @@ from sfu.conference.counters import CountersByNumber
 from sfu.conference.outcomes import Outcomes
 from sfu.conference.speakers import heard_in
 from sfu.conference.turn import MediaReport
-from sfu.plane import ENCODING_DTYPE, ROUTE_DTYPE, TRANSPORT_DTYPE, PlaneStats
+from sfu.plane import PlaneStats
+from sfu.rows import ENCODING_DTYPE, ROUTE_DTYPE, TRANSPORT_DTYPE
 from sfu.units import NS_PER_S, Instant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sfu.plane import StructArray
+    from sfu.rows import StructArray
     from sfu.units import TrackHandle
 
 NEXT_REPORT: Final = Instant(0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sfu.allocation.decision import Cause
-from sfu.plane import ALL_TEMPORAL, PAUSED
+from sfu.rows import ALL_TEMPORAL, PAUSED
 from sfu.units import Instant
 
 if TYPE_CHECKING:

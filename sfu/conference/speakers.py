@@ -16,7 +16,7 @@ from sfu.units import after_ms
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sfu.plane import StructArray
+    from sfu.rows import StructArray
     from sfu.units import Instant, TrackHandle, TransportId
 
 LOUD_DBOV: Final = 20

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sfu.negotiation.parameters import Fingerprint
-    from sfu.plane import PlaneStats, StructArray
+    from sfu.plane import PlaneStats
+    from sfu.rows import StructArray
     from sfu.units import Instant, Kind, RouteId, TrackHandle, TransportId, WallTime
 
 

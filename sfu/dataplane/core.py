@@ -14,12 +14,7 @@ from sfu.dataplane.srtp import LibSrtp
 from sfu.dataplane.stats import collect
 from sfu.dataplane.upward import Upward
 from sfu.dataplane.wire import MAX_DATAGRAM_BYTES, Transmit, WireProtocol, protocol_of
-from sfu.plane import (
-    TARGETS_STALE_MS,
-    ConsentLost,
-    DropReason,
-    PairSelected,
-)
+from sfu.plane import TARGETS_STALE_MS, ConsentLost, DropReason, PairSelected
 from sfu.units import RouteId, TransportId, after_ms, after_s, earliest
 
 if TYPE_CHECKING:
@@ -29,7 +24,8 @@ if TYPE_CHECKING:
     from sfu.config import MediaConfig
     from sfu.dataplane.srtp import SrtpFactory
     from sfu.dataplane.wire import Address
-    from sfu.plane import Batch, PlaneOperation, PlaneStats, StructArray
+    from sfu.plane import Batch, PlaneOperation, PlaneStats
+    from sfu.rows import StructArray
     from sfu.units import Instant
 
 MAX_STRAYS_PER_S: Final = 200

@@ -66,7 +66,7 @@ class Departures:
         self._drops = drops
 
     def set_pacing(self, now: Instant, rate_bps: float, padding_bps: float, queue_limit_ms: float) -> None:
-        """Send at other rates from now on (`sfu.plane.PACING_DTYPE`); the next poll is due at once."""
+        """Send at other rates from now on (`sfu.rows.PACING_DTYPE`); the next poll is due at once."""
         self._pacer.set_pacing(now, rate_bps, padding_bps, queue_limit_ms)
         self._agenda.plan(self.transport.id, now)
 

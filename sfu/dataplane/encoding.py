@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from sfu.dataplane.reception import Reception, RepairReception
 from sfu.errors import ParseError
-from sfu.plane import MAX_TEMPORAL, DropReason
+from sfu.plane import DropReason
+from sfu.rows import MAX_TEMPORAL
 from sfu.streams.audio_level import AudioLevelMeter
 from sfu.streams.resend import decapsulate
 from sfu.units import Kind, after_ms, after_s

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from sfu.plane import FEEDBACK_DTYPE
+from sfu.rows import FEEDBACK_DTYPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sfu.dataplane.transport import Transport
-    from sfu.plane import StructArray
+    from sfu.rows import StructArray
     from sfu.streams.twcc_sender import Reported
     from sfu.units import Instant
 

@@ -8,19 +8,8 @@ import numpy as np
 
 from sfu.dataplane import _native
 from sfu.dataplane.wire import Transmit
-from sfu.plane import (
-    ENCODING_DTYPE,
-    FEEDBACK_DTYPE,
-    ROUTE_DTYPE,
-    TRANSPORT_DTYPE,
-    Batch,
-    ConsentLost,
-    DropReason,
-    PairSelected,
-    PlaneStats,
-    StreamBound,
-    StreamEnded,
-)
+from sfu.plane import Batch, ConsentLost, DropReason, PairSelected, PlaneStats, StreamBound, StreamEnded
+from sfu.rows import ENCODING_DTYPE, FEEDBACK_DTYPE, ROUTE_DTYPE, TRANSPORT_DTYPE
 from sfu.units import Instant, TransportId
 
 if TYPE_CHECKING:
@@ -28,7 +17,8 @@ if TYPE_CHECKING:
 
     from sfu.config import MediaConfig
     from sfu.dataplane.wire import Address
-    from sfu.plane import PlaneEvent, PlaneOperation, StructArray
+    from sfu.plane import PlaneEvent, PlaneOperation
+    from sfu.rows import StructArray
 
 _EVENTS: Final = {
     "PairSelected": PairSelected,

@@ -9,13 +9,14 @@ import numpy as np
 
 from sfu.dataplane import _native
 from sfu.dataplane.native_core import batch, stats
-from sfu.plane import FEEDBACK_DTYPE
+from sfu.rows import FEEDBACK_DTYPE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sfu.config import MediaConfig
-    from sfu.plane import Batch, PlaneOperation, PlaneStats, StructArray
+    from sfu.plane import Batch, PlaneOperation, PlaneStats
+    from sfu.rows import StructArray
 
 _SEED_BYTES: Final = 32
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from sfu.dataplane.srtp import SrtpFactory
     from sfu.dataplane.udp import Arrived
     from sfu.dataplane.wire import Transmit
-    from sfu.plane import Batch, PlaneOperation, PlaneStats, StructArray
+    from sfu.plane import Batch, PlaneOperation, PlaneStats
+    from sfu.rows import StructArray
 
 LOG_INTERVAL_S: Final = 60.0
 """A fault that packets can trigger is logged this often; all are counted."""

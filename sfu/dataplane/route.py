@@ -15,7 +15,8 @@ from sfu.dataplane.resending import (
 )
 from sfu.dataplane.translation import Translation
 from sfu.dataplane.wire import Transmit
-from sfu.plane import ALL_TEMPORAL, PAUSED, DropReason
+from sfu.plane import DropReason
+from sfu.rows import ALL_TEMPORAL, PAUSED
 from sfu.rtp.ntp import compact_to_ns, middle_bits
 from sfu.rtp.packet import RtpPacket
 from sfu.rtp.rtcp import Sdes, SenderReport

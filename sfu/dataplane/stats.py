@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sfu.plane import ENCODING_DTYPE, PAUSED, ROUTE_DTYPE, TRANSPORT_DTYPE, PlaneStats
+from sfu.plane import PlaneStats
+from sfu.rows import ENCODING_DTYPE, PAUSED, ROUTE_DTYPE, TRANSPORT_DTYPE
 from sfu.units import NS_PER_MS
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from sfu.dataplane.route import Route
     from sfu.dataplane.track import Track
     from sfu.dataplane.transport import Transport
-    from sfu.plane import DropReason, StructArray
+    from sfu.plane import DropReason
+    from sfu.rows import StructArray
     from sfu.units import Instant
 
 Row = tuple[Any, ...]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from sfu.plane import MAX_ENCODINGS, EncodingSpec
+from sfu.plane import EncodingSpec
+from sfu.rows import MAX_ENCODINGS
 from sfu.units import NO_RID, Rid, Ssrc
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from sfu.allocation.policies.signal_like import signal_like
 from sfu.allocation.policies.utility import utility
 from sfu.allocation.problem import LAYERS
 from sfu.errors import ConfigError
-from sfu.plane import PAUSED
+from sfu.rows import PAUSED
 from sfu.units import NS_PER_MS, after_ms
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from sfu.allocation.rates import EncodingRates
 from sfu.allocation.table import DemandTable
 from sfu.conference.speakers import SILENT_DBOV
 from sfu.conference.turn import MediaReport
-from sfu.plane import TARGET_DTYPE
+from sfu.rows import TARGET_DTYPE
 from sfu.runtime.alarm import Alarm
 from sfu.units import NS_PER_S, Instant, after_ms
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from sfu.conference.turn import SetDemand
     from sfu.metrics import Metrics
-    from sfu.plane import Plane, StructArray
+    from sfu.plane import Plane
+    from sfu.rows import StructArray
     from sfu.runtime.failures import Failures
     from sfu.units import RouteId
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from sfu.dataplane.wire import WireProtocol, protocol_of
-from sfu.plane import LOST
+from sfu.rows import LOST
 from sfu.simulation.publisher import AUDIO_PAYLOAD_TYPE, SOUND_BPS, SOUND_BYTES, Publisher, sound_number
 from sfu.simulation.recording import PACKET_DTYPE, TICK_DTYPE, FlowRecording
 from sfu.simulation.scenario import START, at_s
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sfu.bwe.estimate import BweUpdate
-    from sfu.plane import StructArray
+    from sfu.rows import StructArray
     from sfu.simulation.scenario import MediaFlow
     from sfu.simulation.stand import Stand
 

@@ -12,7 +12,7 @@ from sfu.netem.dumbbell import Dumbbell
 from sfu.netem.link import LinkProfile
 from sfu.netem.network import UDP_OVERHEAD_BYTES
 from sfu.netem.tcp import ACKNOWLEDGEMENT_BYTES, PACKET_BYTES, TcpSender
-from sfu.plane import ALL_TEMPORAL, TARGET_DTYPE
+from sfu.rows import ALL_TEMPORAL, TARGET_DTYPE
 from sfu.simulation.media_end import Carried, MediaEnd
 from sfu.simulation.recording import Recording
 from sfu.simulation.scenario import START, at_s
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sfu.bwe.estimate import BweUpdate
     from sfu.dataplane.wire import Transmit
     from sfu.netem.dumbbell import Arrival
-    from sfu.plane import StructArray
+    from sfu.rows import StructArray
     from sfu.simulation.scenario import Scenario, TcpFlow
     from sfu.simulation.stand import Core
 

@@ -8,8 +8,6 @@ import numpy as np
 
 from sfu.dataplane.stun import BINDING, Attribute, MessageClass, StunMessage
 from sfu.plane import (
-    ALL_TEMPORAL,
-    TARGET_DTYPE,
     AddTransport,
     Codec,
     Credentials,
@@ -21,6 +19,7 @@ from sfu.plane import (
     SetTrack,
     SrtpProfile,
 )
+from sfu.rows import ALL_TEMPORAL, TARGET_DTYPE
 from sfu.simulation.encoder import VIDEO_PAYLOAD_TYPE
 from sfu.simulation.publisher import AUDIO_PAYLOAD_TYPE
 from sfu.simulation.subscriber import Numbers
@@ -30,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sfu.dataplane.wire import Address, Transmit
-    from sfu.plane import Batch, PlaneOperation, PlaneStats, StructArray
+    from sfu.plane import Batch, PlaneOperation, PlaneStats
+    from sfu.rows import StructArray
     from sfu.units import Instant
 
 _VIDEO: Final = (PayloadFormat("VP8", Codec.VP8, VIDEO_PAYLOAD_TYPE, 90_000, PayloadType(97)),)

@@ -100,7 +100,7 @@ class Pacer(Generic[ItemT, ResendT]):
         return self._media[0].flow
 
     def set_pacing(self, now: Instant, rate_bps: float, padding_bps: float, queue_limit_ms: float) -> None:
-        """Send at other rates from now on (`sfu.plane.PACING_DTYPE`)."""
+        """Send at other rates from now on (`sfu.rows.PACING_DTYPE`)."""
         self.is_off = False
         self._debt.set_rate(now, rate_bps)
         self._pads = padding_bps > 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
-from sfu.plane import ALL_TEMPORAL, PAUSED, DropReason
+from sfu.plane import DropReason
+from sfu.rows import ALL_TEMPORAL, PAUSED
 from sfu.streams.temporal import TemporalFilter
 from sfu.units import Kind
 

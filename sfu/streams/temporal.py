@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
-from sfu.plane import ALL_TEMPORAL
+from sfu.rows import ALL_TEMPORAL
 
 if TYPE_CHECKING:
     from sfu.rtp.dependency_descriptor import FrameDependencies, Structure

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sfu.plane import LOST
+from sfu.rows import LOST
 from sfu.rtp.twcc import DELTA_NS
 from sfu.rtp.unwrap import Unwrapper
 from sfu.units import after_s

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from sfu.dataplane.srtp import SrtpSession
     from sfu.dataplane.wire import Address, Transmit
-    from sfu.plane import PlaneOperation, PlaneStats, StructArray
+    from sfu.plane import PlaneOperation, PlaneStats
+    from sfu.rows import StructArray
     from sfu.units import Instant
     from tests.differential.peers import Peer
     from tests.support.plane_driver import Core

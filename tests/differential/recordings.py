@@ -17,7 +17,7 @@ import numpy as np
 
 import sfu.plane
 import sfu.units
-from sfu.plane import PACING_DTYPE, PROBE_DTYPE, TARGET_DTYPE
+from sfu.rows import PACING_DTYPE, PROBE_DTYPE, TARGET_DTYPE
 from sfu.units import Instant
 from tests.support.plane_driver import START
 

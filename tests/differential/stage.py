@@ -7,17 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from sfu.plane import (
-    PAUSED,
-    TARGET_DTYPE,
-    Codec,
-    EncodingSpec,
-    Extension,
-    PayloadFormat,
-    SetRoute,
-    SetTrack,
-    SrtpProfile,
-)
+from sfu.plane import Codec, EncodingSpec, Extension, PayloadFormat, SetRoute, SetTrack, SrtpProfile
+from sfu.rows import PAUSED, TARGET_DTYPE
 from sfu.units import NO_RID, Kind, Mid, PayloadType, Rid, RouteId, Ssrc, TrackHandle
 from tests.differential.peers import PROFILES, Peer
 from tests.differential.sources import STARTS, TIMESTAMPS, Source

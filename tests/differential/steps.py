@@ -9,8 +9,6 @@ import numpy as np
 
 from sfu.dataplane.stun import BINDING, Attribute, MessageClass, StunMessage
 from sfu.plane import (
-    PACING_DTYPE,
-    PROBE_DTYPE,
     AddTransport,
     Extension,
     RemoveRoute,
@@ -20,6 +18,7 @@ from sfu.plane import (
     SendDatagram,
     SetCredentials,
 )
+from sfu.rows import PACING_DTYPE, PROBE_DTYPE
 from sfu.rtp.ntp import ns_to_ntp
 from sfu.rtp.rtcp import (
     Bye,

@@ -18,11 +18,6 @@ from sfu.dataplane.stun import Attribute, xor_address
 from sfu.dataplane.udp import UdpSocket
 from sfu.errors import LocalError
 from sfu.plane import (
-    ALL_TEMPORAL,
-    LOST,
-    PACING_DTYPE,
-    PROBE_DTYPE,
-    TARGET_DTYPE,
     AddTransport,
     Credentials,
     DropReason,
@@ -31,6 +26,7 @@ from sfu.plane import (
     SendDatagram,
     StreamBound,
 )
+from sfu.rows import ALL_TEMPORAL, LOST, PACING_DTYPE, PROBE_DTYPE, TARGET_DTYPE
 from sfu.rtp.rtcp import Nack, Pli, ReceiverReport, SenderReport
 from sfu.rtp.twcc import DELTA_NS, TransportFeedback
 from sfu.streams.resend import decapsulate
@@ -66,7 +62,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from sfu.dataplane.srtp import SrtpSession
-    from sfu.plane import Plane, SrtpProfile, StructArray
+    from sfu.plane import Plane, SrtpProfile
+    from sfu.rows import StructArray
     from sfu.units import RouteId
 
 pytestmark = pytest.mark.integration

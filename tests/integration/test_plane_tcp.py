@@ -12,7 +12,8 @@ import pytest
 from sfu.config import MediaConfig
 from sfu.dataplane.frames import MAX_QUEUED_BYTES
 from sfu.dataplane.stun import Attribute, xor_address
-from sfu.plane import ALL_TEMPORAL, TARGET_DTYPE, DropReason, PairSelected, SendDatagram
+from sfu.plane import DropReason, PairSelected, SendDatagram
+from sfu.rows import ALL_TEMPORAL, TARGET_DTYPE
 from sfu.rtp.rtcp import Nack, Pli
 from sfu.streams.resend import decapsulate
 from sfu.units import Ssrc

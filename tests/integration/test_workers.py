@@ -13,17 +13,8 @@ import pytest
 
 from sfu.config import MediaConfig
 from sfu.errors import LocalError
-from sfu.plane import (
-    ALL_TEMPORAL,
-    PACING_DTYPE,
-    PROBE_DTYPE,
-    TARGET_DTYPE,
-    AddTransport,
-    DropReason,
-    RemoveTrack,
-    RemoveTransport,
-    StreamBound,
-)
+from sfu.plane import AddTransport, DropReason, RemoveTrack, RemoveTransport, StreamBound
+from sfu.rows import ALL_TEMPORAL, PACING_DTYPE, PROBE_DTYPE, TARGET_DTYPE
 from sfu.rtp.rtcp import Bye, Nack, Pli
 from sfu.rtp.twcc import DELTA_NS, TransportFeedback
 from sfu.units import RouteId, Ssrc, TrackHandle, TransportId
@@ -35,7 +26,8 @@ from tests.support.plane_socket import SocketPeer, event, native_plane
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sfu.plane import Plane, StructArray
+    from sfu.plane import Plane
+    from sfu.rows import StructArray
 
 pytestmark = pytest.mark.integration
 

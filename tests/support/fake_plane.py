@@ -7,21 +7,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from sfu.plane import (
-    ENCODING_DTYPE,
-    FEEDBACK_DTYPE,
-    ROUTE_DTYPE,
-    TRANSPORT_DTYPE,
-    Batch,
-    DropReason,
-    PlaneStats,
-    SendDatagram,
-)
+from sfu.plane import Batch, DropReason, PlaneStats, SendDatagram
+from sfu.rows import ENCODING_DTYPE, FEEDBACK_DTYPE, ROUTE_DTYPE, TRANSPORT_DTYPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sfu.plane import PlaneEvent, PlaneOperation, StructArray
+    from sfu.plane import PlaneEvent, PlaneOperation
+    from sfu.rows import StructArray
     from sfu.units import Instant, TransportId
 
 

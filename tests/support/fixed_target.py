@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sfu.bwe.estimate import ESTIMATE_DTYPE, BweUpdate, EstimateState
-from sfu.plane import PACING_DTYPE, PROBE_DTYPE
+from sfu.rows import PACING_DTYPE, PROBE_DTYPE
 
 if TYPE_CHECKING:
-    from sfu.plane import StructArray
+    from sfu.rows import StructArray
     from sfu.units import Instant
 
 PACING_FACTOR = 2.0

@@ -19,17 +19,8 @@ from sfu.allocation.rates import EncodingRates
 from sfu.allocation.table import DemandTable
 from sfu.conference.turn import MediaReport, SetDemand
 from sfu.metrics import Metrics
-from sfu.plane import (
-    ALL_TEMPORAL,
-    ENCODING_DTYPE,
-    MAX_ENCODINGS,
-    ROUTE_DTYPE,
-    TRANSPORT_DTYPE,
-    PlaneStats,
-    SetRoute,
-    SetTrack,
-    StructArray,
-)
+from sfu.plane import PlaneStats, SetRoute, SetTrack
+from sfu.rows import ALL_TEMPORAL, ENCODING_DTYPE, MAX_ENCODINGS, ROUTE_DTYPE, TRANSPORT_DTYPE, StructArray
 from sfu.units import Kind
 from tests.unit.focus.stage import Stage
 

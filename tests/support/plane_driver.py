@@ -18,16 +18,8 @@ from sfu.dataplane.core import PlaneCore
 from sfu.dataplane.srtp import NullSrtp
 from sfu.dataplane.stun import BINDING, Attribute, MessageClass, StunMessage
 from sfu.dataplane.wire import WireProtocol, protocol_of
-from sfu.plane import (
-    ALL_TEMPORAL,
-    PACING_DTYPE,
-    PROBE_DTYPE,
-    TARGET_DTYPE,
-    AddTransport,
-    Credentials,
-    InstallSrtp,
-    SrtpProfile,
-)
+from sfu.plane import AddTransport, Credentials, InstallSrtp, SrtpProfile
+from sfu.rows import ALL_TEMPORAL, PACING_DTYPE, PROBE_DTYPE, TARGET_DTYPE
 from sfu.rtp.packet import RtpPacket
 from sfu.rtp.rtcp import parse_compound, serialise_compound
 from sfu.units import (
@@ -41,7 +33,8 @@ if TYPE_CHECKING:
 
     from sfu.dataplane.srtp import SrtpFactory, SrtpSession
     from sfu.dataplane.wire import Address, Transmit
-    from sfu.plane import Batch, DropReason, PlaneEvent, PlaneOperation, PlaneStats, StructArray
+    from sfu.plane import Batch, DropReason, PlaneEvent, PlaneOperation, PlaneStats
+    from sfu.rows import StructArray
     from sfu.rtp.rtcp import RtcpPacket
     from sfu.units import RouteId, TrackHandle
 

@@ -30,7 +30,7 @@ from sfu.allocation.policies.turns import (
     video_layers,
 )
 from sfu.allocation.problem import LAYERS
-from sfu.plane import PAUSED
+from sfu.rows import PAUSED
 
 if TYPE_CHECKING:
     from sfu.allocation.problem import Problem

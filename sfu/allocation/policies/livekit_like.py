@@ -31,7 +31,7 @@ from sfu.allocation.policies.turns import (
     video_layers,
 )
 from sfu.allocation.problem import LAYERS
-from sfu.plane import MAX_TEMPORAL, PAUSED
+from sfu.rows import MAX_TEMPORAL, PAUSED
 from sfu.units import NS_PER_S
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from sfu.allocation.policies.turns import (
     video_budget,
     video_layers,
 )
-from sfu.plane import MAX_ENCODINGS, MAX_TEMPORAL
+from sfu.rows import MAX_ENCODINGS, MAX_TEMPORAL
 
 if TYPE_CHECKING:
     from sfu.allocation.problem import Problem

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from sfu.allocation.problem import LAYERS
-from sfu.plane import PAUSED
+from sfu.rows import PAUSED
 from sfu.units import NS_PER_S
 
 if TYPE_CHECKING:

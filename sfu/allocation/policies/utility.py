@@ -17,7 +17,7 @@ from sfu.allocation.options import UNUSABLE_BPS, Options, densest_first, numbere
 from sfu.allocation.problem import NEVER
 from sfu.allocation.rotation import has_turn
 from sfu.allocation.worth import short_worths, turned
-from sfu.plane import PAUSED
+from sfu.rows import PAUSED
 from sfu.units import NS_PER_S
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from sfu.allocation.problem import NEVER, Paced
 from sfu.allocation.rates import EncodingRates
 from sfu.allocation.worth import worths
 from sfu.figures import percentile
-from sfu.plane import MAX_TEMPORAL, PAUSED
+from sfu.rows import MAX_TEMPORAL, PAUSED
 from sfu.runtime.policies import POLICIES
 from signalling.cli.bench.allocation_exact import MAX_ROWS, optimum
 from signalling.cli.bench.allocation_instances import problem, tracks

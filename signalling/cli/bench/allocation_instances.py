@@ -9,7 +9,7 @@ import numpy as np
 
 from sfu.allocation.problem import LAYERS, NEVER, Problem
 from sfu.allocation.wanted import TOLERANCE
-from sfu.plane import MAX_ENCODINGS, MAX_TEMPORAL, PAUSED
+from sfu.rows import MAX_ENCODINGS, MAX_TEMPORAL, PAUSED
 from sfu.units import Instant
 
 if TYPE_CHECKING:

@@ -21,15 +21,8 @@ import numpy as np
 from sfu.allocation.budgets import BUDGET_DTYPE
 from sfu.allocation.table import DemandTable
 from sfu.conference.turn import SetDemand
-from sfu.plane import (
-    ENCODING_DTYPE,
-    MAX_ENCODINGS,
-    MAX_TEMPORAL,
-    ROUTE_DTYPE,
-    TRANSPORT_DTYPE,
-    PlaneStats,
-    StructArray,
-)
+from sfu.plane import PlaneStats
+from sfu.rows import ENCODING_DTYPE, MAX_ENCODINGS, MAX_TEMPORAL, ROUTE_DTYPE, TRANSPORT_DTYPE, StructArray
 from sfu.units import NS_PER_S, Instant, Kind, RouteId, TrackHandle, TransportId
 
 if TYPE_CHECKING:

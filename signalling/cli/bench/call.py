@@ -20,17 +20,8 @@ from sfu.conference.values import DescriptionType, SendDescription, Wish
 from sfu.config import SfuConfig
 from sfu.dataplane import _native
 from sfu.negotiation.parameters import Candidate, Fingerprint
-from sfu.plane import (
-    ALL_TEMPORAL,
-    TARGET_DTYPE,
-    AddTransport,
-    InstallSrtp,
-    PlaneOperation,
-    SetRoute,
-    SetTrack,
-    SrtpProfile,
-    StreamBound,
-)
+from sfu.plane import AddTransport, InstallSrtp, PlaneOperation, SetRoute, SetTrack, SrtpProfile, StreamBound
+from sfu.rows import ALL_TEMPORAL, TARGET_DTYPE
 from sfu.runtime.clocks import monotonic_clock
 from sfu.runtime.tick import TICK_MS
 from sfu.units import NS_PER_S, Kind, RouteId, Ssrc, after_ms

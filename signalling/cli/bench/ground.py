@@ -11,8 +11,6 @@ import numpy as np
 
 from sfu.dataplane import _native
 from sfu.plane import (
-    ALL_TEMPORAL,
-    TARGET_DTYPE,
     AddTransport,
     Codec,
     Credentials,
@@ -24,6 +22,7 @@ from sfu.plane import (
     SetTrack,
     SrtpProfile,
 )
+from sfu.rows import ALL_TEMPORAL, TARGET_DTYPE
 from sfu.units import NO_RID, Kind, Mid, PayloadType, RouteId, Ssrc, TrackHandle, TransportId
 
 if TYPE_CHECKING:

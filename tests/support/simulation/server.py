@@ -70,7 +70,8 @@ if TYPE_CHECKING:
     from sfu.config import MediaConfig, SfuConfig
     from sfu.dataplane.wire import Transmit
     from sfu.netem.network import Datagram
-    from sfu.plane import PlaneStats, StructArray
+    from sfu.plane import PlaneStats
+    from sfu.rows import StructArray
     from sfu.units import Instant
     from signalling.focus.settings import CallSettings
     from tests.support.plane_driver import Core

@@ -6,14 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from sfu.dataplane.wire import WireProtocol, protocol_of
-from sfu.plane import (
-    AddTransport,
-    InstallSrtp,
-    RemoveRoute,
-    RemoveTrack,
-    RemoveTransport,
-    SetRoute,
-)
+from sfu.plane import AddTransport, InstallSrtp, RemoveRoute, RemoveTrack, RemoveTransport, SetRoute
 
 if TYPE_CHECKING:
     from sfu.netem.network import Address

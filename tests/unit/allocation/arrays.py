@@ -11,7 +11,8 @@ from sfu.allocation.budgets import BUDGET_DTYPE
 from sfu.allocation.rates import EncodingRates
 from sfu.allocation.table import DemandTable
 from sfu.conference.turn import SetDemand
-from sfu.plane import ENCODING_DTYPE, ROUTE_DTYPE, TRANSPORT_DTYPE, PlaneStats, StructArray
+from sfu.plane import PlaneStats
+from sfu.rows import ENCODING_DTYPE, ROUTE_DTYPE, TRANSPORT_DTYPE, StructArray
 from sfu.units import Instant, Kind, RouteId, TrackHandle, TransportId, after_ms
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from sfu.allocation.problem import LAYERS, NEVER, NEVER_SPOKE, Problem
-from sfu.plane import MAX_ENCODINGS, MAX_TEMPORAL, PAUSED
+from sfu.rows import MAX_ENCODINGS, MAX_TEMPORAL, PAUSED
 from sfu.units import NS_PER_S, Instant
 
 NOW = Instant(1_000 * NS_PER_S)

@@ -16,7 +16,7 @@ from sfu.allocation.decision import Cause
 from sfu.allocation.rates import EncodingRates, IntArray
 from sfu.allocation.table import DemandTable
 from sfu.allocation.wanted import below_ceiling
-from sfu.plane import ALL_TEMPORAL, MAX_ENCODINGS, MAX_TEMPORAL, PAUSED, StructArray
+from sfu.rows import ALL_TEMPORAL, MAX_ENCODINGS, MAX_TEMPORAL, PAUSED, StructArray
 from sfu.units import RouteId, TrackHandle, TransportId, after_ms, after_s
 from tests.unit.allocation.arrays import (
     AUDIO,

@@ -16,7 +16,7 @@ from sfu.allocation.layout import NO_SPEAKERS
 from sfu.allocation.policies.lowest_layers_first import lowest_layers_first
 from sfu.allocation.policies.utility import utility
 from sfu.allocation.problem import NEVER, Problem
-from sfu.plane import ALL_TEMPORAL, MAX_TEMPORAL, PAUSED, StructArray
+from sfu.rows import ALL_TEMPORAL, MAX_TEMPORAL, PAUSED, StructArray
 from sfu.units import NS_PER_S, RouteId, TrackHandle, TransportId, after_ms
 from tests.unit.allocation.arrays import AUDIO, NOW, VIDEO, budgets_of, rates_of, stats_of, table_of, video
 

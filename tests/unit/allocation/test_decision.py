@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from sfu.allocation.decision import DECISION_DTYPE, Cause, targets_of
-from sfu.plane import ALL_TEMPORAL, PAUSED, TARGET_DTYPE
+from sfu.rows import ALL_TEMPORAL, PAUSED, TARGET_DTYPE
 
 
 def test_targets_name_each_route_with_what_was_chosen() -> None:

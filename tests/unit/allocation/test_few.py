@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sfu.allocation.few import best_of_few
 from sfu.allocation.options import SAFE, Options, densest_first, numbered
 from sfu.allocation.problem import LAYERS
-from sfu.plane import PAUSED
+from sfu.rows import PAUSED
 from signalling.cli.bench.allocation_exact import optimum
 from tests.unit.allocation.test_options import options_of
 

@@ -5,7 +5,7 @@ import pytest
 
 from sfu.allocation.layers import ENCODING_BPS, USUAL_FRAME_RATE, EncodingLayers, layers_of
 from sfu.allocation.rates import Measured
-from sfu.plane import MAX_TEMPORAL
+from sfu.rows import MAX_TEMPORAL
 
 
 def layers(rate_bps: float, bits: list[float], frames: list[float], encoding: int = 0) -> EncodingLayers:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sfu.allocation.options import PASSES, SAFE, UNUSABLE_BPS, Options, densest_first, numbered
 from sfu.allocation.problem import LAYERS
-from sfu.plane import PAUSED
+from sfu.rows import PAUSED
 
 
 def options_of(seed: int, rows: int, count: int) -> Options:

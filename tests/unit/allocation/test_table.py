@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sfu.allocation.table import MAX_PIXELS, DemandTable
-from sfu.plane import MAX_ENCODINGS
+from sfu.rows import MAX_ENCODINGS
 from sfu.units import RouteId
 from tests.unit.allocation.arrays import AUDIO, VIDEO, table_of, video
 

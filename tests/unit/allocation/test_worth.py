@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from sfu.allocation.worth import PIN_WEIGHT, SCREEN_WEIGHT, SPEAKER_WEIGHT, worths
-from sfu.plane import MAX_TEMPORAL
+from sfu.rows import MAX_TEMPORAL
 from tests.unit.allocation.instances import problems
 from tests.unit.allocation.policies.situations import AUDIO, Link, Watched, ladder, problem_of
 

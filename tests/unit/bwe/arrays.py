@@ -8,13 +8,13 @@ import numpy as np
 
 from sfu.bwe.reports import Reports, sorted_reports
 from sfu.bwe.roster import Move, Roster, Table
-from sfu.plane import FEEDBACK_DTYPE, TRANSPORT_DTYPE
+from sfu.rows import FEEDBACK_DTYPE, TRANSPORT_DTYPE
 from sfu.units import NS_PER_MS, Instant, after_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sfu.plane import StructArray
+    from sfu.rows import StructArray
 
 START = Instant(1_000 * 10**9)
 SIZE = 1_000

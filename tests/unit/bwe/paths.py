@@ -10,7 +10,7 @@ import numpy as np
 
 from sfu.bwe.estimate import WISH_DTYPE
 from sfu.bwe.estimators import Estimators
-from sfu.plane import FEEDBACK_DTYPE, LOST, TRANSPORT_DTYPE
+from sfu.rows import FEEDBACK_DTYPE, LOST, TRANSPORT_DTYPE
 from sfu.units import NS_PER_MS, NS_PER_S, Instant
 
 START = Instant(1_000 * NS_PER_S)

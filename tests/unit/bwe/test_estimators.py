@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sfu.bwe.aimd import MIN_BPS, START_BPS
 from sfu.bwe.estimate import ESTIMATE_DTYPE, WISH_DTYPE, BweUpdate, EstimateState
 from sfu.bwe.estimators import UNANSWERED_S, Estimators
-from sfu.plane import TRANSPORT_DTYPE, StructArray
+from sfu.rows import TRANSPORT_DTYPE, StructArray
 from sfu.units import TransportId
 
 from .arrays import SIZE, at_ms, feedback_of, packet, transports_of

@@ -26,7 +26,7 @@ from sfu.units import NS_PER_S
 from .arrays import at_ms, reports_of
 
 if TYPE_CHECKING:
-    from sfu.plane import StructArray
+    from sfu.rows import StructArray
 
 IDS = np.array([7], np.uint32)
 INTERVAL_S = MIN_INTERVAL_NS / NS_PER_S

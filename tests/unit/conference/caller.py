@@ -24,16 +24,8 @@ from sfu.conference.values import (
 from sfu.config import ConferenceConfig, LimitsConfig
 from sfu.negotiation.parameters import Candidate, Fingerprint
 from sfu.negotiation.sdp import MediaSection, parse_sdp
-from sfu.plane import (
-    ENCODING_DTYPE,
-    ROUTE_DTYPE,
-    TRANSPORT_DTYPE,
-    PlaneStats,
-    RemoveTrack,
-    SetTrack,
-    StreamBound,
-    StructArray,
-)
+from sfu.plane import PlaneStats, RemoveTrack, SetTrack, StreamBound
+from sfu.rows import ENCODING_DTYPE, ROUTE_DTYPE, TRANSPORT_DTYPE, StructArray
 from sfu.units import Instant, Kind, Ssrc, TrackHandle, TransportId, after_ms
 
 if TYPE_CHECKING:

@@ -10,14 +10,7 @@ from hypothesis import strategies as st
 
 from sfu.conference.turn import CloseLeg, DropDemand, SetDemand
 from sfu.conference.values import LegUnusable, Source, StreamDescription, TrackDescription, Wish
-from sfu.plane import (
-    AddTransport,
-    RemoveRoute,
-    RemoveTrack,
-    SetRoute,
-    SetTrack,
-    StreamBound,
-)
+from sfu.plane import AddTransport, RemoveRoute, RemoveTrack, SetRoute, SetTrack, StreamBound
 from sfu.units import Ssrc, TransportId
 from tests.unit.conference.caller import DATA, Call, Caller, Section, of_type
 

@@ -8,7 +8,7 @@ from sfu.allocation.decision import DECISION_DTYPE
 from sfu.conference.leg_stats import MAX_EVERY_MS, MAX_PER_TICK, MIN_EVERY_MS, StatsRequest
 from sfu.conference.turn import SetDemand
 from sfu.conference.values import LegStats, Wish
-from sfu.plane import PAUSED, ROUTE_DTYPE, TRANSPORT_DTYPE
+from sfu.rows import PAUSED, ROUTE_DTYPE, TRANSPORT_DTYPE
 from sfu.units import Instant, TransportId, after_ms
 from tests.unit.conference.caller import Call, Caller, of_type, report_of
 from tests.unit.conference.test_outcomes import rows_of

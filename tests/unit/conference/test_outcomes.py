@@ -9,7 +9,7 @@ import pytest
 
 from sfu.allocation.decision import DECISION_DTYPE, Cause
 from sfu.conference.outcomes import NO_MARK, Outcome, Outcomes
-from sfu.plane import ALL_TEMPORAL, PAUSED, ROUTE_DTYPE
+from sfu.rows import ALL_TEMPORAL, PAUSED, ROUTE_DTYPE
 
 
 def decided(*rows: dict[str, Any]) -> np.ndarray[tuple[int], np.dtype[np.void]]:

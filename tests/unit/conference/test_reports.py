@@ -11,7 +11,7 @@ from sfu.allocation.decision import DECISION_DTYPE, Cause
 from sfu.conference.reports import NEXT_REPORT, Reports
 from sfu.conference.turn import MediaReport, SetDemand
 from sfu.conference.values import Wish
-from sfu.plane import PAUSED, ROUTE_DTYPE
+from sfu.rows import PAUSED, ROUTE_DTYPE
 from sfu.units import NS_PER_MS, Instant, after_ms, after_s
 from tests.unit.conference.caller import Call, Caller, described, encoding_rows, of_type, report_of
 from tests.unit.conference.test_outcomes import rows_of

@@ -6,7 +6,7 @@ import pytest
 from sfu.allocation.decision import DECISION_DTYPE, Cause
 from sfu.conference.turn import SetDemand
 from sfu.conference.values import Source, Wish
-from sfu.plane import ENCODING_DTYPE, PAUSED, ROUTE_DTYPE, TRANSPORT_DTYPE
+from sfu.rows import ENCODING_DTYPE, PAUSED, ROUTE_DTYPE, TRANSPORT_DTYPE
 from sfu.units import TransportId
 from tests.unit.conference.caller import Call, Caller, of_type, report_of
 

@@ -13,7 +13,7 @@ from sfu.conference.telling import MAX_EXPLAINED
 from sfu.conference.turn import SetDemand
 from sfu.conference.values import DecisionsExplained, LayersWanted, Reason, TrackLayers, Wish
 from sfu.config import ConferenceConfig
-from sfu.plane import ALL_TEMPORAL, ROUTE_DTYPE
+from sfu.rows import ALL_TEMPORAL, ROUTE_DTYPE
 from sfu.units import Rid, TransportId
 from tests.unit.conference.caller import Call, Caller, described, of_type, report_of
 from tests.unit.conference.test_outcomes import rows_of

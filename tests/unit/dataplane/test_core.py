@@ -13,7 +13,6 @@ from sfu.dataplane.transport import QUIET_MS
 from sfu.dataplane.upward import MAX_QUEUED
 from sfu.dataplane.wire import MAX_DATAGRAM_BYTES
 from sfu.plane import (
-    PAUSED,
     TARGETS_STALE_MS,
     ConsentLost,
     Credentials,
@@ -23,6 +22,7 @@ from sfu.plane import (
     SendDatagram,
     SetCredentials,
 )
+from sfu.rows import PAUSED
 from sfu.rtp.rtcp import Nack, ReceiverReport
 from sfu.units import RouteId, Ssrc
 from tests.support.plane_driver import CORES, PlaneDriver, VirtualPeer, binding_request

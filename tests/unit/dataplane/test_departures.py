@@ -11,16 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sfu.plane import (
-    PACING_DTYPE,
-    PAUSED,
-    PROBE_DTYPE,
-    ConsentLost,
-    DropReason,
-    Extension,
-    RemoveRoute,
-    RemoveTransport,
-)
+from sfu.plane import ConsentLost, DropReason, Extension, RemoveRoute, RemoveTransport
+from sfu.rows import PACING_DTYPE, PAUSED, PROBE_DTYPE
 from sfu.rtp.extensions import abs_send_time
 from sfu.rtp.rtcp import Nack, Pli
 from sfu.rtp.vp8 import parse_vp8

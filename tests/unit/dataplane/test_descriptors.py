@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pytest
 
-from sfu.plane import PACING_DTYPE, PAUSED, Codec, DropReason, Extension, PayloadFormat
+from sfu.plane import Codec, DropReason, Extension, PayloadFormat
+from sfu.rows import PACING_DTYPE, PAUSED
 from sfu.rtp.dependency_descriptor import DependencyDescriptor, Structure, parse_dependency_descriptor
 from sfu.rtp.rtcp import Nack
 from sfu.rtp.vp8 import parse_vp8

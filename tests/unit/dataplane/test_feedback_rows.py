@@ -9,7 +9,8 @@ import pytest
 
 from sfu.dataplane import feedback_rows
 from sfu.dataplane.feedback_rows import MAX_ROWS, FeedbackRows
-from sfu.plane import FEEDBACK_DTYPE, LOST, Extension, RemoveRoute, RemoveTransport
+from sfu.plane import Extension, RemoveRoute, RemoveTransport
+from sfu.rows import FEEDBACK_DTYPE, LOST
 from sfu.rtp.rtcp import Nack
 from sfu.rtp.twcc import DELTA_NS, TransportFeedback
 from sfu.streams.twcc_sender import Reported

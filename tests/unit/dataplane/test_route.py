@@ -10,7 +10,8 @@ import pytest
 
 from sfu.dataplane.srtp import TAG_BYTES
 from sfu.dataplane.wire import MAX_PACKET_BYTES
-from sfu.plane import PAUSED, Codec, DropReason, Extension, PayloadFormat
+from sfu.plane import Codec, DropReason, Extension, PayloadFormat
+from sfu.rows import PAUSED
 from sfu.rtp.packet import ONE_BYTE_PROFILE, TWO_BYTE_PROFILE, RtpPacket
 from sfu.rtp.rtcp import Pli
 from sfu.rtp.vp8 import parse_vp8

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sfu.allocation.decision import DECISION_DTYPE, Cause
 from sfu.conference.turn import SendData, SetDemand
-from sfu.plane import ALL_TEMPORAL, ROUTE_DTYPE
+from sfu.rows import ALL_TEMPORAL, ROUTE_DTYPE
 from signalling.events import to_device
 from signalling.events.data_channel import (
     ActiveSpeaker,

@@ -8,7 +8,8 @@ from rich.console import Console
 
 from sfu.allocation.decision import DECISION_DTYPE, Cause
 from sfu.conference.turn import LegConnected
-from sfu.plane import ROUTE_DTYPE, SetRoute, StructArray
+from sfu.plane import SetRoute
+from sfu.rows import ROUTE_DTYPE, StructArray
 from signalling.cli.tables import calls_tree
 from signalling.focus.turn import RoomState
 from tests.unit.conference.caller import encoding_rows, of_type, report_of

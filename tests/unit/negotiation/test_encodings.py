@@ -10,7 +10,8 @@ from sfu.negotiation.encodings import (
     lowest_first,
     send_rids,
 )
-from sfu.plane import MAX_ENCODINGS, EncodingSpec
+from sfu.plane import EncodingSpec
+from sfu.rows import MAX_ENCODINGS
 from sfu.units import NO_RID, Rid, Ssrc
 from tests.unit.negotiation.texts import CHROMIUM, FIREFOX, media, remote_section, vector
 

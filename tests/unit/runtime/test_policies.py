@@ -8,7 +8,7 @@ import pytest
 
 from sfu.allocation.policies.utility import utility
 from sfu.errors import ConfigError
-from sfu.plane import PAUSED
+from sfu.rows import PAUSED
 from sfu.runtime.policies import (
     BUDGET_MS,
     MAX_OVERRUNS,

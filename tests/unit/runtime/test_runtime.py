@@ -16,14 +16,7 @@ from sfu.conference.turn import (
     StartDtls,
 )
 from sfu.negotiation.parameters import Fingerprint
-from sfu.plane import (
-    ConsentLost,
-    PairSelected,
-    RemoveTransport,
-    RequestKeyframe,
-    StreamBound,
-    StreamEnded,
-)
+from sfu.plane import ConsentLost, PairSelected, RemoveTransport, RequestKeyframe, StreamBound, StreamEnded
 from sfu.runtime.inbox import MAX_WAITING
 from sfu.runtime.runtime import TIMER_GAP_MS, TIMER_HOLD_S
 from sfu.runtime.tick import ALIVE_MS

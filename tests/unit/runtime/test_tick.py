@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from sfu.conference.speakers import SILENT_DBOV
 from sfu.conference.turn import MediaReport, SetDemand
 from sfu.metrics import Metrics
-from sfu.plane import ALL_TEMPORAL, ENCODING_DTYPE, TARGETS_STALE_MS
+from sfu.plane import TARGETS_STALE_MS
+from sfu.rows import ALL_TEMPORAL, ENCODING_DTYPE
 from sfu.runtime.failures import Failures
 from sfu.runtime.tick import (
     ALIVE_MS,
@@ -33,7 +34,7 @@ from tests.unit.conference.caller import encoding_rows
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from sfu.plane import StructArray
+    from sfu.rows import StructArray
 
 PERIOD_NS = TICK_MS * NS_PER_MS
 AUDIO = SetDemand(RouteId(1), TransportId(9), TrackHandle(5), Kind.AUDIO)

@@ -17,7 +17,7 @@ from sfu.conference.turn import DataChannelOpened, DataRefused, SendData
 from sfu.conference.values import Reason
 from sfu.config import LimitsConfig
 from sfu.errors import ParseError
-from sfu.plane import MAX_ENCODINGS
+from sfu.rows import MAX_ENCODINGS
 from signalling.events import data_channel, metadata, ours, room_state, to_device
 from signalling.events.data_channel import (
     ERROR,

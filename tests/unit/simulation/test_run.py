@@ -8,7 +8,7 @@ import pytest
 
 from sfu.netem.link import PERFECT, LinkProfile
 from sfu.netem.loss import RandomLoss
-from sfu.plane import LOST
+from sfu.rows import LOST
 from sfu.simulation.cores import native_core, reference_core
 from sfu.simulation.measures import audio_hurt, delay_ms, loss, media_share, rate_bps, use
 from sfu.simulation.publisher import SOUND_BPS

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfu.plane import ALL_TEMPORAL
+from sfu.rows import ALL_TEMPORAL
 from sfu.rtp.dependency_descriptor import (
     MANDATORY_BYTES,
     DependencyDescriptor,

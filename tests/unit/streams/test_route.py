@@ -9,7 +9,8 @@ from random import Random
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sfu.plane import PAUSED, DropReason
+from sfu.plane import DropReason
+from sfu.rows import PAUSED
 from sfu.rtp.vp8 import parse_vp8
 from sfu.streams.clock import StreamClock
 from sfu.streams.rewriter import SequenceRewriter, TimestampMapper, Vp8Rewriter

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfu.plane import ALL_TEMPORAL, PAUSED, DropReason
+from sfu.plane import DropReason
+from sfu.rows import ALL_TEMPORAL, PAUSED
 from sfu.streams.descriptor_reader import DescriptorReader
 from sfu.streams.selector import EncodingSelector, Forwarding, PacketFacts, Paused, Switching
 from sfu.streams.temporal import MAX_FRAMES

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfu.plane import ALL_TEMPORAL
+from sfu.rows import ALL_TEMPORAL
 from sfu.rtp.dependency_descriptor import FrameDependencies, Structure
 from sfu.streams.descriptor_reader import DescriptorReader, PacketDescriptor
 from sfu.streams.selector import PacketFacts

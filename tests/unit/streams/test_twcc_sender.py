@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfu.plane import LOST
+from sfu.rows import LOST
 from sfu.rtp.twcc import DELTA_NS, TransportFeedback
 from sfu.streams.twcc_sender import MAX_AGE_S, MAX_NUMBERS, MAX_TICKS, Reported, TwccSender
 from sfu.units import Instant, Ssrc, after_ms, after_s

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
-from sfu.plane import LOST
+from sfu.rows import LOST
 from sfu.rtp.twcc import DELTA_NS, TransportFeedback
 from sfu.streams.debt import Debt
 from sfu.streams.pacer import Pacer, Queued, Turn

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sfu.plane import ALL_TEMPORAL
+from sfu.rows import ALL_TEMPORAL
 from sfu.streams.descriptor_reader import DescriptorReader
 from sfu.streams.descriptor_rewriter import DescriptorRewriter
 from sfu.streams.selector import PacketFacts

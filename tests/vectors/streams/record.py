@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from sfu.plane import ALL_TEMPORAL, PAUSED
+from sfu.rows import ALL_TEMPORAL, PAUSED
 from sfu.rtp.rtcp import serialise_compound
 from sfu.rtp.vp8 import parse_vp8
 from sfu.streams.cache import CacheBudget, PacketCache

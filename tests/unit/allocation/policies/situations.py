@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sfu.allocation.problem import LAYERS, NEVER, NEVER_SPOKE, Policy, Problem
-from sfu.plane import MAX_ENCODINGS, MAX_TEMPORAL, PAUSED
+from sfu.rows import MAX_ENCODINGS, MAX_TEMPORAL, PAUSED
 from sfu.units import NS_PER_S, Instant
 
 NOW = Instant(1_000 * NS_PER_S)

@@ -15,7 +15,7 @@ from dataclasses import replace
 import pytest
 
 from sfu.allocation.policies.jvb_like import jvb_like
-from sfu.plane import PAUSED
+from sfu.rows import PAUSED
 from tests.unit.allocation.policies.situations import (
     AUDIO,
     Case,

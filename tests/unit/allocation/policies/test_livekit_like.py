@@ -14,7 +14,7 @@ from dataclasses import replace
 import pytest
 
 from sfu.allocation.policies.livekit_like import livekit_like
-from sfu.plane import PAUSED
+from sfu.rows import PAUSED
 from tests.unit.allocation.policies.situations import (
     AUDIO,
     Case,

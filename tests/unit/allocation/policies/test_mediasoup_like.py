@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from sfu.allocation.policies.mediasoup_like import mediasoup_like
-from sfu.plane import PAUSED
+from sfu.rows import PAUSED
 from tests.unit.allocation.policies.situations import (
     AUDIO,
     Case,

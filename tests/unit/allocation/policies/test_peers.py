@@ -16,7 +16,7 @@ from sfu.allocation.policies.mediasoup_like import mediasoup_like
 from sfu.allocation.policies.signal_like import signal_like
 from sfu.allocation.policies.turns import cost_of, per_subscriber, video_layers
 from sfu.allocation.problem import LAYERS, NEVER_SPOKE
-from sfu.plane import PAUSED
+from sfu.rows import PAUSED
 from tests.unit.allocation.policies.situations import AUDIO, Link, Watched, chosen_for, problem_of
 
 if TYPE_CHECKING:

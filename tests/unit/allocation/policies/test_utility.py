@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sfu.allocation.policies.utility import MARGIN, STAY_S, utility
 from sfu.allocation.problem import Problem
 from sfu.allocation.worth import worths
-from sfu.plane import MAX_TEMPORAL, PAUSED
+from sfu.rows import MAX_TEMPORAL, PAUSED
 from sfu.units import NS_PER_MS, Instant
 from signalling.cli.bench.allocation_exact import optimum
 from tests.unit.allocation.instances import problems

@@ -1,4 +1,4 @@
-//! What comes up: events, and rows of the arrays in `sfu/plane.py`. A row's `write` is its packed little-endian form.
+//! What comes up: events, and rows of the arrays in `sfu/rows.py`. A row's `write` is its packed little-endian form.
 
 use focus_units::{Instant, RouteId, Ssrc, TrackHandle, TransportId};
 
@@ -67,7 +67,7 @@ macro_rules! row {
     ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default, PartialEq)]
-        #[allow(missing_docs)] // as in sfu/plane.py
+        #[allow(missing_docs)] // as in sfu/rows.py
         pub struct $name { $(pub $field: $type),+ }
 
         impl $name {

@@ -120,7 +120,7 @@ impl<M, R> Pacer<M, R> {
         self.media.front()
     }
 
-    /// Send at other rates from now on (`sfu.plane.PACING_DTYPE`).
+    /// Send at other rates from now on (`sfu.rows.PACING_DTYPE`).
     pub fn set_pacing(&mut self, now: Instant, rate_bps: f64, padding_bps: f64, queue_limit_ms: f64) {
         self.debt.set_rate(now, rate_bps);
         self.pads = padding_bps > 0.0;

@@ -8,7 +8,7 @@ use focus_rtp::twcc::{DELTA_NS, TransportFeedback};
 use focus_rtp::unwrap::Unwrapper;
 use focus_units::Instant;
 
-/// In a report, the arrival of a packet that had not come (`sfu.plane.LOST`).
+/// In a report, the arrival of a packet that had not come (`sfu.rows.LOST`).
 pub const LOST: i64 = -1;
 
 /// Numbers that feedback may be about. Lower: at 1,000 packets a second, feedback that comes later than this

@@ -24,6 +24,8 @@ EXTENSIONS: Final = ("sfu/dataplane/_native.abi3.so", "loadtest/_swarm.abi3.so")
 NOT_TO_RUN: Final = (
     "sfu/dataplane/native/",
     "loadtest/swarm/",
+    "sfu/allocation/DESIGN.md",
+    "sfu/bwe/DESIGN.md",
     "sfu/dataplane/DESIGN.md",
     "signalling/web/package.json",
 )

@@ -10,16 +10,17 @@ from sfu.allocation.budgets import NO_BUDGETS, NO_CAPS, rows_of
 from sfu.allocation.decision import records
 from sfu.allocation.first import why_short
 from sfu.allocation.flow import Chosen, flow_of, picked
-from sfu.allocation.layout import NO_SPEAKERS, layout_of
+from sfu.allocation.layout import layout_of
 from sfu.allocation.past import Past
 from sfu.allocation.policies.lowest_layers_first import lowest_layers_first
 from sfu.allocation.policies.utility import utility
 from sfu.allocation.problem import NEVER, Paced, Problem
+from sfu.allocation.speech import NO_SPEECH
 from sfu.rows import MAX_TEMPORAL, PAUSED
 
 if TYPE_CHECKING:
     from sfu.allocation.flow import Flow
-    from sfu.allocation.layout import Layout, TrackArray
+    from sfu.allocation.layout import Layout
     from sfu.allocation.problem import Policy
     from sfu.allocation.rates import BoolArray, EncodingRates, IntArray, Places
     from sfu.allocation.table import DemandTable
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 class Allocator:
     """Decides every route, tick after tick, and remembers what it gave.
 
-    Audio is given always: its silence may be DTX. Of video only encodings that flow: the one that fits the
-    tile, else the nearest lower, else the nearest higher one, never above the ceiling.
+    Audio is given always, its silence may be DTX, but for what is told to be unheard.
+    Of video only encodings that flow: the one that fits the tile, else the nearest lower, else the nearest
+    higher one, never above the ceiling.
 
     Args:
         policy: divides the budgets.
@@ -53,7 +55,7 @@ class Allocator:
         rates: EncodingRates,
         budgets: StructArray = NO_BUDGETS,
         caps: StructArray = NO_CAPS,
-        speakers: TrackArray = NO_SPEAKERS,
+        speech: StructArray = NO_SPEECH,
     ) -> StructArray:
         """Decide every route.
 
@@ -62,12 +64,12 @@ class Allocator:
             rates: brought up to date with this tick's counters; is told what is wanted now.
             budgets: (n,) of `BUDGET_DTYPE`; who is not in it has no limit.
             caps: (n,) of `CAPS_DTYPE`, each transport once; who is not in it has none.
-            speakers: (n,) video tracks of those who spoke, the last first.
+            speech: (n,) of `SPEECH_DTYPE`, sorted by track.
 
         Returns:
             (len(demand),) of `DECISION_DTYPE`, in the order of `demand.rows`.
         """
-        layout = self._layout_of(demand, speakers, caps)
+        layout = self._layout_of(demand, speech, caps)
         places = self._places_of(layout, rates)
         flow = flow_of(layout, rates, places)
         past, reordered = Past.none(layout), np.ones(len(layout.transports), np.bool_)
@@ -80,10 +82,10 @@ class Allocator:
         _want(layout, places, layer, rates)
         return records(layout, flow, problem, chosen)
 
-    def _layout_of(self, demand: DemandTable, speakers: TrackArray, caps: StructArray) -> Layout:
-        made_of = (demand, demand.changes, speakers.tobytes(), caps.tobytes())
+    def _layout_of(self, demand: DemandTable, speech: StructArray, caps: StructArray) -> Layout:
+        made_of = (demand, demand.changes, speech.tobytes(), caps.tobytes())
         if self._layout is None or made_of != self._laid_out:
-            self._layout = layout_of(demand.rows, speakers, caps)
+            self._layout = layout_of(demand.rows, speech, caps)
             self._laid_out = made_of
         return self._layout
 

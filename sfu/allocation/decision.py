@@ -52,6 +52,8 @@ class Cause(enum.IntEnum):
     """Its link carries no more, and it would be given more if nothing else were a screen share."""
     SPEAKER = 11
     """Its link carries no more, and it would be given more if nobody else spoke."""
+    UNHEARD = 12
+    """Sound of a large call, in which enough others are louder."""
 
     @property
     def label(self) -> str:
@@ -128,6 +130,7 @@ def _causes(layout: Layout, flow: Flow, problem: Problem, chosen: Chosen, best: 
     for holds, cause in reversed(
         (
             ((chosen.encoding == layout.wanted) & (~is_less | rows["is_audio"]), Cause.SIZE),
+            (layout.is_unheard, Cause.UNHEARD),
             (~flow.sent.any(axis=0), Cause.PAUSED),
             ((layer == PAUSED) & ~rows["is_visible"], Cause.NOT_VISIBLE),
             (layout.is_beyond_last_n, Cause.LAST_N),

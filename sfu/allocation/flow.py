@@ -86,7 +86,8 @@ def flow_of(layout: Layout, rates: EncodingRates, places: Places) -> Flow:
     is_assumed = is_audio & ~(found[0] & _taken(layers.is_known, at[0]))
     costs[0] = np.where(is_assumed, AUDIO_BPS, costs[0])
     is_there = np.where(is_audio, np.arange(LAYERS)[:, None] == 0, _layered(layers.is_there, at))
-    offered = np.repeat(permitted & ~layout.is_beyond_last_n, MAX_TEMPORAL, axis=0) & is_there
+    is_offered = permitted & ~(layout.is_beyond_last_n | layout.is_unheard)
+    offered = np.repeat(is_offered, MAX_TEMPORAL, axis=0) & is_there
     return Flow(
         sent=sent,
         best=best,

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sfu.allocation.budgets import rows_of
 from sfu.allocation.decision import DECISION_DTYPE
-from sfu.allocation.problem import NEVER_SPOKE
+from sfu.allocation.speech import places_of
 from sfu.allocation.wanted import below_ceiling, full_sizes, scales, wanted_encodings
 from sfu.rows import MAX_TEMPORAL
 
 if TYPE_CHECKING:
     from sfu.allocation.rates import BoolArray, FloatArray, IntArray
     from sfu.rows import StructArray
-
-TrackArray = NDArray[np.uint32]
-
-NO_SPEAKERS: Final[TrackArray] = np.zeros(0, np.uint32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +41,8 @@ class Layout:
     """The same below the ceiling."""
     permitted: BoolArray
     """(MAX_ENCODINGS, rows) whether an encoding exists, and keeps below the ceiling."""
+    is_unheard: BoolArray
+    """Sound that is not needed now."""
     is_beyond_last_n: BoolArray
     """So many other pictures come first that this is none of those that the operator gives."""
     widths: FloatArray
@@ -56,19 +53,20 @@ class Layout:
     """(subscribers,) of `CAPS_DTYPE`."""
 
 
-def layout_of(demand: StructArray, speakers: TrackArray, caps: StructArray) -> Layout:
+def layout_of(demand: StructArray, speech: StructArray, caps: StructArray) -> Layout:
     """Lay out a demand.
 
     Args:
         demand: (rows,) of `DEMAND_DTYPE`; it is copied.
-        speakers: (n,) audio or video tracks, who spoke last first; tracks that are not in it never spoke.
+        speech: (n,) of `SPEECH_DTYPE`, sorted by track; tracks that are not in it never spoke.
         caps: (n,) of `CAPS_DTYPE`, each transport once.
     """
-    speaker = _speaker(demand["track"], speakers)
+    speaker, is_unheard = places_of(speech, demand["track"])
     order = np.lexsort(
         (demand["route"], speaker, ~demand["is_screen"], ~demand["is_pinned"], demand["subscriber"])
     )
     rows, speaker = demand[order], speaker[order]
+    is_unheard = is_unheard[order] & rows["is_audio"]
     is_first = np.diff(rows["subscriber"].astype(np.int64), prepend=-1) != 0
     starts, subscriber = np.flatnonzero(is_first), np.cumsum(is_first) - 1
     transports = rows["subscriber"][starts].astype(np.int64)
@@ -106,20 +104,12 @@ def layout_of(demand: StructArray, speakers: TrackArray, caps: StructArray) -> L
         wanted=wanted,
         allowed=allowed,
         permitted=np.ascontiguousarray(permitted.T),
+        is_unheard=is_unheard,
         is_beyond_last_n=is_picture & (max_videos > 0) & (before - before[starts][subscriber] >= max_videos),
         widths=width * parts,
         heights=height * parts,
         caps=given,
     )
-
-
-def _speaker(tracks: TrackArray, speakers: TrackArray) -> IntArray:
-    place = np.full(len(tracks), NEVER_SPOKE)
-    if len(speakers):
-        order = np.argsort(speakers, kind="stable")
-        at = order[np.minimum(np.searchsorted(speakers, tracks, sorter=order), len(speakers) - 1)]
-        place = np.where(speakers[at] == tracks, at, NEVER_SPOKE)
-    return place
 
 
 def _lower(one: IntArray, other: IntArray) -> IntArray:

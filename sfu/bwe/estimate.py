@@ -38,6 +38,9 @@ last second's packets that was lost. `state` is an `EstimateState`. `is_limited_
 target (ALR, "application limited region"), so that the target is proven by nothing."""
 
 
+NO_ESTIMATES: Final = np.zeros(0, ESTIMATE_DTYPE)
+
+
 class EstimateState(enum.IntEnum):
     """Why a target is what it is."""
 

@@ -290,6 +290,8 @@ class Subscriptions:
             encodings=announced.encodings,
             max_height=self._max_height if is_video else 0,
             screen_share=announced.source is Source.SCREEN,
+            is_pinned=wish.is_pinned,
+            is_visible=wish.is_visible,
         )
         if demand == forwarding.demand:
             return []

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from sfu.bwe.estimate import NO_ESTIMATES
 from sfu.plane import (
     AddTransport,
     ConsentLost,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from sfu.negotiation.parameters import Fingerprint
     from sfu.plane import PlaneStats
     from sfu.rows import StructArray
-    from sfu.units import Instant, Kind, RouteId, TrackHandle, TransportId, WallTime
+    from sfu.units import ConferenceId, Instant, Kind, RouteId, TrackHandle, TransportId, WallTime
 
 
 # --- told by the runtime ----------------------------------------------------------------------------------
@@ -98,11 +99,13 @@ class DataRefused:
 
 @dataclass(frozen=True, slots=True)
 class MediaReport:
-    """What the plane counted and the allocator decided, every tick (50 ms)."""
+    """What the plane counted, paths were found to carry and the allocator decided, every tick."""
 
     stats: PlaneStats
     decisions: StructArray
     """(routes,) of `sfu.allocation.decision.DECISION_DTYPE`."""
+    estimates: StructArray = field(default_factory=lambda: NO_ESTIMATES)
+    """(transports,) of `sfu.bwe.estimate.ESTIMATE_DTYPE`, ascending by transport."""
 
 
 RuntimeInput = (
@@ -179,6 +182,32 @@ class DropDemand:
     route: RouteId
 
 
+@dataclass(frozen=True, slots=True)
+class SetCaps:
+    """The most that the operator gives a leg, replaced by its next `SetCaps`; it ends with the leg.
+
+    Before the first there is no cap but `SetDemand.max_height`.
+    """
+
+    leg: TransportId
+    max_bps: float = float("inf")
+    max_height: int = 0
+    """Lines of one picture; 0 is no cap."""
+    max_videos: int = 0
+    """Pictures at a time; 0 is no cap."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetSpeech:
+    """Who speaks in a call, replaced by its next `SetSpeech`; an empty one when the call ends."""
+
+    conference: ConferenceId
+    cameras: tuple[TrackHandle, ...] = ()
+    """Video of those who spoke, who did last first."""
+    unheard: tuple[TrackHandle, ...] = ()
+    """Sound that need not be forwarded now: enough others are louder."""
+
+
 RuntimeOutput = (
     AddTransport
     | SetCredentials
@@ -195,6 +224,8 @@ RuntimeOutput = (
     | SendData
     | SetDemand
     | DropDemand
+    | SetCaps
+    | SetSpeech
 )
 
 

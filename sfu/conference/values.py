@@ -54,6 +54,10 @@ class Wish:
     track_id: str
     width: int = 0
     height: int = 0
+    is_pinned: bool = False
+    """It comes before the others where not all fits."""
+    is_visible: bool = True
+    """False: the tile is out of sight, and no picture is needed."""
 
 
 # --- outputs of a `Conference` for its signalling (beside those of `turn.py`) ------------------------------

@@ -119,7 +119,7 @@ def tick_times() -> list[float]:
         moment = scene.after(TICK_S)
         rates.update(moment.stats)
         began = time.thread_time()
-        allocator.decide(scene.demand, rates, moment.budgets, speakers=moment.speakers)
+        allocator.decide(scene.demand, rates, moment.budgets, speech=moment.speech)
         times.append((time.thread_time() - began) * 1_000)
     return times
 
@@ -146,7 +146,7 @@ def compared(
     for _ in range(round(seconds / COMPARED_TICK_S)):
         moment = scene.after(COMPARED_TICK_S)
         rates.update(moment.stats)
-        allocator.decide(scene.demand, rates, moment.budgets, speakers=moment.speakers)
+        allocator.decide(scene.demand, rates, moment.budgets, speech=moment.speech)
         watched.note(moment.capacity_bps)
     minutes = seconds / 60 * scene.subscribers
     return Outcome(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from sfu.allocation.budgets import BUDGET_DTYPE
+from sfu.allocation.speech import speech_of
 from sfu.allocation.table import DemandTable
 from sfu.conference.turn import SetDemand
 from sfu.plane import PlaneStats
@@ -26,7 +27,6 @@ from sfu.rows import ENCODING_DTYPE, MAX_ENCODINGS, MAX_TEMPORAL, ROUTE_DTYPE, T
 from sfu.units import NS_PER_S, Instant, Kind, RouteId, TrackHandle, TransportId
 
 if TYPE_CHECKING:
-    from sfu.allocation.layout import TrackArray
     from sfu.allocation.rates import BoolArray, FloatArray, IntArray
 
 _BEGIN: Final = Instant(1_000 * NS_PER_S)
@@ -69,7 +69,7 @@ class Moment:
     """(subscribers,) of `BUDGET_DTYPE`."""
     capacity_bps: FloatArray
     """(subscribers,) what the links carry in truth."""
-    speakers: TrackArray
+    speech: StructArray
 
 
 class Scene:
@@ -224,12 +224,12 @@ class Scene:
         budgets["change_bps"] = self._lowest.min(axis=0)
         return budgets
 
-    def _speak(self, elapsed_s: float) -> TrackArray:
-        """Cameras of all rooms in which somebody spoke, who spoke last first."""
+    def _speak(self, elapsed_s: float) -> StructArray:
+        """Of all rooms, the cameras of those who spoke, who did last first."""
         for room in np.flatnonzero(self._happens(len(self._spoke), elapsed_s, _SPEAKS_FOR_S)):
             people = self._spoke[room]
             people.insert(0, people.pop(int(self._rng.integers(len(people)))))
-        return np.array(self._spoke, np.uint32).T.ravel()
+        return speech_of((people, ()) for people in self._spoke)
 
 
 def _wavered(rng: np.random.Generator, before: FloatArray, steps: float, spread: float) -> FloatArray:

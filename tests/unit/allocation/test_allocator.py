@@ -12,18 +12,18 @@ from sfu.allocation.allocate import Allocator
 from sfu.allocation.budgets import CAPS_DTYPE, NO_BUDGETS, NO_CAPS
 from sfu.allocation.decision import Cause
 from sfu.allocation.first import AT_ONCE, EVERY
-from sfu.allocation.layout import NO_SPEAKERS
 from sfu.allocation.policies.lowest_layers_first import lowest_layers_first
 from sfu.allocation.policies.utility import utility
 from sfu.allocation.problem import NEVER, Problem
+from sfu.allocation.speech import NO_SPEECH, speech_of
 from sfu.rows import ALL_TEMPORAL, MAX_TEMPORAL, PAUSED, StructArray
+from sfu.runtime.policies import POLICIES
 from sfu.units import NS_PER_S, RouteId, TrackHandle, TransportId, after_ms
 from tests.unit.allocation.arrays import AUDIO, NOW, VIDEO, budgets_of, rates_of, stats_of, table_of, video
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sfu.allocation.layout import TrackArray
     from sfu.allocation.problem import Policy
     from sfu.allocation.rates import BoolArray, EncodingRates, IntArray
     from sfu.conference.turn import SetDemand
@@ -179,13 +179,13 @@ def test_the_layout_follows_speakers_pins_and_sizes() -> None:
         return lowest_layers_first(problem)
 
     allocator, table, rates = Allocator(watched), table_of([video(1), video(2)]), ladders(1, 2)
-    speakers = np.array([2], np.uint32)
+    speech = speech_of([((2,), ())])
     allocator.decide(table, rates)
-    allocator.decide(table, rates, speakers=speakers)
+    allocator.decide(table, rates, speech=speech)
     table.set(video(1, is_pinned=True))
-    allocator.decide(table, rates, speakers=speakers)
+    allocator.decide(table, rates, speech=speech)
     table.set(video(2, height=100))
-    allocator.decide(table, rates, speakers=speakers)
+    allocator.decide(table, rates, speech=speech)
     assert [problem.track.tolist() for problem in seen] == [[1, 2], [2, 1], [1, 2], [1, 2]]
     assert [bool(problem.reordered[0]) for problem in seen] == [True] * 4
     assert seen[1].speaker[0] == 0
@@ -216,8 +216,8 @@ def test_an_operators_caps_lower_what_is_given_and_are_the_reason() -> None:
 
 def test_the_last_n_are_those_that_come_first_and_can_be_seen() -> None:
     table = table_of([replace(AUDIO, route=RouteId(9)), video(1), video(2), video(3, is_visible=False)])
-    speakers = np.array([2], np.uint32)
-    rows = Allocator().decide(table, ladders(1, 2, 3), caps=caps_of(max_videos=1), speakers=speakers)
+    speech = speech_of([((2,), ())])
+    rows = Allocator().decide(table, ladders(1, 2, 3), caps=caps_of(max_videos=1), speech=speech)
     causes = {int(row["route"]): Cause(int(row["cause"])) for row in rows}
     assert causes == {9: Cause.SIZE, 1: Cause.LAST_N, 2: Cause.SIZE, 3: Cause.NOT_VISIBLE}
     assert set(rows["max_videos"].tolist()) == {1}
@@ -227,6 +227,20 @@ def test_what_is_out_of_sight_is_not_given() -> None:
     found = one(Allocator().decide(table_of([video(1, is_visible=False)]), ladders(1)))
     assert (found["chosen_encoding"], found["cause"]) == (PAUSED, Cause.NOT_VISIBLE)
     assert one(Allocator().decide(table_of([VIDEO]), ladders(1)))["cause"] == Cause.SIZE
+
+
+def test_sound_that_is_unheard_is_not_given_and_in_another_call_it_is() -> None:
+    table = table_of([replace(AUDIO, route=RouteId(9)), video(1), replace(AUDIO, track=TrackHandle(3))])
+    rows = Allocator().decide(table, ladders(1), speech=speech_of([((1,), (2,)), ((), ())]))
+    causes = {int(row["route"]): Cause(int(row["cause"])) for row in rows}
+    assert causes == {9: Cause.UNHEARD, 1: Cause.SIZE, 2: Cause.SIZE}
+    assert set(rows["chosen_encoding"][rows["route"] == 9]) == {PAUSED}
+
+
+@pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
+def test_no_policy_gives_sound_that_is_unheard(policy: Policy) -> None:
+    rows = Allocator(policy).decide(table_of([AUDIO]), ladders(1), speech=speech_of([((), (2,))]))
+    assert [(row["chosen_encoding"], row["cause"]) for row in rows] == [(PAUSED, Cause.UNHEARD)]
 
 
 # --- who comes first --------------------------------------------------------------------------------------
@@ -244,19 +258,19 @@ def test_what_is_out_of_sight_is_not_given() -> None:
 def test_who_comes_first_is_the_reason_where_it_is_and_only_there(
     policy: Policy, first: dict[str, int], spoke: list[int], cause: Cause
 ) -> None:
-    rates, speakers = ladders(1, 2), np.array(spoke, np.uint32)
+    rates, speech = ladders(1, 2), speech_of([(spoke, ())])
 
-    def decided(other: SetDemand, speakers: TrackArray, budget_bps: float) -> Cause:
+    def decided(other: SetDemand, speech: StructArray, budget_bps: float) -> Cause:
         rows = Allocator(policy).decide(
-            table_of([video(1), other]), rates, budgets_of({1: budget_bps}), speakers=speakers
+            table_of([video(1), other]), rates, budgets_of({1: budget_bps}), speech=speech
         )
         return Cause(int(rows[0]["cause"]))
 
     tight = 450_000.0
-    assert decided(video(2, **first), speakers, tight) is cause
-    assert decided(video(2), NO_SPEAKERS, tight) is not cause
-    assert decided(video(2, **first), speakers, 50_000.0) is Cause.BUDGET
-    assert decided(video(2, **first), speakers, 9_000_000.0) is Cause.SIZE
+    assert decided(video(2, **first), speech, tight) is cause
+    assert decided(video(2), NO_SPEECH, tight) is not cause
+    assert decided(video(2, **first), speech, 50_000.0) is Cause.BUDGET
+    assert decided(video(2, **first), speech, 9_000_000.0) is Cause.SIZE
 
 
 def test_in_a_crowd_reasons_are_found_in_turn_and_stay_until_the_next() -> None:

@@ -1,0 +1,279 @@
+"""One tick of a media server, without its clock: counters and feedback in; layers, pacing and probes out.
+
+What paths carry decides what is given, and what is given decides what is worth finding out about paths: here
+the two meet. Whoever has the clock calls `tick` often enough, and carries out what it returns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from sfu.allocation.allocate import Allocator
+from sfu.allocation.budgets import BUDGET_DTYPE, CAPS_DTYPE
+from sfu.allocation.decision import DECISION_DTYPE, targets_of
+from sfu.allocation.policies.utility import utility
+from sfu.allocation.rates import EncodingRates
+from sfu.allocation.speech import NO_SPEECH, speech_of
+from sfu.allocation.table import DemandTable
+from sfu.allocation.wishes import Wishes, wishes_of
+from sfu.bwe.estimate import NO_ESTIMATES, WISH_DTYPE, EstimateState
+from sfu.bwe.estimators import Estimators
+from sfu.rows import FEEDBACK_DTYPE, LOST, PACING_DTYPE, PROBE_DTYPE
+from sfu.units import NS_PER_MS, after_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sfu.allocation.problem import Policy
+    from sfu.allocation.rates import BoolArray, FloatArray
+    from sfu.allocation.table import Demand
+    from sfu.plane import PlaneStats
+    from sfu.rows import StructArray
+    from sfu.units import ConferenceId, Instant, RouteId, TrackHandle, TransportId
+
+CALM_MS: Final = 200
+"""Where everybody gets all they want and nothing is amiss, paths are looked at so often. Lower: more of a
+core goes into what does not change. Higher: estimates that people are shown are older."""
+
+AMISS_MS: Final = 15.0
+"""In a calm time feedback is looked at at once when the packets of a path differ so much in delay. Lower:
+jitter is an alarm. Higher: a queue is noticed when it is longer."""
+
+AMISS_LOST: Final = 2
+"""Or when so many of one path's packets were lost. Lower: one packet is an alarm. Higher: a path that ends is
+noticed later."""
+
+ENOUGH: Final = 1.1
+"""A path that carries so many times what is wanted is calm. Lower: a rise of a camera's rate finds it full.
+Higher: paths are looked at closely on which nothing depends."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlUpdate:
+    """What one tick has found, and what is to be done."""
+
+    estimates: StructArray
+    """(transports,) of `ESTIMATE_DTYPE`, ascending by transport."""
+    decisions: StructArray
+    """(routes,) of `DECISION_DTYPE`."""
+    targets: StructArray | None
+    """(routes,) of `TARGET_DTYPE`; None: nothing was decided anew."""
+    pacing: StructArray
+    """(n,) of `PACING_DTYPE`."""
+    probes: StructArray
+    """(n,) of `PROBE_DTYPE`."""
+
+
+class Control:
+    """Estimates every path and decides every route, and remembers both.
+
+    Args:
+        policy: divides what paths carry.
+    """
+
+    def __init__(self, policy: Policy = utility) -> None:
+        self._estimators = Estimators()
+        self._allocator = Allocator(policy)
+        self._demand = DemandTable()
+        self._rates = EncodingRates()
+        self._caps: dict[TransportId, tuple[int, float, int, int]] = {}
+        self._caps_rows = np.zeros(0, CAPS_DTYPE)
+        self._speech_of: dict[ConferenceId, tuple[Sequence[TrackHandle], Sequence[TrackHandle]]] = {}
+        self._speech: StructArray = NO_SPEECH
+        self._is_stale = False
+        self._allocated_changes = -1
+        self._estimates = NO_ESTIMATES
+        self._decisions = np.zeros(0, DECISION_DTYPE)
+        self._wishes = _wish_rows(wishes_of(self._decisions))
+        self._waiting: list[StructArray] = []
+        """Feedback that was not looked at yet."""
+        self._is_calm = True
+        self._estimate_at: Instant | None = None
+
+    # --- what is wanted -----------------------------------------------------------------------------------
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether something else is wanted than was decided about."""
+        return self._is_stale
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether everybody gets all they want over paths that carry more."""
+        return self._is_calm
+
+    @property
+    def decisions(self) -> StructArray:
+        """(routes,) of `DECISION_DTYPE`, the newest."""
+        return self._decisions
+
+    @property
+    def estimates(self) -> StructArray:
+        """(transports,) of `ESTIMATE_DTYPE`, the newest."""
+        return self._estimates
+
+    def set_demand(self, demand: Demand) -> None:
+        """Somebody wants a track, or wants it otherwise."""
+        self._demand.set(demand)
+        self._is_stale = True
+
+    def drop_demand(self, route: RouteId) -> None:
+        """Somebody wants a track no more."""
+        self._demand.drop(route)
+        self._is_stale = True
+
+    def set_caps(self, leg: TransportId, max_bps: float, max_height: int, max_videos: int) -> None:
+        """Give a leg at most this: bit/s (infinite: any), lines of a picture and pictures (0: any)."""
+        self._caps[leg] = (leg, max_bps, max_height, max_videos)
+        self._caps_changed()
+
+    def set_speech(
+        self, conference: ConferenceId, cameras: Sequence[TrackHandle], unheard: Sequence[TrackHandle]
+    ) -> None:
+        """Who speaks in a call.
+
+        Args:
+            conference: the call; with nothing else it is over.
+            cameras: video of those who spoke, who did last first.
+            unheard: sound that need not be given now.
+        """
+        if cameras or unheard:
+            self._speech_of[conference] = cameras, unheard
+        else:
+            self._speech_of.pop(conference, None)
+        self._speech = speech_of(self._speech_of.values())
+        self._is_stale = True
+
+    def route_changed(self, legs: Iterable[TransportId]) -> None:
+        """These peers are somewhere else now: nothing known of their paths holds."""
+        self._estimators.route_changed(legs)
+        self._estimate_at = None
+
+    def forget(self, leg: TransportId) -> None:
+        """A leg is over."""
+        if self._caps.pop(leg, None) is not None:
+            self._caps_changed()
+
+    # --- what is done -------------------------------------------------------------------------------------
+
+    def tick(
+        self, now: Instant, stats: PlaneStats, feedback: StructArray, *, is_full: bool = False
+    ) -> ControlUpdate:
+        """Advance to now.
+
+        Args:
+            now: time, not before any earlier one.
+            stats: the plane's counters.
+            feedback: (n,) of `FEEDBACK_DTYPE`, all since the last tick.
+            is_full: decide anew although nothing seems to have changed.
+        """
+        self._rates.update(stats)
+        pacing, probes = self._estimate(now, stats, feedback)
+        must = is_full or self._is_stale or self._rates.changes != self._allocated_changes
+        targets = self.allocate() if must or self._estimates_matter() else None
+        return ControlUpdate(self._estimates, self._decisions, targets, pacing, probes)
+
+    def allocate(self) -> StructArray:
+        """Decide everything anew, by what is known: (routes,) of `TARGET_DTYPE`."""
+        self._is_stale = False
+        self._allocated_changes = self._rates.changes
+        budgets = np.empty(len(self._estimates), BUDGET_DTYPE)
+        for name, source in (
+            ("transport", "transport"),
+            ("keep_bps", "target_bps"),
+            ("change_bps", "stable_bps"),
+        ):
+            budgets[name] = self._estimates[source]
+        self._decisions = self._allocator.decide(
+            self._demand, self._rates, budgets, self._caps_rows, self._speech
+        )
+        self._wishes = _wish_rows(wishes_of(self._decisions))
+        return targets_of(self._decisions)
+
+    # --- within -------------------------------------------------------------------------------------------
+
+    def _caps_changed(self) -> None:
+        self._caps_rows = np.array(list(self._caps.values()), CAPS_DTYPE)
+        self._is_stale = True
+
+    def _estimate(
+        self, now: Instant, stats: PlaneStats, feedback: StructArray
+    ) -> tuple[StructArray, StructArray]:
+        """Pacing and probes, of what is known now."""
+        if len(feedback):
+            self._waiting.append(feedback)
+        is_due = self._estimate_at is None or now >= self._estimate_at
+        if not is_due and not is_amiss(feedback):
+            return _NO_PACING, _NO_PROBES
+        together = np.concatenate(self._waiting) if self._waiting else _NO_FEEDBACK
+        self._waiting = []
+        update = self._estimators.update(now, together, stats.transports, self._wishes)
+        self._estimates = update.estimates
+        self._is_calm = self._carries_all()
+        self._estimate_at = after_ms(now, CALM_MS) if self._is_calm else now
+        return update.pacing, update.probes
+
+    def _carries_all(self) -> bool:
+        """Whether every path to which anything goes carries well what is wanted of it."""
+        estimates = self._estimates
+        wishes = self._wishes
+        target_bps = _of(estimates, "target_bps", wishes["transport"], np.inf)
+        if (target_bps < ENOUGH * wishes["desired_bps"]).any():
+            return False
+        is_quiet = np.isin(estimates["state"], (EstimateState.NORMAL, EstimateState.UNKNOWN))
+        return bool((is_quiet & ~estimates["is_probing"]).all())
+
+    def _estimates_matter(self) -> bool:
+        """Whether somebody is given more than the path carries now, or could be given more than it is."""
+        wishes = self._wishes
+        if not len(wishes) or not len(self._estimates):
+            return False
+        allocated = wishes["allocated_bps"]
+        target_bps = _of(self._estimates, "target_bps", wishes["transport"], np.inf)
+        stable_bps = _of(self._estimates, "stable_bps", wishes["transport"], np.inf)
+        is_over = allocated > target_bps
+        has_room = (wishes["next_bps"] > 0) & (allocated + wishes["next_bps"] <= stable_bps)
+        return bool((is_over | has_room).any())
+
+
+_NO_FEEDBACK: Final = np.zeros(0, FEEDBACK_DTYPE)
+_NO_PACING: Final = np.zeros(0, PACING_DTYPE)
+_NO_PROBES: Final = np.zeros(0, PROBE_DTYPE)
+
+
+def is_amiss(feedback: StructArray) -> bool:
+    """Whether feedback of one tick, (n,) of `FEEDBACK_DTYPE`, is worth a closer look at once."""
+    if not len(feedback):
+        return False
+    order = np.argsort(feedback["transport"], kind="stable")
+    ordered = feedback[order]
+    starts = np.flatnonzero(np.diff(ordered["transport"].astype(np.int64), prepend=-1))
+    is_lost = ordered["arrived_at"] == LOST
+    if (np.add.reduceat(is_lost.astype(np.int64), starts) >= AMISS_LOST).any():
+        return True
+    delays = ordered["arrived_at"] - ordered["sent_at"]
+    never = np.iinfo(np.int64)
+    longest = np.maximum.reduceat(np.where(is_lost, never.min // 2, delays), starts)
+    shortest = np.minimum.reduceat(np.where(is_lost, never.max // 2, delays), starts)
+    return bool((longest - shortest > AMISS_MS * NS_PER_MS).any())
+
+
+def _wish_rows(wishes: Wishes) -> StructArray:
+    rows = np.empty(len(wishes.transports), WISH_DTYPE)
+    rows["transport"] = wishes.transports
+    for name in ("allocated_bps", "desired_bps", "next_bps"):
+        rows[name] = getattr(wishes, name)
+    return rows
+
+
+def _of(estimates: StructArray, name: str, transports: np.ndarray, otherwise: float) -> FloatArray:
+    """(len(transports),) one column of the estimates; `otherwise` of a transport that has none."""
+    if not len(estimates):
+        return np.full(len(transports), otherwise)
+    at = np.minimum(np.searchsorted(estimates["transport"], transports), len(estimates) - 1)
+    found: BoolArray = estimates["transport"][at] == transports
+    values: FloatArray = np.where(found, estimates[name][at], otherwise)
+    return values

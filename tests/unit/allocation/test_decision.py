@@ -30,4 +30,5 @@ def test_causes_have_names_for_people() -> None:
         "pinned_first",
         "screen_first",
         "speaker",
+        "unheard",
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 WishKey = tuple["TransportId", "TrackIds"]
 """A subscriber and the announced ids of what it wished for."""
+
+_SHORT: Final = (Cause.BUDGET, Cause.CAP, Cause.PINNED_FIRST, Cause.SCREEN_FIRST, Cause.SPEAKER)
+"""Less is given than is wanted, and how much changes with the link and with the others."""
+_UNSEEN: Final = (Cause.NOT_VISIBLE, Cause.LAST_N)
+"""Nothing is given whatever flows. The lowest encoding, which is always sent, is what it comes back with."""
 
 
 class Routes:
@@ -71,16 +76,18 @@ class Routes:
     def wanted_layers(self, outcomes: Outcomes) -> dict[TrackHandle, int]:
         """Which encodings anybody wants of each track, as bits, by what was reported last.
 
-        Wanted is what a size and the operator's ceiling ask for, whether it flows or not. Where a link
-        carries less, each lower one is a step that may fit.
+        Wanted is what a size and the operator's ceiling ask for, whether it flows or not. Where less can be
+        given, each lower one is a step that may fit. Of what is not looked at, nothing is wanted.
         """
         at, marks = outcomes.find(self._numbers)
         at = at[marks != NO_MARK]
+        cause = outcomes.decisions_at(at, "cause")
+        is_seen = ~np.isin(cause, _UNSEEN)
+        at, cause = at[is_seen], cause[is_seen]
         if not len(at):
             return {}
         highest = np.int64(1) << outcomes.decisions_at(at, "allowed_encoding").astype(np.int64)
-        is_short = outcomes.decisions_at(at, "cause") == Cause.BUDGET
-        bits = np.where(is_short, 2 * highest - 1, highest)
+        bits = np.where(np.isin(cause, _SHORT), 2 * highest - 1, highest)
         tracks, track = np.unique(outcomes.decisions_at(at, "track"), return_inverse=True)
         wanted = np.zeros(len(tracks), np.int64)
         np.bitwise_or.at(wanted, track, bits)

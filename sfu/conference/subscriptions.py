@@ -290,8 +290,9 @@ class Subscriptions:
             encodings=announced.encodings,
             max_height=self._max_height if is_video else 0,
             screen_share=announced.source is Source.SCREEN,
-            is_pinned=wish.is_pinned,
-            is_visible=wish.is_visible,
+            # Sound needs neither a place nor an eye.
+            is_pinned=is_video and wish.is_pinned,
+            is_visible=not is_video or wish.is_visible,
         )
         if demand == forwarding.demand:
             return []

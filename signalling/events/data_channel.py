@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from sfu.errors import ParseError
-from signalling.events.fields import JsonObject, as_list, as_object, identifier, number, text
+from signalling.events.fields import JsonObject, as_list, as_object, flag, identifier, number, text
 from signalling.events.metadata import (
     MAX_PIXELS,
     STABLE_KEY,
@@ -59,12 +59,20 @@ class SubscribedTrack:
     track_id: str
     width: int = 0
     height: int = 0
+    is_pinned: bool = False
+    """Ours: it comes before the others where not all fits."""
+    is_visible: bool = True
+    """Ours: false while the tile is out of sight, and will be seen again."""
 
     def content(self) -> JsonObject:
         """As in `subscribe`."""
         content: JsonObject = {"stream_id": self.stream_id, "track_id": self.track_id}
         if self.width or self.height:
             content |= {"width": self.width, "height": self.height}
+        if self.is_pinned:
+            content["pinned"] = True
+        if not self.is_visible:
+            content["visible"] = False
         return content
 
 
@@ -263,6 +271,8 @@ def _parse_subscribed(value: object) -> SubscribedTrack:
         track_id=identifier(source, "track_id"),
         width=number(source, "width", low=0, high=MAX_PIXELS) or 0,
         height=number(source, "height", low=0, high=MAX_PIXELS) or 0,
+        is_pinned=flag(source, "pinned"),
+        is_visible=flag(source, "visible", default=True),
     )
 
 

@@ -83,13 +83,13 @@ def one_of(value: object, legal: Iterable[str]) -> TypeGuard[str]:
     return isinstance(value, str) and any(value == word for word in legal)
 
 
-def flag(source: Mapping[str, Any], name: str) -> bool:
-    """A boolean, false where absent.
+def flag(source: Mapping[str, Any], name: str, *, default: bool = False) -> bool:
+    """A boolean, `default` where absent.
 
     Raises:
         ParseError: `wrong_type`.
     """
-    value = source.get(name, False)
+    value = source.get(name, default)
     if not isinstance(value, bool):
         raise ParseError("wrong_type", f"{name} is {type(value).__name__}, not a boolean")
     return value

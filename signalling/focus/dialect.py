@@ -121,7 +121,17 @@ def has_room(sdp: str) -> bool:
 
 def wishes(tracks: Iterable[SubscribedTrack]) -> list[Wish]:
     """What a client wants to receive."""
-    return [Wish(track.stream_id, track.track_id, track.width, track.height) for track in tracks]
+    return [
+        Wish(
+            track.stream_id,
+            track.track_id,
+            track.width,
+            track.height,
+            is_pinned=track.is_pinned,
+            is_visible=track.is_visible,
+        )
+        for track in tracks
+    ]
 
 
 def track_ids(tracks: Iterable[TrackRef]) -> list[tuple[str, str]]:

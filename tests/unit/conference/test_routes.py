@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from sfu.allocation.decision import Cause
 from sfu.conference.outcomes import Outcomes
 from sfu.conference.routes import Routes
@@ -70,14 +72,28 @@ def test_wanted_is_what_anybody_may_have_of_a_track() -> None:
     assert routes.wanted_layers(decisions) == {1: 0b011, 2: 0b100}
 
 
-def test_where_the_link_is_short_every_lower_layer_is_a_step() -> None:
+@pytest.mark.parametrize(
+    "cause", [Cause.BUDGET, Cause.CAP, Cause.PINNED_FIRST, Cause.SCREEN_FIRST, Cause.SPEAKER]
+)
+def test_where_less_can_be_given_every_lower_layer_is_a_step(cause: Cause) -> None:
     routes = two_routes()
     decisions = outcomes(
-        {"route": 4, "track": 1, "allowed_encoding": 2, "cause": Cause.BUDGET},
-        {"route": 5, "track": 2, "allowed_encoding": 1, "cause": Cause.BUDGET},
+        {"route": 4, "track": 1, "allowed_encoding": 2, "cause": cause},
+        {"route": 5, "track": 2, "allowed_encoding": 1, "cause": cause},
     )
     routes.report(decisions)
     assert routes.wanted_layers(decisions) == {1: 0b111, 2: 0b011}
+
+
+@pytest.mark.parametrize("cause", [Cause.NOT_VISIBLE, Cause.LAST_N])
+def test_of_what_nobody_sees_no_layer_is_wanted(cause: Cause) -> None:
+    routes = two_routes()
+    decisions = outcomes(
+        {"route": 4, "track": 1, "allowed_encoding": 2, "cause": cause},
+        {"route": 5, "track": 2, "allowed_encoding": 1},
+    )
+    routes.report(decisions)
+    assert routes.wanted_layers(decisions) == {2: 0b010}
 
 
 def test_before_any_report_nothing_is_wanted() -> None:

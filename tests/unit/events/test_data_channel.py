@@ -56,6 +56,12 @@ MESSAGES: list[DataMessage] = [
     TrackSubscription(
         (SubscribedTrack("s", "v", 640, 360), SubscribedTrack("s", "a")), (TrackRef("x", "y"),)
     ),
+    TrackSubscription(
+        (
+            SubscribedTrack("s", "v", 640, 360, is_pinned=True),
+            SubscribedTrack("s", "w", 160, 90, is_visible=False),
+        )
+    ),
     Negotiate("offer", "v=0", METADATA),
     Negotiate("answer", "v=0"),
     MetadataChanged(METADATA),
@@ -70,6 +76,14 @@ MESSAGES: list[DataMessage] = [
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda m: m.type)
 def test_what_is_written_is_read_back(message: DataMessage) -> None:
     assert parse_message(serialise_message(message)) == message
+
+
+def test_a_wish_is_neither_pinned_nor_hidden_unless_it_says_so() -> None:
+    plain = SubscribedTrack("s", "v", 640, 360)
+    assert plain.content() == {"stream_id": "s", "track_id": "v", "width": 640, "height": 360}
+    told = plain.content() | {"pinned": False, "visible": True}
+    message = {"type": "m.call.track_subscription", "content": {"subscribe": [told]}}
+    assert parse_message(json.dumps(message)) == TrackSubscription((plain,))
 
 
 @pytest.mark.parametrize("run", RUNS)
@@ -114,6 +128,8 @@ def test_the_recorded_audio_wish_with_a_size_is_read() -> None:
         '{"type":"m.call.track_subscription","content":{"subscribe":["s"]}}',
         '{"type":"m.call.track_subscription","content":{"subscribe":[{"stream_id":"s"}]}}',
         '{"type":"m.call.track_subscription","content":{"subscribe":[{"stream_id":"s","track_id":"t","width":-1}]}}',
+        '{"type":"m.call.track_subscription","content":{"subscribe":[{"stream_id":"s","track_id":"t","pinned":1}]}}',
+        '{"type":"m.call.track_subscription","content":{"subscribe":[{"stream_id":"s","track_id":"t","visible":null}]}}',
         '{"type":"org.matrix_focus.speakers","content":{"speakers":[{"user_id":"a","device_id":"b","level":2}]}}',
         "[" * 100_000,
     ],

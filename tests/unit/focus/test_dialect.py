@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from sfu.conference.values import Source, Speaker, StreamDescription, StreamView, TrackDescription
+from sfu.conference.values import Source, Speaker, StreamDescription, StreamView, TrackDescription, Wish
 from sfu.errors import RemoteError
 from sfu.units import Kind, TransportId
-from signalling.events.data_channel import ActiveSpeaker
+from signalling.events.data_channel import ActiveSpeaker, SubscribedTrack
 from signalling.events.metadata import StreamMetadata, TrackMetadata
-from signalling.focus.dialect import active_speakers, check_size, descriptions, metadata_of
+from signalling.focus.dialect import active_speakers, check_size, descriptions, metadata_of, wishes
 from tests.unit.focus.stage import Stage
 
 VIDEO = TrackMetadata("v", Kind.VIDEO, 1280, 720)
@@ -33,6 +33,17 @@ def test_purposes_become_sources_and_what_is_for_something_else_is_ignored() -> 
 def test_no_metadata_is_not_the_same_as_no_streams() -> None:
     assert descriptions(None) is None
     assert descriptions(()) == ()
+
+
+def test_all_that_is_said_of_a_tile_becomes_part_of_the_wish() -> None:
+    tracks = (
+        SubscribedTrack("a", "v", 640, 360, is_pinned=True),
+        SubscribedTrack("b", "v", 160, 90, is_visible=False),
+    )
+    assert wishes(tracks) == [
+        Wish("a", "v", 640, 360, is_pinned=True),
+        Wish("b", "v", 160, 90, is_visible=False),
+    ]
 
 
 def test_a_description_may_be_as_long_as_the_limit_in_bytes() -> None:

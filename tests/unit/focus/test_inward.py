@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -178,6 +179,8 @@ def test_pings_are_answered() -> None:
         '{"content": {}}',
         '{"type": "m.call.track_subscription", "content": {"subscribe": 3}}',
         '{"type": "m.call.track_subscription", "content": {"subscribe": [{"stream_id": "x"}]}}',
+        '{"type": "m.call.track_subscription", "content":'
+        ' {"subscribe": [{"stream_id": "x", "track_id": "y", "pinned": "yes"}]}}',
         '{"type": "m.call.negotiate", "content": {}}',
         '{"type": "m.call.negotiate", "content": {"description": {"type": "rollback", "sdp": ""}}}',
         '{"type": "m.call.sdp_stream_metadata_changed", "content": {}}',
@@ -310,6 +313,24 @@ def test_another_size_changes_the_demand_and_renegotiates_nothing() -> None:
     outputs = stage.subscribe(bob, ALICE_VIDEO, size=(1280, 720))
     assert demands(outputs) == [(1280, 720)]
     assert of_type(outputs, SendData) == []
+
+
+def test_a_pinned_or_hidden_tile_is_demanded_so_and_renegotiates_nothing() -> None:
+    stage, _, bob = pair()
+    plain = SubscribedTrack(*ALICE_VIDEO, 320, 180)
+    stage.say(bob, TrackSubscription((plain, SubscribedTrack(*ALICE_AUDIO))))
+    for wish in (replace(plain, is_pinned=True), replace(plain, is_visible=False), plain):
+        outputs = stage.say(bob, TrackSubscription((wish,)))
+        (demand,) = of_type(outputs, SetDemand)
+        assert (demand.is_pinned, demand.is_visible) == (wish.is_pinned, wish.is_visible)
+        assert of_type(outputs, SendData) == []
+
+
+def test_sound_is_neither_pinned_nor_hidden() -> None:
+    stage, _, bob = pair()
+    wish = SubscribedTrack(*ALICE_AUDIO, is_pinned=True, is_visible=False)
+    (demand,) = of_type(stage.say(bob, TrackSubscription((wish,))), SetDemand)
+    assert (demand.is_pinned, demand.is_visible) == (False, True)
 
 
 def test_unsubscribe_comes_first() -> None:

@@ -19,6 +19,12 @@ REFERENCE: Final = "reference"
 PLANES: Final = (AUTO, NATIVE, REFERENCE)
 """What `MediaConfig.plane` may be."""
 
+UTILITY: Final = "utility"
+"""The policy that divides what paths carry, unless another is named."""
+
+MAX_CAP: Final = 65_535
+"""The most lines or pictures that a ceiling can name: arrays of them are of 16 bits."""
+
 
 def setting(default: Any, effect: str, *, low: float | None = None, high: float | None = None) -> Any:  # noqa: ANN401
     """One setting: its default, what it does, and its legal range (inclusive; None is open)."""
@@ -141,7 +147,30 @@ class ConferenceConfig:
     sender_layers: bool = setting(
         True, "Publishers are told which of their layers nobody wants; false: they go on sending all of them."
     )
-    max_height: int = setting(0, "Ceiling for every subscriber's video, in lines; 0 is none.", low=0)
+    max_height: int = setting(
+        0, "Ceiling for every subscriber's video, in lines; 0 is none.", low=0, high=MAX_CAP
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationConfig:
+    """How what a path carries is divided among pictures, and how much one participant is given at most."""
+
+    policy: str = setting(
+        UTILITY,
+        'What divides it: "utility" (ours), "lowest_layers_first", "signal_like", "jvb_like", "livekit_like" '
+        'or "mediasoup_like"; or a Python file (.py) of yours, its path beginning at the folder of this file. '
+        "It runs with all rights of the focus.",
+    )
+    max_bps: int = setting(
+        0, "Ceiling for what one participant is sent, in bit/s, sound and all; 0 is none.", low=0
+    )
+    max_videos: int = setting(
+        0,
+        "Pictures that one participant is given at a time: what is pinned, screens, who spoke last; 0 is all.",
+        low=0,
+        high=MAX_CAP,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,3 +180,4 @@ class SfuConfig:
     media: MediaConfig = field(default_factory=MediaConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     conference: ConferenceConfig = field(default_factory=ConferenceConfig)
+    allocation: AllocationConfig = field(default_factory=AllocationConfig)

@@ -7,12 +7,13 @@ import os
 import tomllib
 import types
 import typing
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sfu.config import (
     PLANES,
+    AllocationConfig,
     ConferenceConfig,
     LimitsConfig,
     MediaConfig,
@@ -105,6 +106,7 @@ class Config:
     media: MediaConfig = field(default_factory=MediaConfig)
     calls: CallSettings = field(default_factory=CallSettings)
     conference: ConferenceConfig = field(default_factory=ConferenceConfig)
+    allocation: AllocationConfig = field(default_factory=AllocationConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     admin: AdminConfig = field(default_factory=AdminConfig)
     web: WebConfig = field(default_factory=WebConfig)
@@ -113,7 +115,7 @@ class Config:
     @property
     def sfu(self) -> SfuConfig:
         """The media server's own tree."""
-        return SfuConfig(media=self.media, limits=self.limits, conference=self.conference)
+        return SfuConfig(self.media, self.limits, self.conference, self.allocation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,16 +138,21 @@ def load_config(path: Path) -> Config:
         raise ConfigError(f"{path}: there is no such file") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
-    return parse_config(source)
+    return parse_config(source, path.parent)
 
 
-def parse_config(source: Mapping[str, Any]) -> Config:
+def parse_config(source: Mapping[str, Any], folder: Path = Path()) -> Config:
     """Make settings of parsed TOML; what it leaves out keeps its default.
+
+    Args:
+        source: the file as a value.
+        folder: of the file: the path of a policy starts there.
 
     Raises:
         ConfigError: an unknown key, a wrong type or a value out of range, naming the key.
     """
     config: Config = _build(Config, source, "")
+    config = replace(config, allocation=_policy_from(config.allocation, folder))
     check_ranges(config)
     _check_account(config.matrix)
     _check_choice("matrix.mode", config.matrix.mode, (MEMBER, APPSERVICE))
@@ -236,6 +243,11 @@ def _check_choice(key: str, value: str, legal: tuple[str, ...]) -> None:
 def _check_url(key: str, value: str) -> None:
     if not value.startswith(("http://", "https://")):
         raise ConfigError(f"{key} = {value!r}: must begin with http:// or https://")
+
+
+def _policy_from(allocation: AllocationConfig, folder: Path) -> AllocationConfig:
+    policy = allocation.policy
+    return replace(allocation, policy=str(folder / policy)) if policy.endswith(".py") else allocation
 
 
 def _check_account(matrix: MatrixConfig) -> None:

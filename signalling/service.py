@@ -20,6 +20,7 @@ from sfu.metrics import Metrics
 from sfu.runtime.addresses import candidates_of
 from sfu.runtime.clocks import monotonic_clock, wall_clock
 from sfu.runtime.planes import choose_plane
+from sfu.runtime.policies import choose_policy
 from sfu.runtime.runtime import Runtime
 from sfu.transport.certificate import Certificate
 from signalling.config import APPSERVICE
@@ -50,9 +51,11 @@ from signalling.web.trace import TraceRoute
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sfu.config import MediaConfig
+    from sfu.allocation.problem import Policy
+    from sfu.config import AllocationConfig, MediaConfig
     from sfu.plane import Plane
     from sfu.runtime.planes import Choice, RunningPlane
+    from sfu.runtime.policies import Guarded
     from signalling.config import Config, Secrets
     from signalling.matrix.account import Account
     from signalling.matrix.registration import Registration
@@ -89,6 +92,7 @@ class Service:
         self._announce = announce
         self._metrics = Metrics()
         self._certificate = Certificate.generate()
+        self._policy = _policy(config.allocation)
         self._registration = _registration(config)
         self._recordings = Recordings(config, version("matrix-focus"), self._metrics.failures)
 
@@ -264,6 +268,13 @@ def _workers(certificate: Certificate, media: MediaConfig, plane: Plane) -> tupl
         LocalMedia(certificate.fingerprint, candidates_of(media, port, plane.tcp_port), worker)
         for worker, port in enumerate(plane.ports)
     )
+
+
+def _policy(allocation: AllocationConfig) -> Policy | Guarded:
+    try:
+        return choose_policy(allocation.policy, monotonic_clock)
+    except ConfigError as error:
+        raise ConfigError(f"allocation.{error}") from error
 
 
 def _registration(config: Config) -> Registration | None:

@@ -20,6 +20,7 @@ from sfu.allocation.policies.mediasoup_like import mediasoup_like
 from sfu.allocation.policies.signal_like import signal_like
 from sfu.allocation.policies.utility import utility
 from sfu.allocation.problem import LAYERS
+from sfu.config import UTILITY
 from sfu.errors import ConfigError
 from sfu.rows import PAUSED
 from sfu.units import NS_PER_MS, after_ms
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from sfu.units import Instant
 
 POLICIES: Final[Mapping[str, Policy]] = {
-    "utility": utility,
+    UTILITY: utility,
     "lowest_layers_first": lowest_layers_first,
     "signal_like": signal_like,
     "jvb_like": jvb_like,
@@ -121,8 +122,7 @@ def choose_policy(wanted: str, clock: Callable[[], Instant]) -> Policy | Guarded
     if wanted in POLICIES:
         return POLICIES[wanted]
     if not wanted.endswith(".py"):
-        names = ", ".join(f'"{name}"' for name in POLICIES)
-        raise ConfigError(f'policy "{wanted}": must be one of {names}, or the path of a .py file')
+        raise ConfigError(f"policy = {wanted!r}: legal are {', '.join(POLICIES)}, or the path of a .py file")
     return Guarded(_from_file(Path(wanted)), clock)
 
 
@@ -130,9 +130,9 @@ def _from_file(path: Path) -> Policy:
     try:
         found = runpy.run_path(str(path)).get(FUNCTION)
     except Exception as error:
-        raise ConfigError(f'policy "{path}": it can\'t be run: {error!r}') from error
+        raise ConfigError(f"policy = {str(path)!r}: it can't be run: {error!r}") from error
     if not callable(found):
-        raise ConfigError(f'policy "{path}": it defines no function "{FUNCTION}"')
+        raise ConfigError(f"policy = {str(path)!r}: it defines no function {FUNCTION!r}")
     policy: Policy = found
     return policy
 

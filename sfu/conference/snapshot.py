@@ -77,6 +77,8 @@ class SubscriptionSnapshot:
     route: RouteId | None
     width: int
     height: int
+    is_pinned: bool
+    is_visible: bool
     wanted_encoding: int | None
     chosen_encoding: int | None
     current_encoding: int | None
@@ -192,6 +194,8 @@ def _subscription_snapshot(
         route=route,
         width=wish.width,
         height=wish.height,
+        is_pinned=wish.is_pinned,
+        is_visible=wish.is_visible,
         wanted_encoding=None if decision is None else _encoding(decision["wanted_encoding"]),
         chosen_encoding=None if decision is None else _encoding(decision["chosen_encoding"]),
         current_encoding=None if sent is None else _encoding(sent["encoding"]),

@@ -50,6 +50,10 @@ def _lines(pair: Mapping[str, Any]) -> Iterator[Text]:
 
 def _numbers(pair: Mapping[str, Any]) -> Iterator[str]:
     yield f"wanted {layer_name(pair['wanted'])}"
+    if pair["pinned"]:
+        yield "pinned"
+    if not pair["visible"]:
+        yield "out of sight"
     decision = pair["decision"]
     if decision is None:
         return

@@ -115,6 +115,8 @@ def _subscription(call: LiveCall, conference: ConferenceSnapshot, wish: Subscrip
         "track_id": wish.track_id,
         "width": wish.width,
         "height": wish.height,
+        "pinned": wish.is_pinned,
+        "visible": wish.is_visible,
         "current": _rid(rids, wish.current_encoding),
         "wanted": _rid(rids, wish.wanted_encoding),
         "chosen": _rid(rids, wish.chosen_encoding),

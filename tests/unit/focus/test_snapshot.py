@@ -11,6 +11,7 @@ from sfu.conference.turn import LegConnected
 from sfu.plane import SetRoute
 from sfu.rows import ROUTE_DTYPE, StructArray
 from signalling.cli.tables import calls_tree
+from signalling.events.data_channel import SubscribedTrack, TrackSubscription
 from signalling.focus.turn import RoomState
 from tests.unit.conference.caller import encoding_rows, of_type, report_of
 from tests.unit.focus.stage import Client, Stage, call_event, membership
@@ -59,6 +60,16 @@ def test_a_call_is_shown_with_its_members_tracks_and_what_flows() -> None:
     assert [subscription[name] for name in ("current", "wanted", "chosen")] == ["q", "f", "h"]
     assert (subscription["cause"], subscription["packets_sent"]) == ("waiting", 7)
     assert subscription["why"] == "You get 320x180 until 640x360 begins with its next key frame."
+
+
+def test_a_wish_is_shown_as_it_was_made() -> None:
+    stage = Stage()
+    bob = stage.join("bob")
+    wish = SubscribedTrack(*ALICE_VIDEO, 640, 360, is_pinned=True, is_visible=False)
+    stage.say(bob, TrackSubscription((wish,)))
+    (subscription,) = members(stage)["@bob:example.org"]["subscriptions"]
+    shown = [subscription[name] for name in ("width", "height", "pinned", "visible")]
+    assert shown == [640, 360, True, False]
 
 
 def test_a_wish_for_nothing_is_shown_as_one() -> None:

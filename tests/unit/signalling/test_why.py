@@ -16,6 +16,8 @@ WISH: dict[str, Any] = {
     "track_id": "t1",
     "width": 640,
     "height": 360,
+    "pinned": False,
+    "visible": True,
     "current": "q",
     "wanted": "h",
     "chosen": "q",
@@ -85,6 +87,12 @@ def test_the_sentence_comes_with_the_numbers_that_were_decided_by() -> None:
         "  wanted h, allowed h, chosen q, flowing q, temporal layers up to 1, 8 frames/s, it takes 80 kbit/s,"
         " the next layer 120 kbit/s, the best 400 kbit/s, budget 300 kbit/s, rank 2",
     ]
+
+
+def test_what_is_pinned_or_out_of_sight_is_said() -> None:
+    member = ALICE | {"subscriptions": [WISH | {"pinned": True, "visible": False, "decision": None}]}
+    lines = rendered(why_lines(pairs_of([{"conf_id": "c", "members": [member]}], "alice", None)), width=200)
+    assert lines[-1] == "  wanted h, pinned, out of sight"
 
 
 def test_what_was_not_decided_yet_has_no_numbers() -> None:

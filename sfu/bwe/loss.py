@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from sfu.bwe.aimd import MIN_BPS
 from sfu.bwe.reports import is_arrived
 from sfu.bwe.roster import Table
 from sfu.units import NS_PER_MS, NS_PER_S
@@ -255,7 +256,8 @@ class LossRate:
         likely = _likely_limit(packets, lost, rates, least, np.maximum(TRUST * apart, MIN_TRUST))
         limit = rows["limit_bps"][at]
         arrived = rates[:, 0] * (1.0 - lost[:, 0] / np.maximum(packets[:, 0], 1.0))
-        new = np.maximum(MARGIN_BELOW * likely.limit_bps, MIN_ARRIVED * arrived)
+        # From nothing at all no limit would ever grow.
+        new = np.maximum(np.maximum(MARGIN_BELOW * likely.limit_bps, MIN_ARRIVED * arrived), MIN_BPS)
         falls = new < limit
         # More was sent than the limit, and the loss is not because of that.
         frees = likely.is_free & (limit <= rates.max(1))

@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 
+from sfu.bwe.aimd import MIN_BPS
 from sfu.bwe.loss import FREE_FACTOR, LEAST_NS, MAX_INHERENT, LossRate, LossRates
 from sfu.units import NS_PER_S
 
@@ -53,6 +54,12 @@ def test_without_loss_there_is_no_limit() -> None:
     assert np.isinf(rates.limit_bps[0])
     assert rates.loss[0] == 0
     assert not path.lowered
+
+
+def test_a_path_on_which_nothing_came_can_be_found_again() -> None:
+    path = Path()
+    assert path.play(3, 1e6, loss=1.0).limit_bps[0] < 2 * MIN_BPS
+    assert path.play(20, 1e5).limit_bps[0] > 1e5
 
 
 def test_loss_of_what_exceeds_a_limit_finds_it() -> None:

@@ -148,6 +148,7 @@ class Estimators:
             return path
         self._delay.raise_to(proven_bps)
         self._loss.raise_to(proven_bps)
+        self._lowest.raise_to(proven_bps)
         rates = replace(
             path.rates,
             rate_bps=np.fmax(path.rates.rate_bps, proven_bps),

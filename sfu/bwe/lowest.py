@@ -17,6 +17,10 @@ GENERATION_NS: Final = 2_500 * NS_PER_MS
 """The lowest is of this generation and the one before. Shorter: layers go up and down again. Longer: they go
 up late."""
 
+PROVEN: Final = 0.95
+"""What a probe has proven counts so much, at once. Lower: what fits just so waits for seconds. Higher: it is
+undone by the next frame."""
+
 _BLANK: Final = np.zeros(1, np.dtype([("this_bps", "<f8"), ("last_bps", "<f8"), ("since", "<i8")]))
 _BLANK["this_bps"] = np.inf
 _BLANK["last_bps"] = np.inf
@@ -27,6 +31,12 @@ class LowestTargets:
 
     def __init__(self) -> None:
         self.table = Table(_BLANK)
+
+    def raise_to(self, proven_bps: FloatArray) -> None:
+        """A probe has just shown that so much passes, NaN: none has; what was before counts no more."""
+        rows = self.table.rows
+        for name in ("this_bps", "last_bps"):
+            rows[name] = np.fmax(rows[name], PROVEN * proven_bps)
 
     def update(self, now: Instant, target_bps: FloatArray) -> FloatArray:
         """(subscribers,) the lowest so far, this one included."""

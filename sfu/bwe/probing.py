@@ -33,6 +33,13 @@ GOAL_MARGIN: Final = 1.2
 """A step up counts as so much more than it costs now. Lower: it is undone by the next frame. Higher: what
 would fit is not tried."""
 
+GREW: Final = 1.25
+GREW_S: Final = 5.0
+GREW_GAP_NS: Final = NS_PER_S // 2
+"""Where so many times the first as much is desired as in the last seconds (the second), somebody has asked
+for more, and it is looked for at once, but for the third after a probe. Lower: a camera that wavers causes
+probes. Higher: a tile that is made larger waits for the next probe that is due."""
+
 PROBE_S: Final = 0.025
 MIN_PROBE_BYTES: Final = 5_500
 """A probe lasts so long, and has five packets at least. Shorter: jitter decides. Longer: what the path does
@@ -62,6 +69,8 @@ _BLANK: Final = np.zeros(
             ("interval_ns", "<i8"),
             ("raised_at", "<i8"),
             ("raised_bps", "<f8"),
+            ("desired_bps", "<f8"),
+            ("updated_at", "<i8"),
         ]
     ),
 )
@@ -136,8 +145,10 @@ class Prober:
         rows["next_at"] = np.where(
             needs.fell, np.maximum(rows["next_at"], now + MIN_INTERVAL_NS), rows["next_at"]
         )
-        rows["next_at"] = np.where(needs.outgrew, now, rows["next_at"])
-        rows["interval_ns"][needs.outgrew] = MIN_INTERVAL_NS
+        grew = self._grew(now, needs)
+        rows["next_at"] = np.where(needs.outgrew | grew, now, rows["next_at"])
+        rows["interval_ns"][needs.outgrew | grew] = MIN_INTERVAL_NS
+        rows["goes_on"] |= grew
         begins = needs.may_probe & ~rows["has_begun"]
         rows["has_begun"] |= begins
         rows["next_at"][begins] = now + MIN_INTERVAL_NS
@@ -166,6 +177,18 @@ class Prober:
         asked.append(self._probe(now, transports, which, 0, rate))
         rows["next_at"][which] = now + rows["interval_ns"][which]
         return np.concatenate(asked)
+
+    def _grew(self, now: Instant, needs: ProbeNeeds) -> BoolArray:
+        """(subscribers,) who desires much more than a moment ago."""
+        rows = self.table.rows
+        weight = -np.expm1((rows["updated_at"] - now) / (GREW_S * NS_PER_S))
+        before = rows["desired_bps"]
+        may_ask = rows["has_begun"] & (now >= rows["asked_at"] + GREW_GAP_NS)
+        grew: BoolArray = (needs.desired_bps > GREW * before) & may_ask
+        followed = before + weight * (needs.desired_bps - before)
+        rows["desired_bps"] = np.where(grew | ~rows["has_begun"], needs.desired_bps, followed)
+        rows["updated_at"] = now
+        return grew
 
     def _watch(self, now: Instant, needs: ProbeNeeds) -> None:
         """See what is left of what probes raised."""

@@ -142,6 +142,18 @@ class ConferenceConfig:
         200, "Changes of tracks are told together after this long.", low=0, high=5_000
     )
     speaker_interval_ms: int = setting(300, "Active speakers are judged this often.", low=100, high=5_000)
+    loudest: int = setting(
+        8,
+        "Of so many people a large call forwards the sound, of who speaks or spoke last; 0: of everybody. "
+        "More cost narrow links 40 kbit/s each, with fewer a lively talk loses first syllables.",
+        low=0,
+        high=100,
+    )
+    loudest_from: int = setting(
+        16,
+        "A call is large from so many people with sound on; in a smaller one that takes no more than a picture.",
+        low=2,
+    )
     offer_timeout_s: float = setting(5.0, "Our offer is sent again after this long.", low=1.0, high=60.0)
     offer_tries: int = setting(3, "Our offer is sent this often before the leg ends.", low=1, high=10)
     sender_layers: bool = setting(

@@ -46,6 +46,10 @@ def check_ranges(branch: object, prefix: str = "") -> None:
         if is_dataclass(value):
             check_ranges(value, f"{key}.")
             continue
+        if isinstance(value, tuple) and any(is_dataclass(one) for one in value):
+            for number, one in enumerate(value):
+                check_ranges(one, f"{key}[{number}].")
+            continue
         low, high = item.metadata.get("low"), item.metadata.get("high")
         numbers = value if isinstance(value, tuple) else (value,)
         for number in numbers:
@@ -171,7 +175,7 @@ class AllocationConfig:
     policy: str = setting(
         UTILITY,
         'What divides it: "utility" (ours), "lowest_layers_first", "signal_like", "jvb_like", "livekit_like" '
-        'or "mediasoup_like"; or a Python file (.py) of yours, its path beginning at the folder of this file. '
+        'or "mediasoup_like"; or a Python file (.py) of yours, its path from the folder of this file on. '
         "It runs with all rights of the focus.",
     )
     max_bps: int = setting(
@@ -179,7 +183,7 @@ class AllocationConfig:
     )
     max_videos: int = setting(
         0,
-        "Pictures that one participant is given at a time: what is pinned, screens, who spoke last; 0 is all.",
+        "Pictures that one participant is given at a time: what is pinned, screens, who spoke last. 0: all.",
         low=0,
         high=MAX_CAP,
     )

@@ -11,6 +11,7 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from sfu.conference.caps import NO_CAPS
 from sfu.config import (
     PLANES,
     AllocationConfig,
@@ -22,6 +23,7 @@ from sfu.config import (
     setting,
 )
 from sfu.errors import ConfigError
+from signalling.focus.caps import CapRule
 from signalling.focus.settings import CallSettings
 
 if TYPE_CHECKING:
@@ -111,6 +113,8 @@ class Config:
     admin: AdminConfig = field(default_factory=AdminConfig)
     web: WebConfig = field(default_factory=WebConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    caps: tuple[CapRule, ...] = ()
+    """Ceilings for some."""
 
     @property
     def sfu(self) -> SfuConfig:
@@ -165,6 +169,8 @@ def parse_config(source: Mapping[str, Any], folder: Path = Path()) -> Config:
     _check_choice("media.plane", config.media.plane, PLANES)
     for codec in config.conference.codecs:
         _check_choice("conference.codecs", codec, ("VP8", "H264", "VP9", "AV1", "opus"))
+    for number, rule in enumerate(config.caps):
+        _check_cap(f"caps[{number}]", rule)
     return config
 
 
@@ -187,17 +193,24 @@ def example_toml() -> str:
     lines = ["# matrix-focus: every setting with its default. Secrets stand in the environment:"]
     lines += [f"# {ACCESS_TOKEN_VARIABLE}, or {PASSWORD_VARIABLE} (each also as …_FILE).", ""]
     defaults = Config()
-    branches = []
     for item in fields(defaults):
-        if is_dataclass(getattr(defaults, item.name)):
-            branches.append(item.name)
-        else:
+        if "effect" in item.metadata:
             lines += _example_lines(item, getattr(defaults, item.name))
-    for name in branches:
-        branch = getattr(defaults, name)
-        lines += ["", f"# {(type(branch).__doc__ or '').splitlines()[0]}", f"[{name}]"]
+    branches = {item.name: getattr(defaults, item.name) for item in fields(defaults)}
+    for name, branch in branches.items():
+        if not is_dataclass(branch):
+            continue
+        lines += ["", f"# {_first_line(type(branch))}", f"[{name}]"]
         for item in fields(branch):
             lines += _example_lines(item, getattr(branch, item.name))
+    lines += [
+        "",
+        *_wrapped(f"{_first_line(CapRule)} One such table for each rule, and none by default:"),
+        "#[[caps]]",
+    ]
+    for item in fields(CapRule):
+        *effect, value = _example_lines(item, item.default)
+        lines += [*effect, f"#{value}"]
     return "\n".join(lines) + "\n"
 
 
@@ -222,7 +235,12 @@ def _convert(hint: Any, value: object, key: str) -> Any:  # noqa: ANN401  # type
     if typing.get_origin(hint) is tuple:
         if not isinstance(value, list):
             raise ConfigError(f"{key} = {value!r}: must be an array")
-        return tuple(_convert(typing.get_args(hint)[0], item, key) for item in value)
+        item_hint = typing.get_args(hint)[0]
+        is_table = is_dataclass(item_hint)
+        return tuple(
+            _convert(item_hint, item, f"{key}[{number}]" if is_table else key)
+            for number, item in enumerate(value)
+        )
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(hint, types.UnionType) or not isinstance(hint, type):
@@ -252,14 +270,35 @@ def _policy_from(allocation: AllocationConfig, folder: Path) -> AllocationConfig
 
 def _check_account(matrix: MatrixConfig) -> None:
     _check_url("matrix.homeserver_url", matrix.homeserver_url)
-    localpart, _, server = matrix.user_id.partition(":")
     # Empty is left to those who need an account.
-    if matrix.user_id and not (localpart.startswith("@") and server):
+    if matrix.user_id and not _is_user_id(matrix.user_id):
         raise ConfigError(
             f"matrix.user_id = {matrix.user_id!r}: must be a whole user id, such as @focus:example.org"
         )
     if not matrix.device_id:
         raise ConfigError("matrix.device_id = '': must not be empty")
+
+
+def _check_cap(key: str, rule: CapRule) -> None:
+    if not (rule.user or rule.room or rule.server):
+        raise ConfigError(
+            f"{key}: must name a user, a room or a server; ceilings for all are in [allocation]"
+        )
+    if rule.user and not _is_user_id(rule.user):
+        raise ConfigError(f"{key}.user = {rule.user!r}: must be a whole user id, such as @alice:example.org")
+    if rule.room and not rule.room.startswith("!"):
+        raise ConfigError(f"{key}.room = {rule.room!r}: must be a room id, which begins with !; no alias")
+    if rule.server and rule.server.startswith(("@", "http:", "https:")):
+        raise ConfigError(
+            f"{key}.server = {rule.server!r}: must be a name as in user ids, such as example.org"
+        )
+    if rule.caps == NO_CAPS:
+        raise ConfigError(f"{key}: must have max_bps, max_height or max_videos above 0")
+
+
+def _is_user_id(text: str) -> bool:
+    localpart, _, server = text.partition(":")
+    return localpart.startswith("@") and bool(server)
 
 
 def _secret(source: Mapping[str, str], name: str) -> str | None:
@@ -280,6 +319,10 @@ def _example_lines(item: Any, value: object) -> list[str]:  # noqa: ANN401  # da
         bounds = f" Legal: {'' if low is None else f'{low} '}to {'any' if high is None else high}."
     words = f"{item.metadata['effect']}{bounds}"
     return [*_wrapped(words), f"{item.name} = {_toml_value(value)}"]
+
+
+def _first_line(kind: type[Any]) -> str:
+    return (kind.__doc__ or "").splitlines()[0]
 
 
 def _wrapped(words: str) -> list[str]:

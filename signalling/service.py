@@ -147,6 +147,7 @@ class Service:
             config.sfu,
             random.SystemRandom(),
             IdSource(),
+            config.caps,
         )
         traced = Traced(focus)
         self._recordings.attach(traced, focus.surroundings, (session.user_id, session.device_id))

@@ -25,28 +25,6 @@ and pictures (0: any)."""
 NO_CAPS: Final = np.zeros(0, CAPS_DTYPE)
 
 
-def lowest(caps: StructArray) -> StructArray:
-    """One row for each transport: what all its rows allow, such as those for a user, a room and the server.
-
-    Args:
-        caps: (n,) of `CAPS_DTYPE`, any number for a transport.
-
-    Returns:
-        (transports,) of `CAPS_DTYPE`, sorted.
-    """
-    if not len(caps):
-        return NO_CAPS
-    ordered = caps[np.argsort(caps["transport"], kind="stable")]
-    starts = np.flatnonzero(np.diff(ordered["transport"].astype(np.int64), prepend=-1))
-    found = np.empty(len(starts), CAPS_DTYPE)
-    found["transport"] = ordered["transport"][starts]
-    found["max_bps"] = np.minimum.reduceat(ordered["max_bps"], starts)
-    for name in ("max_height", "max_videos"):
-        # 0 is no cap: as an unsigned number one below it is the highest.
-        found[name] = np.minimum.reduceat(ordered[name] - np.uint16(1), starts) + np.uint16(1)
-    return found
-
-
 def rows_of(transports: IntArray, given: StructArray, otherwise: tuple[float, ...]) -> StructArray:
     """One row for each of some transports; `otherwise`, but for its number, where nothing was given."""
     found = np.empty(len(transports), given.dtype)

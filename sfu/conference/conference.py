@@ -6,9 +6,11 @@ as legs and has never heard of the signalling that named them.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
+from sfu.conference.caps import NO_CAPS, Caps, lowest
 from sfu.conference.leg import Leg
 from sfu.conference.leg_stats import StatsRequest
 from sfu.conference.publications import Publications
@@ -17,7 +19,7 @@ from sfu.conference.snapshot import ConferenceSnapshot, snapshot_of
 from sfu.conference.speakers import Speakers
 from sfu.conference.subscriptions import Subscriptions
 from sfu.conference.telling import Telling
-from sfu.conference.turn import CloseLeg, RuntimeOutput, StartDtls
+from sfu.conference.turn import CloseLeg, RuntimeOutput, SetCaps, StartDtls
 from sfu.conference.values import (
     DescriptionType,
     LegUnusable,
@@ -91,6 +93,7 @@ class Conference:
         limits: LimitsConfig,
         rng: random.Random,
         reports: Reports,
+        caps: Caps = NO_CAPS,
     ) -> None:
         """Begin an empty call.
 
@@ -102,6 +105,7 @@ class Conference:
             limits: how much one leg may ask for.
             rng: ICE passwords come from it: unpredictable (`random.SystemRandom`) but in tests.
             reports: those of this process.
+            caps: what everybody in it is given at most, besides `config.max_height`.
         """
         self._conference = conference
         self._ids = ids
@@ -115,6 +119,7 @@ class Conference:
         self._speakers = Speakers(config.speaker_interval_ms)
         self._telling = Telling(sender_layers=config.sender_layers)
         self._reports = reports
+        self._caps = lowest((caps, Caps(max_height=config.max_height)))
 
     @property
     def id(self) -> ConferenceId:
@@ -139,7 +144,7 @@ class Conference:
     # --- legs ---------------------------------------------------------------------------------------------
 
     def add_leg(
-        self, now: Instant, *, admitted: bool, local: LocalMedia | None = None
+        self, now: Instant, *, admitted: bool, local: LocalMedia | None = None, caps: Caps = NO_CAPS
     ) -> tuple[TransportId, Outputs]:
         """Somebody calls. Until it is admitted, a leg is answered, but nothing of it or for it is forwarded.
 
@@ -147,10 +152,12 @@ class Conference:
             now: when.
             admitted: it is known to be who it says.
             local: where it is to be; None: where the call began.
+            caps: what it is given at most, besides what everybody is.
 
         Raises:
             CapacityError: `legs_per_call`.
         """
+        given = lowest((self._caps, caps))
         place = local or self._local
         if len(self._legs) >= self._limits.legs_per_call:
             raise CapacityError(f"{len(self._legs)} legs in conference {self._conference}")
@@ -166,11 +173,14 @@ class Conference:
                 self._ids,
                 self._telling.routes,
                 limit=self._limits.subscriptions_per_leg,
-                max_height=self._config.max_height,
+                max_height=given.max_height,
             ),
             is_admitted=admitted,
         )
-        return leg, [AddTransport(leg, credentials, place.worker)]
+        outputs: Outputs = [AddTransport(leg, credentials, place.worker)]
+        if given != NO_CAPS:
+            outputs.append(SetCaps(leg, given.max_bps or math.inf, given.max_height, given.max_videos))
+        return leg, outputs
 
     def admit(self, now: Instant, leg: TransportId) -> Outputs:
         """The leg is who it says: what it publishes is announced, and what it wishes for sent, at once."""

@@ -122,9 +122,7 @@ _SENTENCES: Final[dict[Reason, Callable[[Facts], str]]] = {
         f"{_instead(facts)}: nobody wanted the {_other(facts)} layer,"
         " so the sender had it switched off; it has just been asked for."
     ),
-    Reason.CEILING: lambda facts: (
-        f"{_instead(facts)}: this server gives at most {facts.ceiling} lines to anybody."
-    ),
+    Reason.CEILING: lambda facts: f"{_instead(facts)}: this server gives you at most {facts.ceiling} lines.",
     Reason.BUDGET: lambda facts: f"{_carries(facts)}{_and_next(facts)}",
     Reason.CAP: lambda facts: (
         f"{_instead(facts)}: this server gives you at most {_rate(facts.budget_bps)} for everything"

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sfu.conference.caps import Caps
 from sfu.conference.conference import Conference
 from sfu.conference.placement import least_occupied, worker_with_room
 from sfu.conference.reports import Reports
@@ -106,6 +107,7 @@ class Calls:
         if call is None:
             begun = Counter(one.conference.worker for one in self._by_key.values())
             worker = least_occupied(self._participants, [begun[number] for number in self._numbers])
+            allocation = self._config.allocation
             conference = Conference(
                 self._ids.conference(),
                 self._ids,
@@ -114,6 +116,7 @@ class Calls:
                 self._config.limits,
                 self._rng,
                 self._reports,
+                Caps(max_bps=allocation.max_bps, max_videos=allocation.max_videos),
             )
             call = self._by_key[key] = LiveCall(key, conference)
         return call

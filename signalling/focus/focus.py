@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from sfu.config import SfuConfig
     from sfu.units import Instant, TransportId, WallTime
     from signalling.focus.calls import LiveCall
+    from signalling.focus.caps import CapRule
     from signalling.focus.drain import DrainState
     from signalling.focus.leg import Leg
     from signalling.focus.settings import CallSettings
@@ -87,6 +88,7 @@ class Focus:
         config: SfuConfig,
         rng: random.Random,
         ids: IdSource,
+        caps: Sequence[CapRule] = (),
     ) -> None:
         """Begin without a room or a call.
 
@@ -97,8 +99,9 @@ class Focus:
             config: of the media server.
             rng: ICE passwords come from it: unpredictable but in tests.
             ids: the one of this process.
+            caps: ceilings for some.
         """
-        terms = Terms(Identity(*identity), settings, config.limits)
+        terms = Terms(Identity(*identity), settings, config.limits, caps)
         self._rooms = Rooms()
         self._calls = Calls(workers, config, rng, ids)
         self.surroundings: Final = Surroundings(self._calls, self._rooms)

@@ -20,6 +20,7 @@ from signalling.events.to_device import (
 )
 from signalling.focus.admission import Named, NotYetNamed
 from signalling.focus.allowance import Allowances
+from signalling.focus.caps import caps_of
 from signalling.focus.dialect import check_size, descriptions
 from signalling.focus.endings import Ending
 from signalling.focus.leg import Admitted, Awaited, CallKey, Connecting, Dialled, Leg, LegKey, Way
@@ -219,7 +220,12 @@ class Joining:
         call = self._calls.open(key.call)
         place = self._calls.place_in(call)
         admitted = isinstance(standing, Admitted)
-        transport, added = call.conference.add_leg(now, admitted=admitted, local=place)
+        transport, added = call.conference.add_leg(
+            now,
+            admitted=admitted,
+            local=place,
+            caps=caps_of(self._terms.caps, key.user_id, key.call.room_id),
+        )
         try:
             check_size(invite.sdp, self._terms.limits.sdp_bytes)
             answered = call.conference.offer_received(

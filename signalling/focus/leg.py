@@ -11,8 +11,11 @@ from signalling.events.to_device import FOCUS_SESSION_ID, Envelope
 from signalling.focus.channel import ClosedChannel, OpenChannel
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sfu.config import LimitsConfig
     from sfu.units import Instant, TransportId
+    from signalling.focus.caps import CapRule
     from signalling.focus.ordering import Ordering
     from signalling.focus.settings import CallSettings
     from signalling.focus.turn import MessageReceived
@@ -33,6 +36,7 @@ class Terms:
     identity: Identity
     settings: CallSettings
     limits: LimitsConfig
+    caps: Sequence[CapRule] = ()
 
 
 @dataclass(frozen=True, slots=True)

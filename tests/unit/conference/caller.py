@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import numpy as np
 
 from sfu.allocation.decision import DECISION_DTYPE
+from sfu.conference.caps import NO_CAPS, Caps
 from sfu.conference.conference import Conference, ConferenceOutput, LocalMedia
 from sfu.conference.ids import IdSource
 from sfu.conference.reports import Reports
@@ -195,7 +196,12 @@ def described(
 class Call:
     """A conference with its clients."""
 
-    def __init__(self, config: ConferenceConfig | None = None, limits: LimitsConfig | None = None) -> None:
+    def __init__(
+        self,
+        config: ConferenceConfig | None = None,
+        limits: LimitsConfig | None = None,
+        caps: Caps = NO_CAPS,
+    ) -> None:
         ids = IdSource()
         self.now = Instant(1_000_000_000)
         self.reports = Reports()
@@ -210,6 +216,7 @@ class Call:
             limits or LimitsConfig(),
             random.Random(7),  # a test must repeat itself
             self.reports,
+            caps,
         )
         self.callers: dict[TransportId, Caller] = {}
         self.answers_offers = True

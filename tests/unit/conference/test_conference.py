@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from sfu.conference.turn import CloseLeg, DropDemand, StartDtls
+from sfu.conference.caps import Caps
+from sfu.conference.turn import CloseLeg, DropDemand, SetCaps, StartDtls
 from sfu.conference.values import (
     DescriptionType,
     LegUnusable,
@@ -50,6 +53,26 @@ def test_a_new_leg_is_given_credentials_that_nobody_else_has() -> None:
     credentials = [one.credentials for outputs in added for one in outputs]
     assert len({one.ufrag for one in credentials}) == len({one.password for one in credentials}) == 3
     assert all(len(one.ufrag) >= 8 and len(one.password) >= 24 for one in credentials)
+
+
+@pytest.mark.parametrize(
+    ("of_all", "of_one", "expected"),
+    [
+        (Caps(), Caps(), []),
+        (Caps(max_bps=3_000_000), Caps(), [(3_000_000, 0, 0)]),
+        (Caps(max_videos=9), Caps(max_bps=500_000, max_videos=12), [(500_000, 0, 9)]),
+        (Caps(), Caps(max_height=360), [(math.inf, 360, 0)]),
+    ],
+)
+def test_a_leg_is_told_apart_by_its_ceilings_before_anything_goes_to_it(
+    of_all: Caps, of_one: Caps, expected: list[tuple[float, int, int]]
+) -> None:
+    call = Call(caps=of_all)
+    leg, outputs = call.conference.add_leg(call.now, admitted=True, caps=of_one)
+    caps = of_type(outputs, SetCaps)
+    assert [(one.max_bps, one.max_height, one.max_videos) for one in caps] == expected
+    assert all(one.leg == leg for one in caps)
+    assert isinstance(outputs[0], AddTransport)
 
 
 def test_the_first_offer_is_answered_and_dtls_awaited_against_its_fingerprint() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from sfu.conference.caps import Caps
 from sfu.conference.turn import DropDemand, SetDemand
 from sfu.conference.values import (
     Refused,
@@ -72,6 +73,17 @@ def test_the_ceiling_of_the_operator_is_in_the_demand_for_video_only() -> None:
     call, _, bob = alice_and_bob(Call(ConferenceConfig(max_height=360)))
     outputs = call.subscribe(bob, wish(ALICE_VIDEO), wish(ALICE_AUDIO))
     assert sorted(one.max_height for one in of_type(outputs, SetDemand)) == [0, 360]
+
+
+def test_the_ceiling_of_a_leg_is_in_its_demands_and_in_nobody_elses() -> None:
+    call, _, bob = alice_and_bob(Call(ConferenceConfig(max_height=720)))
+    low, _ = call.conference.add_leg(call.now, admitted=True, caps=Caps(max_height=180))
+    call.callers[low] = Caller.with_media("low")
+    call.conference.offer_received(call.now, low, call.callers[low].offer(), None)
+    call.conference.channel_ready(call.now, low)
+    for leg, ceiling in ((low, 180), (bob, 720)):
+        (demand,) = of_type(call.subscribe(leg, wish(ALICE_VIDEO)), SetDemand)
+        assert (demand.subscriber, demand.max_height) == (leg, ceiling)
 
 
 def test_a_wish_for_a_track_that_is_not_there_yet_is_fulfilled_when_it_comes() -> None:

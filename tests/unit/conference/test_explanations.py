@@ -175,7 +175,7 @@ def test_a_layer_that_was_switched_off_is_told_apart_from_one_that_the_sender_ca
 def test_below_a_ceiling_what_would_be_given_is_the_layer_that_fits() -> None:
     ceiling = replace(GIVEN, wanted=2, cause=Cause.CEILING)
     assert explained(ceiling).text == (
-        "You get 640x360 instead of 1280x720: this server gives at most 400 lines to anybody."
+        "You get 640x360 instead of 1280x720: this server gives you at most 400 lines."
     )
 
 

@@ -39,7 +39,7 @@ SENTENCES: Final = {
         "You get 320x180 instead of 1280x720: nobody wanted the larger layer,"
         " so the sender had it switched off; it has just been asked for."
     ),
-    Reason.CEILING: "You get 320x180 instead of 1280x720: this server gives at most 400 lines to anybody.",
+    Reason.CEILING: "You get 320x180 instead of 1280x720: this server gives you at most 400 lines.",
     Reason.BUDGET: (
         "You get 320x180 instead of 1280x720: your connection carries 450 kbit/s for everything,"
         " and the next larger layer takes 1,700 kbit/s."

@@ -37,6 +37,8 @@ from tests.unit.conference.caller import Caller, of_type
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from signalling.focus.caps import CapRule
+
 T = TypeVar("T")
 
 FOCUS_USER: Final = "@focus:example.org"
@@ -172,6 +174,7 @@ class Stage:
         config: SfuConfig | None = None,
         identity: tuple[str, str] = (FOCUS_USER, FOCUS_DEVICE),
         workers: int = 1,
+        caps: tuple[CapRule, ...] = (),
     ) -> None:
         self.identity = identity
         self.now = Instant(1_000_000_000)
@@ -193,6 +196,7 @@ class Stage:
             config,
             random.Random(7),
             IdSource(),
+            caps,
         )
         self.clients: list[Client] = []
         self.answers_offers = True

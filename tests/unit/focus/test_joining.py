@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from sfu.conference.turn import CloseLeg, StartDtls
-from sfu.config import LimitsConfig, SfuConfig
+from sfu.conference.turn import CloseLeg, SetCaps, StartDtls
+from sfu.config import AllocationConfig, LimitsConfig, SfuConfig
 from sfu.plane import AddTransport, SetTrack
 from signalling.events.data_channel import MetadataChanged, SubscribedTrack, TrackSubscription
 from signalling.events.to_device import Answer, Candidate, Candidates, Hangup, Reject, SelectAnswer
+from signalling.focus.caps import CapRule
 from signalling.focus.joining import MAX_WAITING
 from signalling.focus.restart import REPLIES_AT_ONCE
 from signalling.focus.settings import CallSettings
@@ -528,6 +529,27 @@ def test_a_device_can_not_speak_for_another_one() -> None:
     outputs = stage.give(MessageReceived(alice.user_id, alice.invite(), "MALLORY"))
     assert rejected(outputs) == ["wrong_device"]
     assert [one.device_id for one in of_type(outputs, SendToDevice)] == ["MALLORY"]
+
+
+def test_a_leg_has_the_ceilings_of_its_user_its_room_and_everybody() -> None:
+    config = SfuConfig(allocation=AllocationConfig(max_bps=5_000_000, max_videos=9))
+    rules = (
+        CapRule(user="@alice:example.org", max_bps=1_000_000),
+        CapRule(room=ROOM, max_videos=4),
+        CapRule(user="@bob:example.org", room=OTHER_ROOM, max_height=180),
+    )
+    stage = Stage(config=config, caps=rules)
+    given = {}
+    for name, room in (("alice", ROOM), ("bob", ROOM), ("alice", OTHER_ROOM)):
+        client = stage.client(name, conf_id=f"conf-{room}", call_id=f"call-{room}")
+        stage.enter(client, room=room)
+        (caps,) = of_type(stage.invite(client), SetCaps)
+        given[name, room] = (caps.max_bps, caps.max_height, caps.max_videos)
+    assert given == {
+        ("alice", ROOM): (1_000_000, 0, 4),
+        ("bob", ROOM): (5_000_000, 0, 4),
+        ("alice", OTHER_ROOM): (1_000_000, 0, 9),
+    }
 
 
 def test_who_is_shutting_down_takes_nobody_in() -> None:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sfu.config import AllocationConfig
 from sfu.errors import ConfigError
+from sfu.runtime.policies import POLICIES
 from signalling.config import (
     Config,
     Secrets,
@@ -16,7 +19,19 @@ from signalling.config import (
     load_secrets,
     parse_config,
 )
+from signalling.focus.caps import CapRule
 
+CAPS = """
+[[caps]]
+user = "@alice:example.org"
+max_bps = 2_000_000
+
+[[caps]]
+room = "!r:example.org"
+server = "example.net"
+max_height = 360
+max_videos = 9
+"""
 EXAMPLE = Path(__file__).parents[3] / "deploy" / "config.example.toml"
 
 
@@ -91,6 +106,61 @@ def test_a_wrong_value_is_refused_with_its_key(source: dict[str, Any]) -> None:
     (branch,) = source
     with pytest.raises(ConfigError, match=branch):
         parse_config(source)
+
+
+def test_a_policys_file_stands_beside_the_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "focus.toml"
+    for wanted, expected in {
+        "mine.py": str(tmp_path / "mine.py"),
+        "/etc/focus/mine.py": "/etc/focus/mine.py",
+        "jvb_like": "jvb_like",
+    }.items():
+        path.write_text(f'[allocation]\npolicy = "{wanted}"\n', encoding="utf-8")
+        assert load_config(path).allocation.policy == expected
+
+
+def test_the_setting_names_every_policy() -> None:
+    (policy,) = [one for one in dataclasses.fields(AllocationConfig) if one.name == "policy"]
+    assert re.findall(r'"(\w+)"', policy.metadata["effect"]) == list(POLICIES)
+    assert policy.default in POLICIES
+
+
+def test_ceilings_for_some_are_read() -> None:
+    caps = parse_config(tomllib.loads(CAPS)).caps
+    assert caps == (
+        CapRule(user="@alice:example.org", max_bps=2_000_000),
+        CapRule(room="!r:example.org", server="example.net", max_height=360, max_videos=9),
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "complaint"),
+    [
+        ({"max_bps": 1}, r"caps\[1\]: must name a user, a room or a server"),
+        ({"user": "@a:b"}, r"caps\[1\]: must have max_bps, max_height or max_videos"),
+        ({"user": "a:b", "max_bps": 1}, r"caps\[1\]\.user = 'a:b': must be a whole user id"),
+        ({"room": "#alias:b", "max_bps": 1}, r"caps\[1\]\.room = '#alias:b': must be a room id"),
+        ({"server": "@a:b", "max_bps": 1}, r"caps\[1\]\.server = '@a:b': must be a name"),
+        ({"server": "https://b", "max_bps": 1}, r"caps\[1\]\.server = 'https://b': must be a name"),
+        ({"server": "b", "max_bps": "2M"}, r"caps\[1\]\.max_bps = '2M': must be a whole number"),
+        ({"server": "b", "max_bps": -1}, r"caps\[1\]\.max_bps = -1: legal is 0 to inf"),
+        ({"server": "b", "max_height": 65_536}, r"caps\[1\]\.max_height = 65536: legal is 0 to 65535"),
+        (
+            {"server": "b", "max_video": 1},
+            r"caps\[1\]\.max_video: unknown key; did you mean caps\[1\]\.max_videos",
+        ),
+        (7, r"caps\[1\]: must be a table"),
+    ],
+)
+def test_a_ceiling_that_is_none_is_refused_with_its_key(rule: object, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        parse_config({"caps": [{"room": "!r", "max_videos": 1}, rule]})
+
+
+def test_the_example_shows_how_a_ceiling_is_written() -> None:
+    shown = example_toml().partition("#[[caps]]")[2]
+    keys = re.findall(r"^#(\w+) =", shown, re.MULTILINE)
+    assert keys == [one.name for one in dataclasses.fields(CapRule)]
 
 
 def test_a_whole_number_is_taken_for_a_number() -> None:

@@ -224,6 +224,14 @@ class Participant:
         """Want one track at a height of its own; 0 ends it."""
         self._subscriber.want_track(party, kind, height)
 
+    async def pin(self, party: Party, kind: str, *, pinned: bool = True) -> None:
+        """Have somebody's video come before the others where not all fits, or no longer."""
+        self._subscriber.pin_track(party, kind, pinned=pinned)
+
+    async def hide(self, party: Party, kind: str, *, hidden: bool = True) -> None:
+        """Scroll somebody's video out of sight, or back."""
+        self._subscriber.hide_track(party, kind, hidden=hidden)
+
     async def start_share(self) -> None:
         """Share the screen."""
         await self._publisher.open_screen()

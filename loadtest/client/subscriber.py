@@ -50,6 +50,8 @@ class Subscriber:
         self._seen = seen
         self._height = height
         self._heights: dict[tuple[Party, str], int] = {}
+        self._pinned: set[tuple[Party, str]] = set()
+        self._hidden: set[tuple[Party, str]] = set()
         self._delay_s = delay_s
         self._announced: dict[tuple[str, str], _Announced] = {}
         self._known: set[tuple[str, str]] = set()
@@ -70,6 +72,16 @@ class Subscriber:
     def want_track(self, party: Party, kind: str, height: int) -> None:
         """Show one track at another height than the rest; 0 hides it (or, of audio, unsubscribes)."""
         self._heights[party, kind] = height
+        self._change_at_once()
+
+    def pin_track(self, party: Party, kind: str, *, pinned: bool) -> None:
+        """Have one video come before the others where not all fits, or no longer."""
+        (self._pinned.add if pinned else self._pinned.discard)((party, kind))
+        self._change_at_once()
+
+    def hide_track(self, party: Party, kind: str, *, hidden: bool) -> None:
+        """Scroll one video out of sight, or back; unlike at a height of 0, it stays subscribed."""
+        (self._hidden.add if hidden else self._hidden.discard)((party, kind))
         self._change_at_once()
 
     def begin_leg(self) -> None:
@@ -104,8 +116,7 @@ class Subscriber:
             elif track.kind == AUDIO:
                 subscribe.append(SubscribedTrack(track.stream_id, track.track_id))
             else:
-                width = round(height * 16 / 9)
-                subscribe.append(SubscribedTrack(track.stream_id, track.track_id, width, height))
+                subscribe.append(self._tile(track, height))
         return TrackSubscription(tuple(subscribe), tuple(unsubscribe)) if subscribe or unsubscribe else None
 
     # --- what the focus tells ----------------------------------------------------------------------------
@@ -203,6 +214,20 @@ class Subscriber:
             return AudioReceiver(self._scene, entry.party, seen)
         source = Source.SCREEN if entry.kind == SCREEN else Source.CAMERA
         return VideoReceiver(self._scene, entry.party, source, seen)
+
+    def _tile(self, track: _Announced, height: int) -> SubscribedTrack:
+        shown = track.party, track.kind
+        is_visible = shown not in self._hidden
+        if not is_visible:
+            self._seen.track(*shown).note_pause()
+        return SubscribedTrack(
+            track.stream_id,
+            track.track_id,
+            round(height * 16 / 9),
+            height,
+            is_pinned=shown in self._pinned,
+            is_visible=is_visible,
+        )
 
     def _wanted_height(self, track: _Announced) -> int:
         default = 1 if track.kind == AUDIO else self._height

@@ -110,6 +110,30 @@ def test_one_track_is_wanted_at_a_height_of_its_own() -> None:
     assert unsubscribe == {TrackRef("b-stream", "b-audio")}
 
 
+def test_a_pinned_and_a_hidden_video_stay_subscribed_until_they_are_plain_again() -> None:
+    alice = Alice()
+    alice.subscriber.announce([stream(BOB), stream(CAROL)])
+    carols = SubscribedTrack("c-stream", "c-video", 640, 360)
+    for flag in (True, False):
+        alice.subscriber.pin_track(BOB, VIDEO, pinned=flag)
+        alice.subscriber.hide_track(CAROL, VIDEO, hidden=flag)
+        wishes = alice.wishes()
+        assert wishes is not None
+        subscribe, unsubscribe = wishes
+        assert {replace(BOBS[1], is_pinned=flag), replace(carols, is_visible=not flag)} <= subscribe
+        assert unsubscribe == set()
+
+
+def test_a_video_that_is_hidden_does_not_freeze() -> None:
+    alice = Alice()
+    alice.subscriber.announce([stream(BOB)])
+    alice.subscriber.receive([section("1", sdp.VIDEO)])
+    alice.see(BOB_NUMBER)
+    alice.subscriber.hide_track(BOB, VIDEO, hidden=True)
+    alice.wishes()
+    assert alice.seen.track(BOB, VIDEO).freezing_ms(after_s(T0, 10)) == 0.0
+
+
 def test_who_is_announced_is_known_by_kind() -> None:
     alice = Alice()
     alice.subscriber.announce([stream(BOB), stream(BOB, purpose=SCREENSHARE, name="s")])

@@ -5,20 +5,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
+from sfu.allocation.allocate import Allocator
 from sfu.allocation.policies.utility import utility
 from sfu.errors import ConfigError
 from sfu.rows import PAUSED
 from sfu.runtime.policies import (
     BUDGET_MS,
+    LOGGED_AT_ONCE,
     MAX_OVERRUNS,
     POLICIES,
     REST_MS,
     Guarded,
+    PolicyState,
     checked,
     choose_policy,
+    state_of,
 )
-from sfu.units import Instant, after_ms
+from sfu.units import Instant, TransportId, after_ms
+from tests.unit.allocation.arrays import budgets_of, rates_of, table_of, video
 from tests.unit.allocation.policies.situations import AUDIO, NOW, Link, Watched, ladder, problem_of
 
 if TYPE_CHECKING:
@@ -93,8 +99,8 @@ def test_a_file_that_is_no_policy_is_refused_at_once(tmp_path: Path, text: str) 
 def test_nonsense_is_replaced_by_our_own_choice_and_counted(value: object) -> None:
     guarded = Guarded(answers(value), Clock())
     assert guarded(PROBLEM).tolist() == utility(PROBLEM).tolist()
-    assert (guarded.failures, guarded.overruns) == (1, 0)
-    assert isinstance(guarded.last_failure, ConfigError)
+    assert (guarded.state.failures, guarded.state.overruns) == (1, 0)
+    assert guarded.state.last_failure.startswith("ConfigError: a policy ")
 
 
 def test_a_policy_that_raises_ends_nothing() -> None:
@@ -104,14 +110,14 @@ def test_a_policy_that_raises_ends_nothing() -> None:
     guarded = Guarded(broken, Clock())
     for ticks in range(1, 4):
         assert guarded(PROBLEM).tolist() == utility(PROBLEM).tolist()
-        assert guarded.failures == ticks
-    assert isinstance(guarded.last_failure, KeyError)
+        assert guarded.state.failures == ticks
+    assert guarded.state.last_failure == f"KeyError: {len(PROBLEM.rank)}"
 
 
 def test_sound_is_given_whatever_a_policy_says() -> None:
     guarded = Guarded(nothing, Clock())
     assert guarded(PROBLEM).tolist() == NOTHING
-    assert guarded.failures == 0
+    assert guarded.state.failures == 0
 
 
 def test_a_policy_that_is_slow_again_and_again_rests_and_is_tried_again() -> None:
@@ -126,11 +132,62 @@ def test_a_policy_that_is_slow_again_and_again_rests_and_is_tried_again() -> Non
     guarded = Guarded(slow, clock)
     for _ in range(1 + MAX_OVERRUNS):
         assert guarded(PROBLEM).tolist() == NOTHING
-    assert guarded.overruns == MAX_OVERRUNS
+    assert guarded.state == PolicyState(overruns=MAX_OVERRUNS, is_resting=True)
     assert guarded(PROBLEM).tolist() == utility(PROBLEM).tolist()
     clock.now = after_ms(clock.now, REST_MS)
+    assert not guarded.state.is_resting
     assert guarded(PROBLEM).tolist() == NOTHING
     assert next(asked) == 2 + MAX_OVERRUNS
+
+
+def test_what_fails_in_every_tick_does_not_fill_the_log() -> None:
+    def broken(problem: Problem) -> IntArray:
+        raise KeyError(len(problem.rank))
+
+    clock = Clock()
+    guarded = Guarded(broken, clock)
+    with capture_logs() as lines:
+        for _ in range(210):
+            guarded(PROBLEM)
+            clock.now = after_ms(clock.now, 50)
+    assert guarded.state.failures == 210
+    assert [line["event"] for line in lines] == ["policy_failed"] * (LOGGED_AT_ONCE + 1)
+
+
+def test_a_policy_cannot_change_what_it_is_given() -> None:
+    def writes(problem: Problem) -> IntArray:
+        problem.costs_bps[:] = 1.0
+        return nothing(problem)
+
+    guarded = Guarded(writes, Clock())
+    before = PROBLEM.costs_bps.copy()
+    assert guarded(PROBLEM).tolist() == utility(PROBLEM).tolist()
+    assert guarded.state.failures == 1
+    assert (PROBLEM.costs_bps == before).all()
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_what_is_read_only_is_enough_tick_after_tick(name: str) -> None:
+    guarded = Guarded(POLICIES[name], Clock())
+    watched, alone = Allocator(guarded), Allocator(POLICIES[name])
+    demand = table_of(video(track, subscriber=TransportId(track % 2 + 1)) for track in range(1, 5))
+    rates = rates_of({(track, layer): 1e5 * 3**layer for track in range(1, 5) for layer in range(3)})
+    for tick in range(6):
+        if tick == 3:
+            demand.set(video(9, subscriber=TransportId(1)))
+        budgets = budgets_of({1: 3e5 * (tick + 1), 2: 4e6 / (tick + 1)})
+        given = [one.decide(demand, rates, budgets)["chosen_encoding"].tolist() for one in (watched, alone)]
+        assert given[0] == given[1]
+    assert guarded.state == PolicyState()
+
+
+def test_a_policy_of_a_name_has_nothing_to_answer_for(tmp_path: Path) -> None:
+    assert state_of(choose_policy("jvb_like", Clock())) == PolicyState()
+    path = tmp_path / "mine.py"
+    path.write_text("def allocate(problem):\n    return None\n")
+    policy = choose_policy(str(path), Clock())
+    policy(PROBLEM)
+    assert state_of(policy).failures == 1
 
 
 def test_one_slow_tick_now_and_then_is_forgiven() -> None:
@@ -144,4 +201,4 @@ def test_one_slow_tick_now_and_then_is_forgiven() -> None:
     guarded = Guarded(sometimes_slow, clock)
     for _ in range(4 * MAX_OVERRUNS):
         assert guarded(PROBLEM).tolist() == NOTHING
-    assert guarded.overruns == 2 * MAX_OVERRUNS
+    assert guarded.state.overruns == 2 * MAX_OVERRUNS

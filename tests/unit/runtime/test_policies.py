@@ -168,8 +168,11 @@ def test_a_policy_cannot_change_what_it_is_given() -> None:
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_what_is_read_only_is_enough_tick_after_tick(name: str) -> None:
-    guarded = Guarded(POLICIES[name], Clock())
-    watched, alone = Allocator(guarded), Allocator(POLICIES[name])
+    def unpaced(problem: Problem) -> IntArray:
+        return POLICIES[name](problem)
+
+    guarded = Guarded(unpaced, Clock())
+    watched, alone = Allocator(guarded), Allocator(unpaced)
     demand = table_of(video(track, subscriber=TransportId(track % 2 + 1)) for track in range(1, 5))
     rates = rates_of({(track, layer): 1e5 * 3**layer for track in range(1, 5) for layer in range(3)})
     for tick in range(6):

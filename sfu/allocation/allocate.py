@@ -49,6 +49,18 @@ class Allocator:
         """What they were found for."""
         self._past: Past | None = None
 
+    @classmethod
+    def resumed(cls, policy: Policy, past: Past) -> Allocator:
+        """One that goes on where another was, with another policy perhaps."""
+        allocator = cls(policy)
+        allocator._past = past
+        return allocator
+
+    @property
+    def past(self) -> Past | None:
+        """What it gave last; None before the first decision."""
+        return self._past
+
     def decide(
         self,
         demand: DemandTable,

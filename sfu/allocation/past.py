@@ -14,9 +14,23 @@ from sfu.rows import PAUSED
 if TYPE_CHECKING:
     from sfu.allocation.layout import Layout
     from sfu.allocation.rates import BoolArray, FloatArray, IntArray
+    from sfu.rows import StructArray
 
 _ORDERING: Final = ("width", "height", "is_pinned")
 """Of a row of the demand: what decides what it is worth, beside its rank."""
+
+PAST_ROW_DTYPE: Final = np.dtype(
+    [
+        ("encoding", "<i1"),
+        ("temporal", "<i1"),
+        ("previous_at", "<i8"),
+        ("lowered_at", "<i8"),
+        ("usable", "?", (LAYERS,)),
+        ("short", "<i1"),
+    ]
+)
+PAST_SUBSCRIBER_DTYPE: Final = np.dtype([("decided_at", "<i8"), ("decided_bps", "<f8")])
+"""The fields of `Past` by row and by subscriber."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +69,37 @@ class Past:
             decided_bps=np.zeros(subscribers),
             short=np.full(rows, Cause.BUDGET),
         )
+
+    @classmethod
+    def of(cls, layout: Layout, rows: StructArray, subscribers: StructArray) -> Past:
+        """What `rows` and `subscribers` of another one were, of a layout that is the same."""
+        return cls(
+            layout=layout,
+            encoding=rows["encoding"].astype(np.int64),
+            temporal=rows["temporal"].astype(np.int64),
+            previous_at=rows["previous_at"].copy(),
+            lowered_at=rows["lowered_at"].copy(),
+            usable=np.ascontiguousarray(rows["usable"].T),
+            decided_at=subscribers["decided_at"].copy(),
+            decided_bps=subscribers["decided_bps"].copy(),
+            short=rows["short"].astype(np.int64),
+        )
+
+    @property
+    def rows(self) -> StructArray:
+        """(rows,) of `PAST_ROW_DTYPE`, in the order of the layout."""
+        rows = np.empty(len(self.encoding), PAST_ROW_DTYPE)
+        for name in PAST_ROW_DTYPE.names or ():
+            rows[name] = getattr(self, name).T
+        return rows
+
+    @property
+    def subscribers(self) -> StructArray:
+        """(subscribers,) of `PAST_SUBSCRIBER_DTYPE`, likewise."""
+        rows = np.empty(len(self.decided_at), PAST_SUBSCRIBER_DTYPE)
+        for name in PAST_SUBSCRIBER_DTYPE.names or ():
+            rows[name] = getattr(self, name)
+        return rows
 
     def moved_to(self, layout: Layout) -> tuple[Past, BoolArray]:
         """The same in the order of another layout; rows and subscribers that were not there are new.

@@ -77,6 +77,14 @@ class DemandTable:
         self._index: dict[RouteId, int] = {}
         self._changes = 0
 
+    @classmethod
+    def of(cls, rows: StructArray) -> DemandTable:
+        """A table with these rows, (n,) of `DEMAND_DTYPE`, each route once."""
+        table = cls()
+        table._rows = np.concatenate([rows, np.zeros(_FIRST_ROWS, DEMAND_DTYPE)])
+        table._index = {RouteId(int(route)): index for index, route in enumerate(rows["route"])}
+        return table
+
     def __len__(self) -> int:
         return len(self._index)
 

@@ -66,3 +66,13 @@ def test_a_table_grows_and_shrinks_by_thousands() -> None:
     for route in range(1, 5_000):
         table.drop(RouteId(route))
     assert table.rows["route"].tolist() == [5_000]
+
+
+def test_a_table_of_rows_is_the_one_they_are_of_and_goes_on_alike() -> None:
+    table = table_of([video(route) for route in (3, 1, 2)])
+    again = DemandTable.of(table.rows)
+    for one in (table, again):
+        one.drop(RouteId(3))
+        one.set(video(4))
+        one.set(replace(video(1), height=90))
+    assert again.rows.tobytes() == table.rows.tobytes()

@@ -11,7 +11,7 @@ from sfu.units import NS_PER_MS, NS_PER_S
 
 if TYPE_CHECKING:
     from sfu.bwe.reports import Reports
-    from sfu.bwe.roster import BoolArray, FloatArray
+    from sfu.bwe.roster import FloatArray
     from sfu.units import Instant
 
 SHORT_NS: Final = 150 * NS_PER_MS
@@ -47,6 +47,8 @@ _BLANK: Final = np.zeros(
     ),
 )
 
+_PLACES: Final = np.arange(PLACES)
+
 
 class AckedRates:
     """Counts what arrived, as of the newest arrival of each update."""
@@ -76,21 +78,24 @@ class AckedRates:
         rows["used"][which] = np.minimum(rows["used"][which] + 1, PLACES)
         rows["reported_at"] = np.maximum(rows["reported_at"], arrived.newest(arrived.reported_at, 0))
 
-    def over(self, now: Instant, window_ns: int) -> FloatArray:
-        """(subscribers,) bit/s over the last `window_ns`, or what there is of it.
+    def over(self, now: Instant, *windows_ns: int) -> tuple[FloatArray, ...]:
+        """For each window, (subscribers,) bit/s over so long until now, or what there is of it.
 
         NaN before there is enough.
         """
         rows = self.table.rows
-        ages = rows["at"][:, :1] - rows["at"]
-        used = np.arange(PLACES) < rows["used"][:, None]
-        # The youngest that is old enough, else the oldest there is.
-        is_within = used & (ages < window_ns)
-        begin = np.minimum(is_within.sum(1), np.maximum(rows["used"] - 1, 0))
-        each = np.arange(len(rows))
-        span_ns = ages[each, begin]
-        received = rows["bytes_by"][:, 0] - rows["bytes_by"][each, begin]
+        at, bytes_by, used = rows["at"], rows["bytes_by"], rows["used"]
+        ages = at[:, :1] - at
+        is_used = used[:, None] > _PLACES
         silent_ns = now - rows["reported_at"]
-        span_ns = span_ns + np.where(silent_ns > STALE_NS, silent_ns, 0)
-        is_known: BoolArray = (begin > 0) & (span_ns >= MIN_SPAN_NS)
-        return np.where(is_known, received * 8 * NS_PER_S / np.maximum(span_ns, 1), np.nan)
+        silent_ns = np.where(silent_ns > STALE_NS, silent_ns, 0)
+        each = np.arange(len(rows))
+        rates = []
+        for window_ns in windows_ns:
+            # The youngest that is old enough, else the oldest there is.
+            begin = np.minimum((is_used & (ages < window_ns)).sum(1), np.maximum(used - 1, 0))
+            span_ns = ages[each, begin] + silent_ns
+            received = bytes_by[:, 0] - bytes_by[each, begin]
+            is_known = (begin > 0) & (span_ns >= MIN_SPAN_NS)
+            rates.append(np.where(is_known, received * 8 * NS_PER_S / np.maximum(span_ns, 1), np.nan))
+        return tuple(rates)

@@ -145,14 +145,19 @@ class DelayRate:
         """Advance all rates to now."""
         rows = self.table.rows
         is_over = signs.signal == Signal.OVER
-        elapsed_s = np.clip((now - rows["updated_at"]) / NS_PER_S, 0.0, 1.0)
-        self._decrease(now, signs, is_over)
-        self._give_way(now, signs)
-        self.lower_to(np.where(signs.is_silent, rows["rate_bps"] * SILENT_FACTOR**elapsed_s, np.inf))
+        elapsed_s = np.minimum((now - rows["updated_at"]) / NS_PER_S, 1.0)
+        if is_over.any():
+            self._decrease(now, signs, is_over)
+        if signs.has_rival.any():
+            self._give_way(now, signs)
+        if signs.is_silent.any():
+            self.lower_to(np.where(signs.is_silent, rows["rate_bps"] * SILENT_FACTOR**elapsed_s, np.inf))
         outgrew = self._increase(now, signs, elapsed_s)
         rows["updated_at"] = now
         rate = rows["rate_bps"].copy()
         drains = ~signs.has_rival & (now - rows["decreased_at"] < MAX_DRAIN_NS)
+        if not drains.any():
+            return DelayRates(rate, rate, outgrew)
         held = np.clip((signs.queue_ms - DRAIN_FROM_MS) / DRAIN_MS, 0.0, MAX_DRAIN)
         drained = np.maximum(np.where(drains, rate * (1.0 - held), rate), MIN_BPS)
         return DelayRates(rate, drained, outgrew)
@@ -197,9 +202,8 @@ class DelayRate:
         rate, limit = rows["rate_bps"], rows["limit_bps"]
         knows_limit = np.isfinite(limit)
         response_s = signs.round_trip_ns / NS_PER_S + RESPONSE_MS / 1000
-        near = elapsed_s * np.clip(
-            NEAR_PACKETS * PACKET_BITS / response_s, NEAR_GROWTH[0] * rate, NEAR_GROWTH[1] * rate
-        )
+        packets = np.maximum(NEAR_PACKETS * PACKET_BITS / response_s, NEAR_GROWTH[0] * rate)
+        near = elapsed_s * np.minimum(packets, NEAR_GROWTH[1] * rate)
         far = rate * np.expm1(elapsed_s * np.log1p(GROWTH))
         most = np.minimum(MAX_ACKED_FACTOR * signs.acked_bps + ACKED_MARGIN_BPS, MAX_BPS)
         beside = elapsed_s * PACKET_BITS / (signs.round_trip_ns / NS_PER_S) ** 2

@@ -127,10 +127,12 @@ class Clusters:
                 _count(rows, slot, reports.only(of_slot))
         is_told = rows["told_bytes"] >= rows["size_bytes"]
         ends: BoolArray = (rows["number"] > 0) & (is_told | (now - rows["asked_at"] >= TIMEOUT_NS))
+        has_ended: BoolArray = ends.max(1)
+        if not has_ended.any():
+            return ProbeResults(has_ended, np.full(len(rows), np.nan), has_ended)
         rates, full = self._rates(inherent_loss)
         rates = np.where(ends, rates, np.nan)
         rows["number"][ends] = 0
-        has_ended = ends.sum(1) > 0
         rows["ended_at"][has_ended] = now
         has_rate = np.isfinite(rates)
         best = np.argmax(np.where(has_rate, rates, -1.0), axis=1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from sfu.bwe.reports import begins
 from sfu.bwe.roster import Table
 from sfu.units import NS_PER_MS, NS_PER_S
 
@@ -106,12 +107,14 @@ class DelayTrend:
         row, at, delay = _samples(arrived)
         counts = np.bincount(row, minlength=arrived.size)
         is_new = counts > 0
-        self._begin(now, row, at, delay, counts)
         rows = self.table.rows
-        at_ms = (at - rows["origin_at"][row]) / NS_PER_MS
-        delay_ms = (delay - rows["origin_delay"][row]) / NS_PER_MS
-        self._keep(row, at_ms, delay_ms, counts)
-        self._age(now, row, delay_ms, has_rival)
+        if len(row):
+            self._begin(now, row, at, delay, counts)
+            at_ms = (at - rows["origin_at"][row]) / NS_PER_MS
+            delay_ms = (delay - rows["origin_delay"][row]) / NS_PER_MS
+            self._keep(row, at_ms, delay_ms, counts)
+            np.minimum.at(rows["base_ms"], row, delay_ms)
+        self._age(now, has_rival)
         rows["heard_at"][is_new] = now
         is_stale = now - rows["heard_at"] >= STALE_NS
         growth_ms, queue_ms = self._measure()
@@ -123,7 +126,7 @@ class DelayTrend:
         """Begin anew where the clock jumped, and where nothing is known yet."""
         rows = self.table.rows
         firsts = np.cumsum(counts) - counts
-        which = np.flatnonzero(counts)
+        which = counts.nonzero()[0]
         first_delay, first_at = delay[firsts[which]], at[firsts[which]]
         offset_ms = (first_delay - rows["origin_delay"][which]) / NS_PER_MS
         jumped = (rows["used"][which] > 0) & (np.abs(offset_ms) > MAX_JUMP_MS)
@@ -146,10 +149,9 @@ class DelayTrend:
         rows["next"] = (rows["next"] + counts) % PLACES
         rows["used"] = np.minimum(rows["used"] + counts, PLACES)
 
-    def _age(self, now: Instant, row: IntArray, delay_ms: FloatArray, has_rival: BoolArray) -> None:
-        """Lower the least delay, and let what is too old go."""
+    def _age(self, now: Instant, has_rival: BoolArray) -> None:
+        """Let what is too old of the least delays go."""
         rows = self.table.rows
-        np.minimum.at(rows["base_ms"], row, delay_ms)
         lasts_s = np.where(has_rival, RIVAL_BASE_S, BASE_S)
         is_old = now - rows["base_since"] >= lasts_s * NS_PER_S
         if is_old.any():
@@ -161,7 +163,7 @@ class DelayTrend:
         """Growth and queue from what is remembered."""
         rows = self.table.rows
         at_ms, delay_ms = rows["at_ms"], rows["delay_ms"]
-        newest_ms = at_ms.max(1, initial=-np.inf)
+        newest_ms = at_ms.max(1)
         known = np.isfinite(newest_ms)
         ages = np.where(known, newest_ms, 0.0)[:, None] - at_ms
         is_recent = ages <= TREND_MS
@@ -170,8 +172,8 @@ class DelayTrend:
         x_sum, y_sum = x.sum(1), y.sum(1)
         spread = np.einsum("ij,ij->i", x, x) - x_sum * x_sum / count
         slope = (np.einsum("ij,ij->i", x, y) - x_sum * y_sum / count) / np.maximum(spread, 1e-9)
-        enough = known & (count >= MIN_SAMPLES) & (-x.min(1, initial=0.0) >= MIN_SPREAD_MS)
-        recent = np.where(ages <= QUEUE_MS, delay_ms, np.inf).min(1, initial=np.inf)
+        enough = known & (count >= MIN_SAMPLES) & (-x.min(1) >= MIN_SPREAD_MS)
+        recent = np.where(ages <= QUEUE_MS, delay_ms, np.inf).min(1)
         base = np.minimum(rows["base_ms"], rows["last_base_ms"])
         queue_ms = np.where(
             known & np.isfinite(base), np.maximum(recent - np.where(known, base, 0.0), 0.0), 0.0
@@ -185,9 +187,7 @@ def _samples(arrived: Reports) -> tuple[IntArray, IntArray, IntArray]:
         nothing = np.zeros(0, np.int64)
         return nothing, nothing, nothing
     group = arrived.sent_at // GROUP_NS
-    is_first = np.ones(len(group), np.bool_)
-    is_first[1:] = (np.diff(arrived.row) != 0) | (np.diff(group) != 0)
-    starts = np.flatnonzero(is_first)
+    starts = begins(group, arrived.row).nonzero()[0]
     delay = arrived.arrived_at - arrived.sent_at
     least = np.minimum.reduceat(delay, starts)
     return arrived.row[starts], arrived.sent_at[starts] + least, least

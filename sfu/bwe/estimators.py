@@ -50,6 +50,9 @@ LOSS_SLACK: Final = 1.2
 """How far the rate that delay allows may be above the one that loss does. Lower: it grows again from below.
 Higher: when the loss ends, it is proven by less."""
 
+# An enumeration's members are slow to look up.
+_UNKNOWN, _NORMAL, _OVERUSE, _UNDERUSE, _LOSS, _REMB, _SILENT = (np.int8(state) for state in EstimateState)
+
 
 class Estimators:
     """What every transport's path carries. Call `update` each tick, with all feedback since the last.
@@ -101,9 +104,11 @@ class Estimators:
         losses = self._loss.update(now, reports.only(is_media))
         signs = self._signs(now, delays, sent, losses)
         rates = self._delay.update(now, signs)
-        self._delay.lower_to(np.where(losses.lowered, LOSS_SLACK * losses.limit_bps, np.inf))
-        path = _Path(transports, signs, sent, losses, rates)
-        path = self._prove(now, reports.only(~is_media), path)
+        if losses.lowered.any():
+            self._delay.lower_to(np.where(losses.lowered, LOSS_SLACK * losses.limit_bps, np.inf))
+        remb_bps = _remb(transports)
+        path = _Path(transports, signs, sent, losses, rates, remb_bps, _others(sent, remb_bps))
+        path = self._prove(now, reports, path)
         return self._told(now, path, _aligned(wishes, self._roster))
 
     def route_changed(self, transports: Iterable[TransportId]) -> None:
@@ -128,19 +133,23 @@ class Estimators:
         has_rival = self._rivals.update(now, delays)
         # Near a known limit others feel a probe as well: who does not give way would take from them.
         is_probed = self._prober.clusters.disturbs(now) & ~self._delay.knows_limit
+        short_acked_bps, acked_bps = self._acked.over(now, SHORT_NS, LONG_NS)
         return PathSigns(
             signal=self._overuse.update(now, delays, has_rival, is_probed),
             queue_ms=delays.queue_ms,
-            short_acked_bps=self._acked.over(now, SHORT_NS),
-            acked_bps=self._acked.over(now, LONG_NS),
+            short_acked_bps=short_acked_bps,
+            acked_bps=acked_bps,
             round_trip_ns=round_trip_ns.astype(np.int64),
             inherent_loss=losses.inherent,
             has_rival=has_rival,
             is_silent=sent.is_silent,
         )
 
-    def _prove(self, now: Instant, probes: Reports, path: _Path) -> _Path:
+    def _prove(self, now: Instant, reports: Reports, path: _Path) -> _Path:
         """Take up what probes say."""
+        if not self._prober.clusters.is_probing.any():
+            return path
+        probes = reports.only(reports.cluster != 0)
         results = self._prober.clusters.update(now, probes, path.losses.inherent)
         rate_bps = np.minimum(path.rates.rate_bps, path.losses.limit_bps)
         proven_bps = self._prober.judge(now, results, rate_bps, self._delay.knows_limit)
@@ -165,9 +174,9 @@ class Estimators:
         """Put together what is said, and ask for probes."""
         signs, sent, transports = path.signs, path.sent, path.transports
         ids = self._roster.transports
-        target_bps, state = _targets(path, path.rates.drained_bps, path.losses.held_bps)
+        target_bps, state = _targets(path, path.rates.drained_bps, path.losses.held_bps), _states(path)
         # What is held back for a moment is no reason to wait with a step up.
-        steady_bps, _ = _targets(path, path.rates.rate_bps, path.losses.limit_bps)
+        steady_bps = _targets(path, path.rates.rate_bps, path.losses.limit_bps)
         is_limited = self._sending.limited(target_bps) & sent.has_reports
         probes = self._prober.ask(
             now,
@@ -198,7 +207,7 @@ class Estimators:
         estimates["is_probing"] = self._prober.clusters.is_probing
         estimates["is_limited_by_us"] = is_limited
         # A receiver that estimates itself sees no more than it is sent: it is shown what is withheld.
-        pads = (state == EstimateState.REMB) & ~sent.has_reports & (wishes["next_bps"] > 0)
+        pads = (state == _REMB) & ~sent.has_reports & (wishes["next_bps"] > 0)
         pacing = self._pacing.update(ids, target_bps, np.where(pads, target_bps, 0.0))
         return BweUpdate(estimates, pacing, probes)
 
@@ -212,40 +221,42 @@ class _Path:
     sent: Sent
     losses: LossRates
     rates: DelayRates
+    remb_bps: FloatArray
+    others_bps: FloatArray
 
 
-def _targets(path: _Path, delay_bps: FloatArray, loss_bps: FloatArray) -> tuple[FloatArray, IntArray]:
-    """(subscribers,) target and `EstimateState`, by what delay and loss allow."""
-    signs, sent = path.signs, path.sent
-    remb_bps = path.transports["remb_bps"]
-    remb_bps = np.where(remb_bps > 0, np.maximum(remb_bps, MIN_BPS), np.inf)
-    own_bps = np.minimum(delay_bps, loss_bps)
+def _remb(transports: StructArray) -> FloatArray:
+    """(subscribers,) what peers estimate themselves; infinite where they say nothing of it."""
+    remb_bps = transports["remb_bps"]
+    return np.where(remb_bps > 0, np.maximum(remb_bps, MIN_BPS), np.inf)
+
+
+def _others(sent: Sent, remb_bps: FloatArray) -> FloatArray:
+    """(subscribers,) the target of those who tell of no packet."""
     is_waited_for = ~(sent.unanswered_s >= UNANSWERED_S)
-    unknown_bps = np.where(is_waited_for, START_BPS, np.inf)
-    other_bps = np.where(np.isfinite(remb_bps), remb_bps, unknown_bps)
-    target_bps = np.where(sent.has_reports, np.minimum(own_bps, remb_bps), other_bps)
-    state = np.select(
-        [
-            ~sent.has_reports & np.isinf(remb_bps),
-            ~sent.has_reports,
-            sent.is_silent,
-            signs.signal == Signal.OVER,
-            remb_bps < own_bps,
-            signs.signal == Signal.UNDER,
-            loss_bps <= delay_bps,
-        ],
-        [
-            EstimateState.UNKNOWN,
-            EstimateState.REMB,
-            EstimateState.SILENT,
-            EstimateState.OVERUSE,
-            EstimateState.REMB,
-            EstimateState.UNDERUSE,
-            EstimateState.LOSS,
-        ],
-        EstimateState.NORMAL,
-    )
-    return np.clip(target_bps, MIN_BPS, None), state
+    return np.where(is_waited_for & np.isinf(remb_bps), START_BPS, remb_bps)
+
+
+def _targets(path: _Path, delay_bps: FloatArray, loss_bps: FloatArray) -> FloatArray:
+    """(subscribers,) the target, by what delay and loss allow."""
+    own_bps = np.minimum(np.minimum(delay_bps, loss_bps), path.remb_bps)
+    return np.maximum(np.where(path.sent.has_reports, own_bps, path.others_bps), MIN_BPS)
+
+
+def _states(path: _Path) -> IntArray:
+    """(subscribers,) `EstimateState` of each."""
+    signal, delay_bps, loss_bps = path.signs.signal, path.rates.drained_bps, path.losses.held_bps
+    state = np.where(loss_bps <= delay_bps, _LOSS, _NORMAL)
+    # What comes later is the better reason.
+    for holds, value in (
+        (signal == Signal.UNDER, _UNDERUSE),
+        (path.remb_bps < np.minimum(delay_bps, loss_bps), _REMB),
+        (signal == Signal.OVER, _OVERUSE),
+        (path.sent.is_silent, _SILENT),
+        (~path.sent.has_reports, np.where(np.isinf(path.remb_bps), _UNKNOWN, _REMB)),
+    ):
+        state = np.where(holds, value, state)
+    return state
 
 
 def _aligned(wishes: StructArray, roster: Roster) -> StructArray:

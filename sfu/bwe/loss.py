@@ -102,6 +102,7 @@ _BLANK: Final = np.zeros(
             ("limit_bps", "<f8"),
             ("found_bps", "<f8"),
             ("inherent", "<f8"),
+            ("loss", "<f8"),
             ("least", "<f8"),
             ("last_least", "<f8"),
             ("least_since", "<i8"),
@@ -121,6 +122,7 @@ _BLANK["least"] = USUAL_INHERENT
 _BLANK["last_least"] = USUAL_INHERENT
 _BLANK["closed_at"] = -(2**62)
 _COUNTS: Final = ("packets", "lost", "gaps", "bytes", "lost_bytes")
+_NOBODY: Final = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +156,12 @@ class LossRate:
     def update(self, now: Instant, reports: Reports) -> LossRates:
         """Take up feedback, without probes: what a probe loses, it loses by being one."""
         rows = self.table.rows
-        self._count(reports)
-        closes = self._close(reports)
         lowered = np.zeros(len(rows), np.bool_)
-        which = np.flatnonzero(closes)
+        which = self._close(reports) if len(reports.row) else _NOBODY
         if len(which):
             self._learn_least(now, which)
             lowered[which] = self._judge(which)
+            rows["loss"][which] = self._recent(which)
         elapsed_s = np.minimum((now - rows["updated_at"]) / NS_PER_S, 1.0)
         limit = rows["limit_bps"] * (1.0 + GROWTH * elapsed_s)
         rows["limit_bps"] = np.where(limit > FREE_FACTOR * rows["found_bps"], np.inf, limit)
@@ -171,7 +172,7 @@ class LossRate:
             limit_bps=rows["limit_bps"].copy(),
             # What is lost now is sent again, and needs its part.
             held_bps=rows["limit_bps"] * (1.0 - excess),
-            loss=self._recent(),
+            loss=rows["loss"].copy(),
             inherent=rows["inherent"].copy(),
             lowered=lowered,
         )
@@ -186,19 +187,23 @@ class LossRate:
         came = is_arrived(reports)
         # Behind what was told before: it was told as lost then, and came after all.
         is_late = came & (reports.seq <= rows["highest_seq"][reports.row])
+        first = reports.only(~is_late)
+        rows["packets"] += first.counts()
+        rows["bytes"] += first.bytes().astype(np.int64)
+        rows["highest_seq"] = np.maximum(rows["highest_seq"], reports.newest(reports.seq, -1))
+        if came.all() and not is_late.any():
+            return
         lost = np.where(is_late, -1, ~came) * reports.size_bytes
-        rows["packets"] += reports.only(~is_late).counts()
-        rows["bytes"] += reports.only(~is_late).bytes().astype(np.int64)
+        rows["lost_bytes"] += np.bincount(reports.row, lost, reports.size).astype(np.int64)
         rows["lost"] += reports.only(~came).counts()
         # Losses in a row are one gap; one that goes on in the next report is two.
-        begins = ~came
-        begins[1:] &= came[:-1] | (np.diff(reports.row) != 0) | (np.diff(reports.seq) != 1)
-        rows["gaps"] += reports.only(begins).counts()
-        rows["lost_bytes"] += np.bincount(reports.row, lost, reports.size).astype(np.int64)
-        rows["highest_seq"] = np.maximum(rows["highest_seq"], reports.newest(reports.seq, -1))
+        is_gap = ~came
+        is_gap[1:] &= came[:-1] | (np.diff(reports.row) != 0) | (np.diff(reports.seq) != 1)
+        rows["gaps"] += reports.only(is_gap).counts()
 
-    def _close(self, reports: Reports) -> BoolArray:
-        """End observations that are long enough."""
+    def _close(self, reports: Reports) -> IntArray:
+        """Count, and end observations that are long enough; return whose."""
+        self._count(reports)
         rows = self.table.rows
         sent_at = reports.newest(reports.sent_at, 0)
         begins = (rows["began_at"] == 0) & (sent_at > 0)
@@ -209,25 +214,28 @@ class LossRate:
                 rows[name][begins] = 0
         span_ns = sent_at - rows["began_at"]
         is_enough = (span_ns >= WINDOW_NS) & (rows["packets"] >= MIN_PACKETS)
-        closes: BoolArray = (sent_at > 0) & (is_enough | (span_ns >= MAX_WINDOW_NS)) & (rows["packets"] > 0)
-        which = np.flatnonzero(closes)
+        closes = (sent_at > 0) & (is_enough | (span_ns >= MAX_WINDOW_NS)) & (rows["packets"] > 0)
+        which: IntArray = closes.nonzero()[0]
+        if not len(which):
+            return which
+        told = {name: rows[name][which] for name in _COUNTS}
         closed = {
-            "sum_packets": rows["packets"],
+            "sum_packets": told["packets"],
             # In packets of the mean size: a bottleneck counts bytes, and sound is small.
-            "sum_lost": rows["packets"]
-            * np.clip(rows["lost_bytes"] / np.maximum(rows["bytes"], 1), 0.0, 1.0),
-            "sum_apart": rows["gaps"] / np.maximum(rows["lost"], 1),
-            "rate_bps": rows["bytes"] * 8 * NS_PER_S / np.maximum(span_ns, 1),
-            "closed_at": sent_at,
+            "sum_lost": told["packets"]
+            * np.clip(told["lost_bytes"] / np.maximum(told["bytes"], 1), 0.0, 1.0),
+            "sum_apart": told["gaps"] / np.maximum(told["lost"], 1),
+            "rate_bps": told["bytes"] * 8 * NS_PER_S / np.maximum(span_ns[which], 1),
+            "closed_at": sent_at[which],
         }
         for name, values in closed.items():
             column = rows[name]
             column[which, 1:] = column[which, :-1]
-            column[which, 0] = values[which]
+            column[which, 0] = values
         rows["began_at"][which] = sent_at[which]
         for name in _COUNTS:
             rows[name][which] = 0
-        return closes
+        return which
 
     def _learn_least(self, now: Instant, which: IntArray) -> None:
         """Whatever is sent, no more is lost than was lost lately, with the doubt there is about that."""
@@ -267,12 +275,12 @@ class LossRate:
         fall[has_lost] = falls
         return fall
 
-    def _recent(self) -> FloatArray:
-        rows = self.table.rows
-        closed_at = rows["closed_at"]
+    def _recent(self, which: IntArray) -> FloatArray:
+        closed_at, packets, lost = (
+            self.table.rows[name][which] for name in ("closed_at", "sum_packets", "sum_lost")
+        )
         is_recent = closed_at > closed_at[:, :1] - RECENT_NS
-        packets = (rows["sum_packets"] * is_recent).sum(1)
-        loss: FloatArray = (rows["sum_lost"] * is_recent).sum(1) / np.maximum(packets, 1.0)
+        loss: FloatArray = (lost * is_recent).sum(1) / np.maximum((packets * is_recent).sum(1), 1.0)
         return loss
 
 

@@ -90,7 +90,8 @@ class OveruseDetector:
         # A step of a whole update must not carry it past what it follows.
         moved = threshold + np.minimum(gain * step_ms, 1.0) * (height - threshold)
         moves = delays.is_new & (height <= threshold + MAX_EXCESS_MS)
-        rows["threshold_ms"] = np.where(moves, np.clip(moved, MIN_THRESHOLD_MS, MAX_THRESHOLD_MS), threshold)
+        moved = np.minimum(np.maximum(moved, MIN_THRESHOLD_MS), MAX_THRESHOLD_MS)
+        rows["threshold_ms"] = np.where(moves, moved, threshold)
         rows["updated_at"] = np.where(delays.is_new, now, rows["updated_at"])
         signals: NDArray[np.int8] = rows["signal"].copy()
         return signals

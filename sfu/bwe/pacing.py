@@ -46,7 +46,7 @@ class PacingRows:
             both = np.isfinite(value) & np.isfinite(told)
             difference = np.subtract(value, told, out=np.zeros(len(rows)), where=both)
             changed |= np.where(both, np.abs(difference) > CHANGE * least, value != told)
-        which = np.flatnonzero(changed)
+        which = changed.nonzero()[0]
         pacing = np.zeros(len(which), PACING_DTYPE)
         pacing["transport"] = transports[which]
         pacing["queue_limit_ms"] = QUEUE_LIMIT_MS

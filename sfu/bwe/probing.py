@@ -77,6 +77,8 @@ _BLANK: Final = np.zeros(
 _BLANK["interval_ns"] = MIN_INTERVAL_NS
 _BLANK["raised_bps"] = np.nan
 
+NO_PROBES: Final = np.zeros(0, PROBE_DTYPE)
+
 
 @dataclass(frozen=True, slots=True)
 class ProbeNeeds:
@@ -152,10 +154,13 @@ class Prober:
         begins = needs.may_probe & ~rows["has_begun"]
         rows["has_begun"] |= begins
         rows["next_at"][begins] = now + MIN_INTERVAL_NS
-        asked = [
-            self._probe(now, transports, np.flatnonzero(begins), slot, np.full(len(rows), factor * START_BPS))
-            for slot, factor in enumerate(START_FACTORS)
-        ]
+        asked = []
+        if begins.any():
+            which = begins.nonzero()[0]
+            asked += [
+                self._probe(now, transports, which, slot, np.full(len(rows), factor * START_BPS))
+                for slot, factor in enumerate(START_FACTORS)
+            ]
         is_free = needs.may_probe & ~self.clusters.is_probing
         # On with what is desired after a probe that passed; else up to the step that is withheld.
         goes_on = is_free & rows["goes_on"] & (needs.desired_bps > needs.target_bps)
@@ -173,10 +178,11 @@ class Prober:
             np.minimum(STEP_FACTOR * needs.target_bps, GOAL_MARGIN * needs.desired_bps),
             np.minimum(goal, most),
         )
-        which = np.flatnonzero(goes_on | is_due)
-        asked.append(self._probe(now, transports, which, 0, rate))
-        rows["next_at"][which] = now + rows["interval_ns"][which]
-        return np.concatenate(asked)
+        which = (goes_on | is_due).nonzero()[0]
+        if len(which):
+            asked.append(self._probe(now, transports, which, 0, rate))
+            rows["next_at"][which] = now + rows["interval_ns"][which]
+        return np.concatenate(asked) if asked else NO_PROBES
 
     def _grew(self, now: Instant, needs: ProbeNeeds) -> BoolArray:
         """(subscribers,) who desires much more than a moment ago."""
@@ -194,6 +200,8 @@ class Prober:
         """See what is left of what probes raised."""
         rows = self.table.rows
         raised = rows["raised_bps"]
+        if np.isnan(raised).all():
+            return
         is_lost = needs.target_bps < SURVIVES * raised
         survives = now - rows["raised_at"] >= WATCH_NS
         self._back_off(now, is_lost)
@@ -212,8 +220,6 @@ class Prober:
         self, now: Instant, transports: IdArray, which: IntArray, slot: int, rate_bps: FloatArray
     ) -> StructArray:
         probes = np.zeros(len(which), PROBE_DTYPE)
-        if not len(which):
-            return probes
         rates = np.minimum(rate_bps[which], MAX_BPS)
         sizes = np.maximum(rates * PROBE_S / 8, MIN_PROBE_BYTES).astype(np.int64)
         self.table.rows["asked_at"][which] = now

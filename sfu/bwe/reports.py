@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -18,7 +19,7 @@ _SEQ_MASK: Final = (1 << _SEQ_BITS) - 1
 """Of a transport-wide number: 10,000 packets a second for three years."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reports:
     """One update's feedback; each packet once. All arrays are (packets,)."""
 
@@ -34,6 +35,8 @@ class Reports:
 
     def only(self, which: BoolArray) -> Reports:
         """Some of the packets, in the same order."""
+        if which.all():
+            return self
         return Reports(
             self.size,
             self.row[which],
@@ -51,23 +54,41 @@ class Reports:
 
     def bytes(self) -> FloatArray:
         """(subscribers,) bytes of each."""
-        return np.bincount(self.row, self.size_bytes, self.size).astype(np.float64)
+        return np.bincount(self.row, self.size_bytes, self.size).astype(np.float64, copy=False)
 
     def newest(self, values: IntArray, nothing: int) -> IntArray:
         """(subscribers,) the largest of a column; `nothing` for one without packets."""
-        largest = np.full(self.size, nothing, np.int64)
-        starts = self.starts()
-        if len(starts):
-            largest[self.row[starts]] = np.maximum.reduceat(values, starts)
-        return largest
+        return self._extreme(np.maximum, values, nothing)
 
     def least(self, values: IntArray, nothing: int) -> IntArray:
         """(subscribers,) the smallest of a column; `nothing` for one without packets."""
-        return -self.newest(-values, -nothing)
+        return self._extreme(np.minimum, values, nothing)
 
+    @cached_property
     def starts(self) -> IntArray:
         """Where each subscriber's packets begin, of those that have some."""
-        return np.flatnonzero(np.diff(self.row, prepend=-1))
+        return begins(self.row).nonzero()[0]
+
+    @cached_property
+    def told(self) -> IntArray:
+        """The subscribers that have some."""
+        return self.row[self.starts]
+
+    def _extreme(self, ufunc: np.ufunc, values: IntArray, nothing: int) -> IntArray:
+        extreme = np.full(self.size, nothing, np.int64)
+        if len(values):
+            extreme[self.told] = ufunc.reduceat(values, self.starts)
+        return extreme
+
+
+def begins(*columns: IntArray) -> BoolArray:
+    """(n,) where something else begins than stands before it, in any of some columns of n."""
+    is_first = np.ones(len(columns[0]), np.bool_)
+    if len(is_first):
+        np.not_equal(columns[0][1:], columns[0][:-1], out=is_first[1:])
+        for column in columns[1:]:
+            is_first[1:] |= column[1:] != column[:-1]
+    return is_first
 
 
 def sorted_reports(feedback: StructArray, roster: Roster) -> Reports:
@@ -85,7 +106,8 @@ def sorted_reports(feedback: StructArray, roster: Roster) -> Reports:
     key, row = key[order], row[order]
     # Of two rows about one packet the later one has the arrival.
     is_last = np.ones(len(order), np.bool_)
-    is_last[:-1] = np.diff(key >> 1) != 0
+    key >>= 1
+    np.not_equal(key[1:], key[:-1], out=is_last[:-1])
     order = order[is_last]
     return Reports(
         size=len(roster),

@@ -41,7 +41,7 @@ class Roster:
             return None
         at, found = self.find(transports)
         self.transports = transports
-        return Move(len(transports), at[found], np.flatnonzero(found))
+        return Move(len(transports), at[found], found.nonzero()[0])
 
     def find(self, transports: IdArray) -> tuple[IntArray, BoolArray]:
         """The row of each, and whether it has one; 0 where it has none."""

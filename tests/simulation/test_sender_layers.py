@@ -162,6 +162,25 @@ def test_what_nobody_wants_is_not_sent_and_nobody_calls_it_a_fault() -> None:
     assert sim.faults() == []
 
 
+def test_for_tiles_that_are_out_of_sight_nothing_but_the_lowest_is_sent() -> None:
+    sim = Simulation()
+    alice, bob = sim.add("alice"), sim.add("bob", tile=LARGE)
+    alice.obeys_layers = True
+    alice.join()
+    bob.join()
+    sim.run_until_s(5)
+    assert rids(sim)[-1] == "qf"
+    bob.scroll(alice, in_sight=False)
+    sim.run_until_s(9 + OFF_AFTER_S)
+    assert rids(sim)[-1] == "q"
+    assert causes(sim)[-1] == "not_visible"
+    bob.scroll(alice, in_sight=True)
+    sim.run_until_s(14)
+    assert rids(sim)[-1] == "qf"
+    assert picture(sim).encodings[-2:] == [LOW, HIGH]
+    assert sim.faults() == []
+
+
 def test_whoever_joins_gets_a_picture_at_once_from_somebody_whom_nobody_watched() -> None:
     sim = Simulation()
     alice = sim.add("alice")

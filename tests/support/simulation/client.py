@@ -191,6 +191,17 @@ class SimClient:
         if self.leg is not None:
             self.leg.resubscribe()
 
+    def scroll(self, publisher: SimClient, *, in_sight: bool) -> None:
+        """Have a camera's tile out of sight, or in it again."""
+        key = publisher.user_id, Source.CAMERA
+        if in_sight:
+            self._unwished_at.pop(key, None)
+        else:
+            self._unwished_at.setdefault(key, self.clock.now)
+        self.wishes.scroll(*key, in_sight=in_sight)
+        if self.leg is not None:
+            self.leg.resubscribe()
+
     def listen(self, publisher: SimClient, *, wanted: bool) -> None:
         """Want to hear somebody, or not."""
         if wanted:

@@ -44,11 +44,19 @@ class Wishes:
         """What is announced now."""
         self._tile = tile
         self._tiles: dict[tuple[str, Source], Tile | None] = {}
+        self._out_of_sight: set[tuple[str, Source]] = set()
         self._deaf_to: set[str] = set()
 
     def show(self, publisher: str, source: Source, tile: Tile | None) -> None:
         """Show a track in a tile of this size; None hides it."""
         self._tiles[publisher, source] = tile
+
+    def scroll(self, publisher: str, source: Source, *, in_sight: bool) -> None:
+        """Have a tile out of sight, or in it again; it keeps its size."""
+        if in_sight:
+            self._out_of_sight.discard((publisher, source))
+        else:
+            self._out_of_sight.add((publisher, source))
 
     def listen(self, publisher: str, *, wanted: bool) -> None:
         """Want to hear somebody, or not."""
@@ -59,9 +67,7 @@ class Wishes:
 
     def wants(self, track: AnnouncedTrack) -> bool:
         """Whether a track is shown or heard."""
-        if track.source is Source.MICROPHONE:
-            return track.publisher not in self._deaf_to
-        return self._tile_of(track) is not None
+        return self._is_subscribed(track) and (track.publisher, track.source) not in self._out_of_sight
 
     def announce(self, streams: Iterable[StreamMetadata]) -> None:
         """Take the complete list of what others publish."""
@@ -81,12 +87,20 @@ class Wishes:
         """The complete list of wishes, as clients of the dialect send it each time."""
         subscribe, unsubscribe = [], []
         for track in self.present.values():
-            if not self.wants(track):
+            if not self._is_subscribed(track):
                 unsubscribe.append(TrackRef(track.stream_id, track.track_id))
                 continue
             width, height = self._tile_of(track) or (0, 0)
-            subscribe.append(SubscribedTrack(track.stream_id, track.track_id, width, height))
+            is_visible = (track.publisher, track.source) not in self._out_of_sight
+            subscribe.append(
+                SubscribedTrack(track.stream_id, track.track_id, width, height, is_visible=is_visible)
+            )
         return TrackSubscription(tuple(subscribe), tuple(unsubscribe))
+
+    def _is_subscribed(self, track: AnnouncedTrack) -> bool:
+        if track.source is Source.MICROPHONE:
+            return track.publisher not in self._deaf_to
+        return self._tile_of(track) is not None
 
     def _tile_of(self, track: AnnouncedTrack) -> Tile | None:
         if track.source is Source.MICROPHONE:

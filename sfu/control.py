@@ -14,6 +14,8 @@ import numpy as np
 from sfu.allocation.allocate import Allocator
 from sfu.allocation.budgets import BUDGET_DTYPE, CAPS_DTYPE
 from sfu.allocation.decision import DECISION_DTYPE, targets_of
+from sfu.allocation.layout import layout_of
+from sfu.allocation.past import Past
 from sfu.allocation.policies.utility import utility
 from sfu.allocation.rates import EncodingRates
 from sfu.allocation.speech import NO_SPEECH, speech_of
@@ -61,10 +63,34 @@ class ControlUpdate:
     """(routes,) of `DECISION_DTYPE`."""
     targets: StructArray | None
     """(routes,) of `TARGET_DTYPE`; None: nothing was decided anew."""
+    has_news: bool
+    """It was decided anew because something had changed."""
     pacing: StructArray
     """(n,) of `PACING_DTYPE`."""
     probes: StructArray
     """(n,) of `PROBE_DTYPE`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlMemory:
+    """What a control goes by when it decides, right after it has: all but how paths are estimated."""
+
+    demand: StructArray
+    """(routes,) of `DEMAND_DTYPE`."""
+    caps: StructArray
+    """(legs,) of `CAPS_DTYPE`."""
+    speech: tuple[tuple[ConferenceId, tuple[TrackHandle, ...], tuple[TrackHandle, ...]], ...]
+    """Of each call, as it was told."""
+    rates: StructArray
+    """(encodings,) of `RATES_DTYPE`."""
+    measured_at: Instant
+    counted_at: Instant
+    past_rows: StructArray
+    """(routes,) of `PAST_ROW_DTYPE`."""
+    past_subscribers: StructArray
+    """(subscribers,) of `PAST_SUBSCRIBER_DTYPE`."""
+    estimates: StructArray
+    decisions: StructArray
 
 
 class Control:
@@ -92,6 +118,42 @@ class Control:
         """Feedback that was not looked at yet."""
         self._is_calm = True
         self._estimate_at: Instant | None = None
+
+    @classmethod
+    def resumed(cls, memory: ControlMemory, policy: Policy = utility) -> Control:
+        """One that goes on deciding where another was; of paths it knows what they carried, not why."""
+        control = cls(policy)
+        control._demand = DemandTable.of(memory.demand)
+        for leg, *caps in memory.caps.tolist():
+            control.set_caps(leg, *caps)
+        for conference, cameras, unheard in memory.speech:
+            control.set_speech(conference, cameras, unheard)
+        control._rates = EncodingRates.resumed(memory.rates, memory.measured_at, memory.counted_at)
+        layout = layout_of(memory.demand, control._speech, control._caps_rows)
+        past = Past.of(layout, memory.past_rows, memory.past_subscribers)
+        control._allocator = Allocator.resumed(policy, past)
+        control._estimates, control._decisions = memory.estimates, memory.decisions
+        control._wishes = _wish_rows(wishes_of(memory.decisions))
+        control._is_stale, control._allocated_changes = False, control._rates.changes
+        return control
+
+    def memory(self) -> ControlMemory | None:
+        """What this one would be resumed from; None where something else is wanted than was decided about."""
+        past = self._allocator.past
+        if past is None or self._is_stale or self._rates.changes != self._allocated_changes:
+            return None
+        return ControlMemory(
+            demand=self._demand.rows.copy(),
+            caps=self._caps_rows.copy(),
+            speech=tuple((call, tuple(one), tuple(other)) for call, (one, other) in self._speech_of.items()),
+            rates=self._rates.remembered,
+            measured_at=self._rates.measured_at,
+            counted_at=self._rates.now,
+            past_rows=past.rows,
+            past_subscribers=past.subscribers,
+            estimates=self._estimates.copy(),
+            decisions=self._decisions.copy(),
+        )
 
     # --- what is wanted -----------------------------------------------------------------------------------
 
@@ -172,9 +234,13 @@ class Control:
         """
         self._rates.update(stats)
         pacing, probes = self._estimate(now, stats, feedback)
-        must = is_full or self._is_stale or self._rates.changes != self._allocated_changes
-        targets = self.allocate() if must or self._estimates_matter() else None
-        return ControlUpdate(self._estimates, self._decisions, targets, pacing, probes)
+        return self._decided(pacing, probes, is_full=is_full)
+
+    def follow(self, stats: PlaneStats, estimates: StructArray, *, is_full: bool = False) -> ControlUpdate:
+        """Advance like `tick`, by what was found of paths elsewhere: (n,) of `ESTIMATE_DTYPE`, ascending."""
+        self._rates.update(stats)
+        self._estimates = estimates
+        return self._decided(_NO_PACING, _NO_PROBES, is_full=is_full)
 
     def allocate(self) -> StructArray:
         """Decide everything anew, by what is known: (routes,) of `TARGET_DTYPE`."""
@@ -194,6 +260,13 @@ class Control:
         return targets_of(self._decisions)
 
     # --- within -------------------------------------------------------------------------------------------
+
+    def _decided(self, pacing: StructArray, probes: StructArray, *, is_full: bool) -> ControlUpdate:
+        has_news = (
+            self._is_stale or self._rates.changes != self._allocated_changes or self._estimates_matter()
+        )
+        targets = self.allocate() if has_news or is_full else None
+        return ControlUpdate(self._estimates, self._decisions, targets, has_news, pacing, probes)
 
     def _caps_changed(self) -> None:
         self._caps_rows = np.array(list(self._caps.values()), CAPS_DTYPE)

@@ -53,6 +53,18 @@ class Metrics:
         self.allocation_causes = gauge(
             "focus_allocation_causes", "Subscriptions by why they get what they get.", "cause"
         )
+        self.policy_failures = counter(
+            "focus_policy_failures", "Times that the operator's own policy raised, or answered nonsense."
+        )
+        self.policy_overruns = counter(
+            "focus_policy_overruns", "Times that the operator's own policy took too long."
+        )
+
+        self.paths = gauge("focus_paths", "Paths to participants by what is known of them.", "state")
+        self.path_queue_seconds = gauge(
+            "focus_path_queue_seconds", "What stands in queues on the way to participants, the most of all."
+        )
+        self.probes = counter("focus_probes", "Measurements of what a path carries that were sent.")
 
         self.joins = counter("focus_joins", "Steps of joining that were taken or failed.", "step", "outcome")
         self.join_step_seconds = histogram(
@@ -188,6 +200,17 @@ class Metrics:
                 self.subscriptions.labels(kind, str(layer)).set(int(np.count_nonzero(chosen == layer)))
         for value, label in causes.items():
             self.allocation_causes.labels(label).set(int(np.count_nonzero(decisions["cause"] == value)))
+
+    def publish_estimates(self, estimates: StructArray, states: Mapping[int, str]) -> None:
+        """Set the gauges of paths.
+
+        Args:
+            estimates: (n,) of `sfu.bwe.estimate.ESTIMATE_DTYPE`.
+            states: every value of its `state` and its label.
+        """
+        for value, label in states.items():
+            self.paths.labels(label).set(int(np.count_nonzero(estimates["state"] == value)))
+        self.path_queue_seconds.set(float(estimates["queue_ms"].max(initial=0.0)) / 1_000)
 
 
 class _Deltas:

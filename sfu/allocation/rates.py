@@ -34,6 +34,10 @@ RATE_WINDOW_S: Final = 1.0
 """Time constant of a measured rate. Lower: each key frame looks like a higher rate. Higher: a change of the
 encoder's rate is seen late."""
 
+SETTLED_AT: Final = 0.4
+"""What is measured of an encoding that has just begun is taken for so much of the window. Higher: it seems to
+take less than it will. Lower: its first key frame looks like its rate, and who joins is given less."""
+
 _ENCODING_BITS: Final = np.uint64(0xFF)
 """Of a key; the others are the track's."""
 
@@ -56,6 +60,24 @@ _TEMPORAL_BYTES: Final = slice(1, 1 + MAX_TEMPORAL)
 _TEMPORAL_FRAMES: Final = slice(1 + MAX_TEMPORAL, 1 + 2 * MAX_TEMPORAL)
 _COUNTERS: Final = 1 + 2 * MAX_TEMPORAL
 """Columns of what is counted of an encoding."""
+_LEAST_WEIGHTS: Final = np.array([SETTLED_AT] * (1 + MAX_TEMPORAL) + [0.0] * MAX_TEMPORAL)
+"""A key frame is many bytes, but one frame."""
+
+
+RATES_DTYPE: Final = np.dtype(
+    [
+        ("keys", "<u8"),
+        ("counted", "<i8", (_COUNTERS,)),
+        ("weights", "<f8"),
+        ("rates", "<f8", (_COUNTERS,)),
+        ("flowing", "?"),
+        ("live", "?"),
+        ("returned_at", "<i8"),
+        ("wanted_at", "<i8"),
+        ("failed", "?"),
+    ]
+)
+"""All that is remembered of one encoding: the fields of `EncodingRates` by these names."""
 
 
 _PER_SECOND: Final = np.array([8] * (1 + MAX_TEMPORAL) + [1] * MAX_TEMPORAL)
@@ -100,6 +122,8 @@ class EncodingRates:
         self._order = np.zeros(0, np.int64)
         self._keys = np.zeros(0, np.uint64)
         self._counted = np.zeros((0, _COUNTERS), np.int64)
+        self._weights = np.zeros(0)
+        """What part of the window was measured of each."""
         self._rates = np.zeros((0, _COUNTERS))
         self._flowing = np.zeros(0, np.bool_)
         self._live = np.zeros(0, np.bool_)
@@ -112,6 +136,29 @@ class EncodingRates:
         self._now = 0
         self._changes = 0
         self._layout = 0
+
+    @classmethod
+    def resumed(cls, rows: StructArray, measured_at: Instant, now: Instant) -> EncodingRates:
+        """One that goes on where another was: what it had `remembered`, its `measured_at` and `now`."""
+        rates = cls()
+        for name in RATES_DTYPE.names or ():
+            setattr(rates, f"_{name}", rows[name].copy())
+        rates._is_returning = bool((rates._flowing & ~rates._live).any())
+        rates._measured_at, rates._now = measured_at, now
+        return rates
+
+    @property
+    def remembered(self) -> StructArray:
+        """(encodings,) of `RATES_DTYPE`, what was found in all that was told."""
+        rows = np.empty(len(self._keys), RATES_DTYPE)
+        for name in RATES_DTYPE.names or ():
+            rows[name] = getattr(self, f"_{name}")
+        return rows
+
+    @property
+    def measured_at(self) -> Instant:
+        """When rates were measured last."""
+        return Instant(self._measured_at)
 
     @property
     def changes(self) -> int:
@@ -206,6 +253,7 @@ class EncodingRates:
         keys = keys[self._order]
         at, found = _find(self._keys, keys)
         self._counted = _carried(self._counted, at, found, _counted(rows, self._order))
+        self._weights = _carried(self._weights, at, found, np.zeros(len(keys)))
         self._rates = _carried(self._rates, at, found, np.full((len(keys), _COUNTERS), np.nan))
         self._flowing = _carried(self._flowing, at, found, np.ones(len(keys), np.bool_))
         self._live = _carried(self._live, at, found, np.ones(len(keys), np.bool_))
@@ -232,10 +280,18 @@ class EncodingRates:
         elapsed_s = (now - self._measured_at) / NS_PER_S
         newest = np.maximum(counted - self._counted, 0) / elapsed_s * _PER_SECOND
         weight = -math.expm1(-elapsed_s / RATE_WINDOW_S)
-        rates = self._rates + weight * (newest - self._rates)
-        self._rates = np.where(known[..., None], np.where(np.isnan(rates), newest, rates), np.nan)
+        weights = self._weights + weight * (1.0 - self._weights)
+        sums = np.nan_to_num(self._rates) * _divisors(self._weights)
+        rates = (sums + weight * (newest - sums)) / _divisors(weights)
+        self._weights = np.where(known, weights, 0.0)
+        self._rates = np.where(known[..., None], rates, np.nan)
         self._counted = counted
         self._measured_at = now
+
+
+def _divisors(weights: FloatArray) -> FloatArray:
+    """(encodings, _COUNTERS) what sums over the window are divided by to be rates."""
+    return np.maximum(weights[:, None], _LEAST_WEIGHTS)
 
 
 def _counted(rows: StructArray, order: IntArray) -> IntArray:

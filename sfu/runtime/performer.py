@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sfu.conference.turn import CloseLeg, DropDemand, SendData, SetDemand, StartDtls
+from sfu.conference.turn import CloseLeg, DropDemand, SendData, SetCaps, SetDemand, SetSpeech, StartDtls
 from sfu.plane import AddTransport, PlaneOperation, RemoveTransport
 from sfu.transport.sctp import SendOutcome
 from sfu.units import TransportId
@@ -27,7 +27,7 @@ class Performer:
     Args:
         plane: takes operations.
         legs: take what is about a transport.
-        ticker: takes demands.
+        ticker: takes demands, caps and who speaks.
         dialect: takes every other output.
         metrics: where it counts.
         failures: where mistakes go.
@@ -97,6 +97,7 @@ class Performer:
             case StartDtls():
                 self._legs.start(output)
             case CloseLeg(leg):
+                self._ticker.forget(leg)
                 self._legs.close(leg)
             case SendData():
                 self._send(output)
@@ -104,6 +105,10 @@ class Performer:
                 self._ticker.set_demand(output)
             case DropDemand(route):
                 self._ticker.drop_demand(route)
+            case SetCaps():
+                self._ticker.set_caps(output)
+            case SetSpeech():
+                self._ticker.set_speech(output)
             case _:
                 self._dialect(output)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
+from sfu.allocation.policies.utility import utility
 from sfu.conference.turn import (
     DataChannelClosed,
     DataChannelOpened,
@@ -28,6 +29,7 @@ from sfu.units import NS_PER_S, Instant, after_ms, after_s
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sfu.allocation.problem import Policy
     from sfu.conference.turn import Engine, RuntimeInput
     from sfu.config import SfuConfig
     from sfu.metrics import Metrics
@@ -69,6 +71,7 @@ class Runtime:
         config: of the media server.
         metrics: where everything is counted.
         perform: takes the outputs of the dialect, in their order among the others.
+        policy: divides what paths to participants carry.
         clock: monotonic now, as the plane counts.
         wall_clock: now, as Matrix counts.
     """
@@ -82,6 +85,7 @@ class Runtime:
         metrics: Metrics,
         perform: Callable[[Any], None],
         *,
+        policy: Policy = utility,
         clock: Callable[[], Instant] = monotonic_clock,
         wall_clock: Callable[[], WallTime] = wall_clock,
     ) -> None:
@@ -93,7 +97,9 @@ class Runtime:
         self._inbox = Inbox()
         self._failures = Failures(metrics, clock)
         self._drain = PlaneDrain(plane, self._take_batch, self._failures)
-        self._ticker = Ticker(plane, metrics, self._failures, clock=clock, report=self._inbox.put_report)
+        self._ticker = Ticker(
+            plane, metrics, self._failures, clock=clock, report=self._inbox.put_report, policy=policy
+        )
         self._legs = Legs(
             certificate,
             config.limits,
@@ -157,6 +163,8 @@ class Runtime:
         for event in batch.events:
             if isinstance(event, ConsentLost):
                 self._metrics.leg_failures.labels("consent").inc()
+            elif isinstance(event, PairSelected):
+                self._ticker.route_changed(event.transport)
             self._inbox.put(event)
         if self._inbox.is_full:
             self._drain.close()

@@ -58,6 +58,8 @@ class Reception(Generic[_T]):
         self.packets_received = 0
         self.packets_repaired = 0
         self.duplicates = 0
+        self.probes = 0
+        """Packets that came again over RTX."""
         self.nack_count = 0
         """Numbers asked for, each as often as it was."""
         self.reordered = 0
@@ -108,6 +110,10 @@ class Reception(Generic[_T]):
         if self._first is None:
             return []
         seq = self._sequence.unwrap(number)
+        if self._is_there(seq):
+            # What measures a path is sent twice on purpose.
+            self.probes += 1
+            return []
         if not self._admit(now, seq):
             return []
         self.packets_repaired += 1
@@ -174,7 +180,7 @@ class Reception(Generic[_T]):
 
     def _admit(self, now: Instant, seq: int) -> bool:
         self.newest_seq, self.last_received_at = seq, now
-        if seq < self._next or seq in self._waiting:
+        if self._is_there(seq):
             is_late = seq in self._given_up
             self.late += is_late
             self.duplicates += not is_late
@@ -186,6 +192,9 @@ class Reception(Generic[_T]):
             self.reordered += 1
             del self._missing[seq]
         return True
+
+    def _is_there(self, seq: int) -> bool:
+        return seq < self._next or seq in self._waiting
 
     def _in_order(self) -> list[_T]:
         ready = []

@@ -16,6 +16,7 @@ from tests.support.simulation.audio_receiver import AudioReceiver
 from tests.support.simulation.reception import Unwrapper
 from tests.support.simulation.rtp_sender import SendStream, StreamStart
 from tests.support.simulation.video_receiver import VideoReceiver
+from tests.support.simulation.watch import PROBE_SSRC
 
 if TYPE_CHECKING:
     import random
@@ -36,6 +37,8 @@ class SessionCounts:
 
     unknown_ssrcs: set[int] = field(default_factory=set)
     """Of RTP that belongs to no section that was agreed on."""
+    probes: int = 0
+    """Packets on `PROBE_SSRC`."""
     feedback_count: int = 0
     """Transport-wide feedback packets."""
     arrivals_told: int = 0
@@ -239,6 +242,9 @@ class RtpSession:
         number = packet.extension(self._transport_cc_id)
         if number is not None:
             self._arrivals.append((self._arrival_numbers.unwrap(int.from_bytes(number, "big")), now))
+        if packet.ssrc == PROBE_SSRC and not packet.payload:
+            self.counts.probes += 1
+            return
         place = self._sections.get(packet.ssrc)
         if place is None:
             # What was under way when its section ended is no fault.

@@ -11,10 +11,6 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from sfu.allocation.allocate import allocate
-from sfu.allocation.decision import targets_of
-from sfu.allocation.rates import EncodingRates
-from sfu.allocation.table import DemandTable
 from sfu.conference.conference import LocalMedia
 from sfu.conference.ids import IdSource
 from sfu.conference.turn import (
@@ -28,9 +24,12 @@ from sfu.conference.turn import (
     RuntimeInput,
     RuntimeOutput,
     SendData,
+    SetCaps,
     SetDemand,
+    SetSpeech,
     StartDtls,
 )
+from sfu.control import Control
 from sfu.dataplane.core import PlaneCore
 from sfu.dataplane.native_core import NativeCore
 from sfu.dataplane.srtp import NullSrtp
@@ -46,6 +45,7 @@ from sfu.plane import (
     SendDatagram,
     SrtpProfile,
 )
+from sfu.runtime.tick import NO_TARGETS
 from sfu.units import TransportId, after_ms
 from signalling.focus.focus import Focus
 from signalling.focus.turn import (
@@ -78,6 +78,8 @@ if TYPE_CHECKING:
     from tests.support.simulation.world import World
 
 TICK_MS: Final = 50
+FULL_TICKS: Final = 20
+"""Every so many ticks all is decided anew, as `sfu.runtime.tick` does."""
 SERVER_ADDRESS: Final = ("192.0.2.1", 10_000)
 
 _AboutALeg = LegConnected | LegFailed | DataChannelOpened | DataReceived | PairSelected | ConsentLost
@@ -148,8 +150,7 @@ class SimServer:
         self._open: set[TransportId] = set()
         """Legs from `AddTransport` to their end."""
         self._legs: dict[TransportId, _Leg] = {}
-        self._demand = DemandTable()
-        self._rates = EncodingRates()
+        self.control = Control()
         self._inbox: deque[EngineInput] = deque()
         self._is_running = False
         self._stalled_until: Instant | None = None
@@ -239,6 +240,9 @@ class SimServer:
             if leg is not None:
                 leg.association.receive(self._clock.now, data)
                 self._plan(transport, leg)
+        self.control.route_changed(
+            event.transport for event in batch.events if isinstance(event, PairSelected)
+        )
         self._inbox.extend(batch.events)
 
     def _turn(self, given: EngineInput) -> None:
@@ -272,27 +276,24 @@ class SimServer:
 
     def _perform(self, outputs: Sequence[EngineOutput]) -> None:
         batch: list[PlaneOperation] = []
-        has_new_demand = False
         for output in outputs:
             if isinstance(output, PlaneOperation) and not isinstance(output, RemoveTransport):
                 batch.append(output)
                 continue
             match output:
                 case SetDemand():
-                    self._demand.set(output)
-                    has_new_demand = True
+                    self.control.set_demand(output)
                     continue
                 case DropDemand(route):
-                    self._demand.drop(route)
-                    has_new_demand = True
+                    self.control.drop_demand(route)
                     continue
                 case _:
                     self._apply(batch)
                     batch = []
                     self._perform_one(output)
         self._apply(batch)
-        if has_new_demand:
-            self._allocate()
+        if self.control.is_stale:
+            self._set_targets(self.control.allocate())
 
     def _perform_one(self, output: EngineOutput) -> None:
         self.spoken.said(output)
@@ -300,7 +301,12 @@ class SimServer:
             case StartDtls(leg):
                 self._start(leg)
             case CloseLeg(leg) | RemoveTransport(leg):
+                self.control.forget(leg)
                 self._close(leg)
+            case SetCaps(leg, max_bps, max_height, max_videos):
+                self.control.set_caps(leg, max_bps, max_height, max_videos)
+            case SetSpeech(conference, cameras, unheard):
+                self.control.set_speech(conference, cameras, unheard)
             case SendData(leg, _, text):
                 known = self._legs.get(leg)
                 if known is not None:
@@ -375,23 +381,24 @@ class SimServer:
         self._clock.call_at(self._tick_at, self._tick)
         if self._stalled_until is not None:
             return
+        now, stats = self._clock.now, self.stats()
+        is_full = self.record.ticks % FULL_TICKS == 0
+        update = self.control.tick(now, stats, self.core.feedback(), is_full=is_full)
         self.record.ticks += 1
-        stats = self.stats()
-        self._rates.update(stats)
-        decisions = self._allocate()
-        self.record.decisions = decisions
+        self.core.set_pacing(now, update.pacing)
+        self.core.probe(now, update.probes)
+        self._set_targets(NO_TARGETS if update.targets is None else update.targets)
+        self.record.decisions = update.decisions
         self._metrics.publish(stats)
-        self.feed(MediaReport(stats, decisions))
+        self.feed(MediaReport(stats, update.decisions, update.estimates))
 
     def stats(self) -> PlaneStats:
         """All counters of the plane."""
         return self.core.stats(self._clock.now)
 
-    def _allocate(self) -> StructArray:
-        decisions = allocate(self._demand, self._rates)
-        self.core.set_targets(self._clock.now, targets_of(decisions))
+    def _set_targets(self, targets: StructArray) -> None:
+        self.core.set_targets(self._clock.now, targets)
         self._after_plane()
-        return decisions
 
     def warnings(self) -> list[Note]:
         """What an operator would be told to act on."""

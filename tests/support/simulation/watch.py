@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 MAX_PACKET_BYTES: Final = 1_400
 MAX_VIOLATIONS: Final = 50
+PROBE_SSRC: Final = 0
+"""Of padding for which there is no other stream (`sfu/dataplane/DESIGN.md`, "Fillers")."""
+MAX_PROBE_BYTES: Final = 320
 
 
 @dataclass(slots=True)
@@ -57,7 +60,10 @@ class PlaneWatch:
         self.rtp_packets += 1
         self.rtp_packets_by_address[address] = self.rtp_packets_by_address.get(address, 0) + 1
         ssrc = int.from_bytes(data[8:12], "big")
-        if ssrc not in self._live:
+        if ssrc == PROBE_SSRC:
+            if len(data) > MAX_PROBE_BYTES:
+                self._violated(now, f"{len(data)} bytes on the SSRC of probes to {address}")
+        elif ssrc not in self._live:
             self._violated(now, f"SSRC {ssrc} of no route to {address}")
 
     def _set_route(self, now: Instant, route: SetRoute) -> None:

@@ -56,11 +56,22 @@ def test_a_key_frame_does_not_look_like_a_rate() -> None:
 def test_readings_that_are_too_close_are_not_divided_by_their_distance() -> None:
     rates = EncodingRates()
     rates.update(stats_of(NOW, {(1, 0): 0}))
-    rates.update(stats_of(after_ms(NOW, 100), {(1, 0): 1_000}))
-    rates.update(stats_of(after_ms(NOW, 101), {(1, 0): 2_000, (1, 1): 5}))
+    rates.update(stats_of(after_ms(NOW, 1_000), {(1, 0): 10_000}))
+    rates.update(stats_of(after_ms(NOW, 1_001), {(1, 0): 11_000, (1, 1): 5}))
     assert of(rates).rates_bps[0, 0] == pytest.approx(80_000)
-    rates.update(stats_of(after_ms(NOW, 200), {(1, 0): 2_000, (1, 1): 5}))
+    rates.update(stats_of(after_ms(NOW, 1_100), {(1, 0): 11_000, (1, 1): 5}))
     assert of(rates).rates_bps[0, 0] == pytest.approx(80_000)
+
+
+def test_the_first_key_frame_is_not_taken_for_the_rate() -> None:
+    rates = EncodingRates()
+    counted = 12_000
+    for tick in range(50):
+        rates.update(stats_of(after_ms(NOW, 100 * tick), {(1, 0): counted if tick else 0}))
+        if tick:
+            assert of(rates).rates_bps[0, 0] < 400_000
+            counted += 2_500
+    assert of(rates).rates_bps[0, 0] == pytest.approx(200_000, rel=0.05)
 
 
 def test_counters_that_fall_are_no_negative_rate() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sfu.bwe.lowest import GENERATION_NS, LowestTargets
+from sfu.bwe.lowest import GENERATION_NS, PROVEN, LowestTargets
 from sfu.units import NS_PER_MS
 
 from .arrays import at_ms, sized
@@ -26,3 +26,21 @@ def test_a_first_target_is_the_lowest_even_if_it_is_infinite() -> None:
     lowest = LowestTargets()
     sized(lowest.table, 2)
     assert lowest.update(at_ms(0), np.array([np.inf, 7.0])).tolist() == [np.inf, 7.0]
+
+
+def test_what_a_probe_has_proven_counts_at_once() -> None:
+    lowest = LowestTargets()
+    sized(lowest.table, 2)
+    lowest.update(at_ms(0), np.array([100.0, 100.0]))
+    lowest.raise_to(np.array([1_000.0, np.nan]))
+    assert lowest.update(at_ms(50), np.full(2, 1_000.0)).tolist() == [PROVEN * 1_000, 100]
+
+
+def test_a_proof_lowers_nothing_and_holds_no_longer_than_the_target() -> None:
+    lowest = LowestTargets()
+    sized(lowest.table, 1)
+    lowest.update(at_ms(0), np.array([500.0]))
+    lowest.raise_to(np.array([100.0]))
+    assert lowest.update(at_ms(50), np.array([500.0])).tolist() == [500]
+    lowest.raise_to(np.array([1_000.0]))
+    assert lowest.update(at_ms(100), np.array([600.0])).tolist() == [600]

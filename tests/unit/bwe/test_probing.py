@@ -9,6 +9,8 @@ from sfu.bwe.aimd import START_BPS
 from sfu.bwe.clusters import ProbeResults
 from sfu.bwe.probing import (
     GOAL_MARGIN,
+    GREW,
+    GREW_GAP_NS,
     MAX_FACTOR,
     MAX_INTERVAL_NS,
     MIN_INTERVAL_NS,
@@ -202,3 +204,24 @@ def test_a_new_path_is_probed_as_at_the_start_under_new_numbers() -> None:
     subscriber = Subscriber().started()
     subscriber.prober.clear(np.array([True]))
     assert subscriber.tick()["cluster"].tolist() == [3, 4]
+
+
+def test_who_asks_for_much_more_is_probed_for_at_once() -> None:
+    subscriber = Subscriber().started()
+    subscriber.prober.table.rows["interval_ns"] = MAX_INTERVAL_NS
+    subscriber.prober.table.rows["next_at"] = at_ms(subscriber.ms + 30_000)
+    assert subscriber.wait(1)[0] == np.inf
+    subscriber.desired *= 1.1 * GREW
+    assert len(subscriber.tick()) == 1
+
+
+def test_who_asks_again_at_once_or_for_a_little_more_is_not() -> None:
+    subscriber = Subscriber()
+    subscriber.tick()
+    subscriber.ends(np.nan)
+    subscriber.desired *= 1.1 * GREW
+    after_s, _ = subscriber.wait(2)
+    assert after_s == pytest.approx(GREW_GAP_NS / NS_PER_S, abs=0.1)
+    calm = Subscriber().started()
+    calm.desired *= 1.1
+    assert calm.wait(INTERVAL_S - 0.5)[0] == np.inf

@@ -1,4 +1,4 @@
-"""The scenarios whose figures `focus bench bwe` is known for."""
+"""The scenarios whose figures `focus bench bwe` is known for: sources that follow the estimate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from sfu.simulation.measures import (
     overload_s,
     queue_ms,
     rate_bps,
-    time_to_rate,
     time_to_use,
     use,
 )
@@ -150,52 +149,4 @@ TCP: Final = Scenario(
     control=Control(tcp=()),
 )
 
-CAMERA_BPS: Final = (150_000, 500_000, 2_000_000)
-"""A camera's encodings. On a line of 3 Mbit/s the highest fits, and on one of 0.8 that in the middle."""
-_TOP_BPS: Final = 0.9 * CAMERA_BPS[-1]
-_CAMERA: Final = (MediaFlow(layers_bps=CAMERA_BPS),)
-
-LAYERS_STEADY: Final = Scenario(
-    name="layers_steady",
-    about="As steady, with a camera of three encodings.",
-    duration_s=60,
-    forward=HOME,
-    flows=_CAMERA,
-    figures=(
-        Figure("layers_start_s", partial(time_to_rate, bps=_TOP_BPS, since_s=0)),
-        Figure("layers_steady_use", partial(use, begin_s=20, end_s=60)),
-        Figure("layers_steady_queue_p95_ms", partial(queue_ms, rank=95, begin_s=20, end_s=60)),
-    ),
-    effect=Effect(partial(queue_ms, rank=95, begin_s=20, end_s=60), Bound(low=1)),
-    control=Control(forward=_ENDLESS),
-)
-
-LAYERS_DROP: Final = Scenario(
-    name="layers_drop",
-    about="As drop, with a camera of three encodings.",
-    duration_s=90,
-    forward=DROP.forward,
-    flows=_CAMERA,
-    figures=(
-        Figure("layers_drop_overload_s", partial(overload_s, limit_ms=200, begin_s=30, end_s=60)),
-        Figure("layers_drop_use", partial(use, begin_s=40, end_s=60)),
-        Figure("layers_rise_s", partial(time_to_rate, bps=_TOP_BPS, since_s=60)),
-    ),
-    effect=Effect(partial(queue_ms, rank=100, begin_s=30, end_s=33), Bound(low=150)),
-    control=DROP.control,
-)
-
-LAYERS_LOSS: Final = Scenario(
-    name="layers_loss10",
-    about="As loss10, with a camera of three encodings.",
-    duration_s=60,
-    forward=LOSS.forward,
-    flows=_CAMERA,
-    figures=(Figure("layers_loss10_use", partial(use, begin_s=20, end_s=60)),),
-    effect=LOSS.effect,
-    control=LOSS.control,
-)
-
-ELASTIC: Final = (STEADY, DROP, LOSS, BURSTS, JITTER, POLICER, JAIN_2, JAIN_5, TCP)
-LAYERED: Final = (LAYERS_STEADY, LAYERS_DROP, LAYERS_LOSS)
-SCENARIOS: Final = (*ELASTIC, *LAYERED)
+SCENARIOS: Final = (STEADY, DROP, LOSS, BURSTS, JITTER, POLICER, JAIN_2, JAIN_5, TCP)

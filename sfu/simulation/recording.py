@@ -38,6 +38,18 @@ PACKET_DTYPE: Final = np.dtype(
 
 
 @dataclass(frozen=True, slots=True)
+class PictureRecording:
+    """What was decided and seen of one camera."""
+
+    wanted_at_s: float
+    """When it was subscribed to."""
+    layers: NDArray[np.int64]
+    """(ticks,) what was given: `encoding * MAX_TEMPORAL + temporal`, `PAUSED` for nothing."""
+    whole_at_s: Floats
+    """When the subscriber had all of it, up to the newest frame that had begun to come."""
+
+
+@dataclass(frozen=True, slots=True)
 class FlowRecording:
     """One media flow."""
 
@@ -50,6 +62,10 @@ class FlowRecording:
     """Packets of sound that waited in the plane for more than 20 ms."""
     audio_dropped: int
     """Those that never left it."""
+    audio_lost_before: int = 0
+    """Those that never reached it."""
+    pictures: tuple[PictureRecording, ...] = ()
+    """In a call, one of each camera."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from sfu.netem.dumbbell import Dumbbell
 from sfu.netem.link import LinkProfile
 from sfu.netem.network import UDP_OVERHEAD_BYTES
 from sfu.netem.tcp import ACKNOWLEDGEMENT_BYTES, PACKET_BYTES, TcpSender
-from sfu.rows import ALL_TEMPORAL, TARGET_DTYPE
+from sfu.simulation.deciding import deciding
 from sfu.simulation.media_end import Carried, MediaEnd
 from sfu.simulation.recording import Recording
 from sfu.simulation.scenario import START, at_s
@@ -22,11 +22,11 @@ from sfu.units import NS_PER_S, Instant, after_ms
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sfu.bwe.estimate import BweUpdate
+    from sfu.control import Control
     from sfu.dataplane.wire import Transmit
     from sfu.netem.dumbbell import Arrival
-    from sfu.rows import StructArray
-    from sfu.simulation.scenario import Scenario, TcpFlow
+    from sfu.simulation.deciding import Estimating
+    from sfu.simulation.scenario import MediaFlow, Scenario, TcpFlow
     from sfu.simulation.stand import Core
 
 TICK_MS: Final = 50
@@ -51,28 +51,18 @@ class Net(Protocol):
     def waiting_ms(self, now: Instant, *, is_forward: bool) -> float: ...
 
 
-class Estimating(Protocol):
-    """What estimates for all transports at once (`sfu.bwe`)."""
-
-    def update(
-        self, now: Instant, feedback: StructArray, transports: StructArray, wishes: StructArray
-    ) -> BweUpdate:
-        """What is known now; called every tick."""
-        ...
-
-
-def run(scenario: Scenario, core: Core, estimators: Estimating, seed: int) -> Recording:
+def run(scenario: Scenario, core: Core, mind: Estimating | Control, seed: int) -> Recording:
     """Play a scenario from its beginning to its end.
 
     Args:
         scenario: the row.
         core: of a plane, new and in the clear.
-        estimators: new.
+        mind: new; of a call, what chooses layers (`sfu.simulation.deciding.mind_of`).
         seed: for everything that is drawn. The same gives the same run.
     """
     rng = random.Random(seed)  # noqa: S311  # no secrets here
     net: Net = Dumbbell(scenario.forward, scenario.backward, rng)
-    playing = Run(scenario, core, estimators, net, rng)
+    playing = Run(scenario, core, mind, net, rng)
     end = at_s(scenario.duration_s)
     now = START
     while now < end:
@@ -95,19 +85,21 @@ class Run:
     Args:
         scenario: the row.
         core: as in `run`.
-        estimators: as in `run`.
+        mind: as in `run`.
         net: what lies between the plane and the subscribers.
         rng: for what publishers draw.
     """
 
     def __init__(
-        self, scenario: Scenario, core: Core, estimators: Estimating, net: Net, rng: random.Random
+        self, scenario: Scenario, core: Core, mind: Estimating | Control, net: Net, rng: random.Random
     ) -> None:
         self._scenario = scenario
         self._core = core
-        self._estimators = estimators
+        self._deciding = deciding(mind)
         self._net = net
-        stand = Stand(core, START, [len(flow.layers_bps) or 1 for flow in scenario.flows])
+        stand = Stand(core, START, [_encodings(flow) for flow in scenario.flows])
+        if not scenario.is_call:
+            stand.show_all(START)
         round_trip_ms = scenario.forward.delay_ms + scenario.backward.delay_ms
         self._ends = []
         for number, flow in enumerate(scenario.flows):
@@ -159,6 +151,9 @@ class Run:
         """Do all that is due."""
         for arrival in self._net.poll(now):
             self._arrive(arrival)
+        wanted = [demand for media in self._ends for demand in media.wants(now)]
+        if wanted:
+            self._core.set_targets(now, self._deciding.want(wanted))
         for media in self._ends:
             for packet in media.published(now):
                 self._emit(now, self._core.handle_datagram(now, media.publisher_address, packet))
@@ -197,7 +192,7 @@ class Run:
         for transmit in transmits:
             media = self._ends[Stand.flow_at(transmit.address)]
             if transmit.address == media.publisher_address:
-                media.asked(transmit.data)
+                media.asked(now, transmit.data)
             else:
                 carried = media.left(now, transmit.data)
                 self._send(now, media.number, carried, is_forward=media.flow.is_forward)
@@ -208,14 +203,18 @@ class Run:
 
     def _tick(self, now: Instant) -> None:
         feedback = self._core.feedback()
-        transports = self._core.stats(now).transports
+        stats = self._core.stats(now)
         wishes = np.array([media.wish(now) for media in self._ends], WISH_DTYPE)
-        update = self._estimators.update(now, feedback, transports, wishes)
-        self._core.set_pacing(now, update.pacing)
-        self._core.probe(now, update.probes)
+        decided = self._deciding.tick(now, stats, feedback, wishes)
+        self._core.set_pacing(now, decided.pacing)
+        self._core.probe(now, decided.probes)
+        self._core.set_targets(now, decided.targets)
         for media in self._ends:
-            media.ticked(now, feedback, transports, update)
-        chosen = [(Stand.video_route(media.number), media.layer, ALL_TEMPORAL) for media in self._ends]
-        self._core.set_targets(now, np.array(chosen, TARGET_DTYPE))
+            media.ticked(now, feedback, stats.transports, decided)
         for download in self._downloads:
             download.acknowledged.append(download.sender.acknowledged_bytes)
+
+
+def _encodings(flow: MediaFlow) -> list[int]:
+    """How many each camera of a flow sends."""
+    return [len(camera.layers_bps) for camera in flow.cameras] or [1]

@@ -25,9 +25,32 @@ def at_s(seconds: float) -> Instant:
     return after_s(START, seconds)
 
 
+CAMERA_BPS: Final = (150_000, 500_000, 2_000_000)
+"""A camera's encodings, lowest first. On a line of 3 Mbit/s the highest fits, and on one of 0.8 that in the
+middle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """One picture that a subscriber is shown: encodings of fixed rates, each in three steps of frame rate."""
+
+    layers_bps: tuple[int, ...] = CAMERA_BPS
+    """Rates of its encodings, lowest first."""
+    tile: tuple[int, int] = (1280, 720)
+    """In which it is shown, in pixels."""
+    starts_at_s: float = 0.0
+    """When it is published and subscribed to, after its flow has begun."""
+    is_screen: bool = False
+    """A shared screen."""
+    is_pinned: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class MediaFlow:
-    """One subscriber of a publisher who speaks, and whose video is as much as the estimate allows."""
+    """One subscriber of a publisher who speaks, and whose video is as much as the estimate allows.
+
+    With cameras, it is of a call: what is shown of them is allocated.
+    """
 
     starts_at_s: float = 0.0
     ends_at_s: float | None = None
@@ -39,9 +62,10 @@ class MediaFlow:
     """Beyond the bottleneck's, each way."""
     is_forward: bool = True
     """False: its media goes where the others' feedback goes."""
-    layers_bps: tuple[int, ...] = ()
-    """Rates of a camera's encodings, lowest first, one of which is shown. Without, there is one encoding that
-    follows the target."""
+    cameras: tuple[Camera, ...] = ()
+    """Without, there is one encoding that follows the target."""
+    uplink: LinkProfile | None = None
+    """The publisher's own line, to which its cameras adapt; None: one that carries everything."""
     pauses: tuple[tuple[float, float], ...] = ()
     """From when to when its video is paused."""
 
@@ -116,6 +140,11 @@ class Scenario:
     """The other way: of feedback."""
     flows: tuple[MediaFlow, ...] = (MediaFlow(),)
     tcp: tuple[TcpFlow, ...] = ()
+
+    @property
+    def is_call(self) -> bool:
+        """Whether what is shown is allocated; else every flow has one source, which follows the estimate."""
+        return any(flow.cameras for flow in self.flows)
 
     def as_control(self) -> Scenario:
         """The same row without the cause."""

@@ -19,10 +19,11 @@ from sfu.plane import (
     SetTrack,
     SrtpProfile,
 )
-from sfu.rows import ALL_TEMPORAL, TARGET_DTYPE
+from sfu.rows import ALL_TEMPORAL, MAX_ENCODINGS, TARGET_DTYPE
 from sfu.simulation.encoder import VIDEO_PAYLOAD_TYPE
 from sfu.simulation.publisher import AUDIO_PAYLOAD_TYPE
-from sfu.simulation.subscriber import Numbers
+from sfu.simulation.subscriber import Numbers, VideoNumbers
+from sfu.simulation.uplink import TRANSPORT_CC
 from sfu.units import NO_RID, Kind, Mid, PayloadType, Rid, RouteId, Ssrc, TrackHandle, TransportId
 
 if TYPE_CHECKING:
@@ -35,12 +36,14 @@ if TYPE_CHECKING:
 
 _VIDEO: Final = (PayloadFormat("VP8", Codec.VP8, VIDEO_PAYLOAD_TYPE, 90_000, PayloadType(97)),)
 _AUDIO: Final = (PayloadFormat("opus", Codec.OPUS, AUDIO_PAYLOAD_TYPE, 48_000),)
-_TRANSPORT_CC: Final = 2
-_DOWN: Final = {Extension.MID: 1, Extension.TRANSPORT_CC: _TRANSPORT_CC, Extension.ABS_SEND_TIME: 3}
+_UP: Final = {Extension.MID: 1, Extension.TRANSPORT_CC: TRANSPORT_CC}
+_DOWN: Final = {Extension.MID: 1, Extension.TRANSPORT_CC: TRANSPORT_CC, Extension.ABS_SEND_TIME: 3}
 _KEY: Final = bytes(16 + 12)
 _RIDS: Final = (Rid("q"), Rid("h"), Rid("f"))
-_SSRCS: Final = 8
-"""Numbers between the SSRCs of two flows."""
+_NUMBERS: Final = 64
+"""Between the SSRCs, tracks and routes of two flows: enough for a microphone and `MAX_PICTURES`."""
+MAX_PICTURES: Final = 15
+"""Cameras of one flow."""
 
 
 class Core(Protocol):
@@ -67,10 +70,10 @@ class Stand:
     Args:
         core: new.
         now: when all join.
-        encodings: how many each camera sends, by flow.
+        encodings: of each flow, how many each of its cameras sends.
     """
 
-    def __init__(self, core: Core, now: Instant, encodings: Sequence[int]) -> None:
+    def __init__(self, core: Core, now: Instant, encodings: Sequence[Sequence[int]]) -> None:
         self.core: Final = core
         self.encodings: Final = encodings
         self.flows: Final = range(len(encodings))
@@ -80,9 +83,16 @@ class Stand:
         for transport in (self.subscriber(flow) for flow in self.flows):
             self._check(now, transport)
         core.apply(now, [operation for flow in self.flows for operation in self._media(flow)])
-        routes = [route for flow in self.flows for route in (self.video_route(flow), _audio_route(flow))]
-        core.set_targets(now, np.array([(route, 0, ALL_TEMPORAL) for route in routes], TARGET_DTYPE))
         core.drain()
+
+    def show_all(self, now: Instant) -> None:
+        """Give everybody the sound and the lowest encodings, where nothing decides what is shown."""
+        routes = [
+            route
+            for flow in self.flows
+            for route in (self.audio(flow)[1], *(pair[1] for pair in self.videos(flow)))
+        ]
+        self.core.set_targets(now, np.array([(route, 0, ALL_TEMPORAL) for route in routes], TARGET_DTYPE))
 
     @staticmethod
     def publisher(flow: int) -> TransportId:
@@ -95,9 +105,17 @@ class Stand:
         return TransportId(2 * flow + 2)
 
     @staticmethod
-    def video_route(flow: int) -> RouteId:
-        """What shows a flow's camera to its subscriber; it begins with the lowest encoding."""
-        return RouteId(2 * flow)
+    def audio(flow: int) -> tuple[TrackHandle, RouteId]:
+        """The microphone, and what carries it to the subscriber."""
+        return TrackHandle(_NUMBERS * flow), RouteId(_NUMBERS * flow)
+
+    def videos(self, flow: int) -> list[tuple[TrackHandle, RouteId]]:
+        """The same of each camera."""
+        first = _NUMBERS * flow + 1
+        return [
+            (TrackHandle(first + picture), RouteId(first + picture))
+            for picture in range(len(self.encodings[flow]))
+        ]
 
     @staticmethod
     def address(transport: TransportId) -> tuple[str, int]:
@@ -109,16 +127,23 @@ class Stand:
         """Whose publisher or subscriber is there."""
         return (address[1] - 40_001) // 2
 
-    def published(self, flow: int) -> tuple[list[Ssrc], Ssrc]:
-        """The SSRCs of a publisher's video, lowest encoding first, and sound."""
-        first = 1_000 + _SSRCS * flow
-        return [Ssrc(first + 1 + encoding) for encoding in range(self.encodings[flow])], Ssrc(first)
+    def published(self, flow: int) -> tuple[list[list[Ssrc]], Ssrc]:
+        """The SSRCs of a publisher's cameras, lowest encoding first, and of its sound."""
+        first = 10_000 + _NUMBERS * flow
+        videos = [
+            [Ssrc(first + 1 + MAX_ENCODINGS * picture + encoding) for encoding in range(count)]
+            for picture, count in enumerate(self.encodings[flow])
+        ]
+        return videos, Ssrc(first)
 
-    @staticmethod
-    def numbers(flow: int) -> Numbers:
+    def numbers(self, flow: int) -> Numbers:
         """What a subscriber agreed on."""
-        first = 1_000_000 + _SSRCS * flow
-        return Numbers(Ssrc(first), Ssrc(first + 1), Ssrc(first + 2), _TRANSPORT_CC)
+        first = 1_000_000 + _NUMBERS * flow
+        videos = tuple(
+            VideoNumbers(Ssrc(first + 2 * picture + 1), Ssrc(first + 2 * picture + 2))
+            for picture in range(len(self.encodings[flow]))
+        )
+        return Numbers(videos, Ssrc(first), TRANSPORT_CC)
 
     def _joining(self, flow: int) -> list[PlaneOperation]:
         return [
@@ -138,64 +163,30 @@ class Stand:
 
     def _media(self, flow: int) -> list[PlaneOperation]:
         publisher, subscriber = self.publisher(flow), self.subscriber(flow)
-        video, audio = self.published(flow)
-        rids = _RIDS if len(video) > 1 else (NO_RID,)
+        videos, audio = self.published(flow)
         numbers = self.numbers(flow)
-        camera, microphone = TrackHandle(2 * flow), TrackHandle(2 * flow + 1)
         cname = f"publisher {flow}"
-        keys: list[PlaneOperation] = [
+        operations: list[PlaneOperation] = [
             InstallSrtp(transport, SrtpProfile.AEAD_AES_128_GCM, _KEY, _KEY)
             for transport in (publisher, subscriber)
         ]
-        return [
-            *keys,
-            SetTrack(
-                camera,
-                publisher,
-                Mid("0"),
-                Kind.VIDEO,
-                _VIDEO,
-                tuple(EncodingSpec(rid, ssrc) for rid, ssrc in zip(rids, video, strict=False)),
-                {Extension.MID: 1},
-                cname,
-            ),
-            SetTrack(
-                microphone,
-                publisher,
-                Mid("1"),
-                Kind.AUDIO,
-                _AUDIO,
-                (EncodingSpec(NO_RID, audio),),
-                {Extension.MID: 1},
-                cname,
-            ),
-            SetRoute(
-                self.video_route(flow),
-                camera,
-                subscriber,
-                Mid("0"),
-                numbers.video,
-                numbers.rtx,
-                _VIDEO,
-                _DOWN,
-                cname,
-            ),
-            SetRoute(
-                _audio_route(flow),
-                microphone,
-                subscriber,
-                Mid("1"),
-                numbers.audio,
-                None,
-                _AUDIO,
-                _DOWN,
-                cname,
-            ),
+        microphone, sound = self.audio(flow)
+        voice = (EncodingSpec(NO_RID, audio),)
+        mid = Mid("audio")
+        operations += [
+            SetTrack(microphone, publisher, mid, Kind.AUDIO, _AUDIO, voice, _UP, cname),
+            SetRoute(sound, microphone, subscriber, mid, numbers.audio, None, _AUDIO, _DOWN, cname),
         ]
-
-
-def _audio_route(flow: int) -> RouteId:
-    return RouteId(2 * flow + 1)
+        for number, (camera, route) in enumerate(self.videos(flow)):
+            ssrcs = videos[number]
+            rids = _RIDS if len(ssrcs) > 1 else (NO_RID,)
+            specs = tuple(EncodingSpec(rid, ssrc) for rid, ssrc in zip(rids, ssrcs, strict=False))
+            mid, (video, rtx) = Mid(f"video{number}"), numbers.videos[number]
+            operations += [
+                SetTrack(camera, publisher, mid, Kind.VIDEO, _VIDEO, specs, _UP, cname),
+                SetRoute(route, camera, subscriber, mid, video, rtx, _VIDEO, _DOWN, cname),
+            ]
+        return operations
 
 
 def _credentials(transport: TransportId) -> Credentials:

@@ -23,11 +23,17 @@ REPORT_INTERVAL_MS: Final = 1_000
 OUR_SSRC: Final = Ssrc(1)
 
 
+class VideoNumbers(NamedTuple):
+    """Of one picture."""
+
+    ssrc: Ssrc
+    rtx: Ssrc
+
+
 class Numbers(NamedTuple):
     """What a subscriber's side of a call agreed on."""
 
-    video: Ssrc
-    rtx: Ssrc
+    videos: tuple[VideoNumbers, ...]
     audio: Ssrc
     transport_cc: int
     """The id of the header extension."""
@@ -43,15 +49,17 @@ class Subscriber:
     """
 
     def __init__(self, numbers: Numbers, round_trip_ms: float, starts_at: Instant) -> None:
-        self._numbers = numbers
+        self._transport_cc = numbers.transport_cc
         self._feedback = TwccReceiver(OUR_SSRC)
-        self._nack = NackGenerator()
-        self._nack.set_round_trip_time(round_trip_ms)
-        self._video_seqs, self._audio_seqs = Unwrapper(16), Unwrapper(16)
-        self._timestamps = Unwrapper(32)
-        self._statistics = ReceiveStatistics(90_000)
+        self._videos = [_Video(video, round_trip_ms) for video in numbers.videos]
+        self._by_ssrc = {video.numbers.ssrc: video for video in self._videos}
+        self._by_rtx = {video.numbers.rtx: video for video in self._videos}
         self._report_at = after_ms(starts_at, REPORT_INTERVAL_MS)
-        self._wants_key_frame = False
+
+    @property
+    def whole_at(self) -> list[list[Instant]]:
+        """Of each picture, when it was complete up to its newest frame."""
+        return [video.whole_at for video in self._videos]
 
     def receive(self, now: Instant, data: bytes) -> None:
         """Take a packet, RTP or RTCP.
@@ -63,38 +71,75 @@ class Subscriber:
             self._receive_rtp(now, RtpPacket.parse(data), len(data))
             return
         for packet in parse_compound(data):
-            if isinstance(packet, SenderReport) and packet.ssrc == self._numbers.video:
-                self._statistics.sender_report(now, packet.ntp_timestamp)
+            if isinstance(packet, SenderReport) and packet.ssrc in self._by_ssrc:
+                self._by_ssrc[packet.ssrc].statistics.sender_report(now, packet.ntp_timestamp)
 
     def poll(self, now: Instant) -> list[bytes]:
         """The compounds to send now."""
         said: list[RtcpPacket] = list(self._feedback.poll(now))
-        missing = self._nack.poll(now)
-        if missing:
-            numbers = tuple(seq & 0xFFFF for seq in missing)
-            said.append(Nack(OUR_SSRC, self._numbers.video, numbers))
-        if self._wants_key_frame:
-            self._wants_key_frame = False
-            said.append(Pli(OUR_SSRC, self._numbers.video))
+        for video in self._videos:
+            said += video.asks(now)
         if now >= self._report_at:
             self._report_at = after_ms(self._report_at, REPORT_INTERVAL_MS)
-            block = self._statistics.report_block(now, self._numbers.video)
-            said.append(ReceiverReport(OUR_SSRC, () if block is None else (block,)))
+            blocks = (video.statistics.report_block(now, video.numbers.ssrc) for video in self._videos)
+            said.append(ReceiverReport(OUR_SSRC, tuple(block for block in blocks if block is not None)))
         # As libwebrtc does: reduced-size packets, each by itself.
         return [serialise_compound([packet]) for packet in said]
 
     def next_timeout(self) -> Instant | None:
         """When to poll next."""
-        return earliest(self._feedback.next_timeout(), self._nack.next_timeout(), self._report_at)
+        asks = (video.nack.next_timeout() for video in self._videos)
+        return earliest(self._feedback.next_timeout(), self._report_at, *asks)
 
     def _receive_rtp(self, now: Instant, packet: RtpPacket, size_bytes: int) -> None:
-        number = packet.extension(self._numbers.transport_cc)
+        number = packet.extension(self._transport_cc)
         if number is not None:
             self._feedback.received(now, packet.ssrc, parse_transport_sequence_number(number))
-        if packet.ssrc == self._numbers.video:
-            seq = self._video_seqs.unwrap(packet.sequence_number)
-            self._wants_key_frame |= self._nack.received(now, seq)
-            self._statistics.received(now, seq, self._timestamps.unwrap(packet.timestamp), size_bytes)
-        elif packet.ssrc == self._numbers.rtx and len(packet.payload) >= OSN_BYTES:
-            original, _ = decapsulate(packet.payload)
-            self._nack.received(now, self._video_seqs.nearest(original))
+        if packet.ssrc in self._by_ssrc:
+            self._by_ssrc[packet.ssrc].received(now, packet, size_bytes)
+        elif packet.ssrc in self._by_rtx and len(packet.payload) >= OSN_BYTES:
+            self._by_rtx[packet.ssrc].repaired(now, packet)
+
+
+class _Video:
+    """One picture as it comes in."""
+
+    def __init__(self, numbers: VideoNumbers, round_trip_ms: float) -> None:
+        self.numbers: Final = numbers
+        self.nack: Final = NackGenerator()
+        self.nack.set_round_trip_time(round_trip_ms)
+        self.statistics: Final = ReceiveStatistics(90_000)
+        self.whole_at: Final[list[Instant]] = []
+        self._seqs, self._timestamps = Unwrapper(16), Unwrapper(32)
+        self._highest = -1
+        self._is_frame_end = False
+        self._wants_key_frame = False
+
+    def received(self, now: Instant, packet: RtpPacket, size_bytes: int) -> None:
+        seq = self._seqs.unwrap(packet.sequence_number)
+        self._wants_key_frame |= self.nack.received(now, seq)
+        self.statistics.received(now, seq, self._timestamps.unwrap(packet.timestamp), size_bytes)
+        if seq > self._highest:
+            self._highest, self._is_frame_end = seq, packet.marker
+        self._look(now)
+
+    def repaired(self, now: Instant, packet: RtpPacket) -> None:
+        original, _ = decapsulate(packet.payload)
+        self.nack.received(now, self._seqs.nearest(original))
+        self._look(now)
+
+    def asks(self, now: Instant) -> list[RtcpPacket]:
+        """What is to be sent again."""
+        said: list[RtcpPacket] = []
+        missing = self.nack.poll(now)
+        if missing:
+            numbers = tuple(seq & 0xFFFF for seq in missing)
+            said.append(Nack(OUR_SSRC, self.numbers.ssrc, numbers))
+        if self._wants_key_frame:
+            self._wants_key_frame = False
+            said.append(Pli(OUR_SSRC, self.numbers.ssrc))
+        return said
+
+    def _look(self, now: Instant) -> None:
+        if self._is_frame_end and not self.nack.missing_count:
+            self.whole_at.append(now)

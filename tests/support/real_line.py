@@ -31,7 +31,7 @@ from sfu.netem.link import PERFECT, LinkProfile
 from sfu.netem.network import UDP_OVERHEAD_BYTES
 from sfu.simulation.cores import native_core
 from sfu.simulation.measures import loss, use
-from sfu.simulation.run import Estimating, Run
+from sfu.simulation.run import Run
 from sfu.simulation.scenario import START, Bound, Control, Effect, Scenario
 from sfu.units import NS_PER_S, Instant
 from tests.support.fixed_target import FixedTarget
@@ -39,6 +39,7 @@ from tests.support.fixed_target import FixedTarget
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sfu.simulation.deciding import Estimating
     from sfu.simulation.media_end import Carried
     from sfu.simulation.recording import Recording
 

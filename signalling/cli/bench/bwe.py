@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from rich.table import Table
 from rich.text import Text
 
-from sfu.bwe.estimators import Estimators
+from sfu.simulation.calls import CALLS
 from sfu.simulation.cores import native_core, reference_core
+from sfu.simulation.deciding import mind_of
 from sfu.simulation.figures import SCENARIOS
 from sfu.simulation.measures import audio_hurt
 from sfu.simulation.rfc8867 import CASES
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from sfu.simulation.scenario import Scenario
     from sfu.simulation.stand import Core
 
-ALL: Final = {scenario.name: scenario for scenario in (*SCENARIOS, *CASES)}
+ALL: Final = {scenario.name: scenario for scenario in (*SCENARIOS, *CALLS, *CASES)}
 """By name."""
 
 _AUDIO_HURT: Final = Figure("audio_hurt_packets", audio_hurt, Bound(high=0))
@@ -54,7 +55,7 @@ def measure(scenarios: Sequence[Scenario], rounds: int, say: Callable[[str], Non
     for scenario in scenarios:
         say(scenario.name)
         for seed in range(rounds):
-            recording = run(scenario, make_core(), Estimators(), seed)
+            recording = run(scenario, make_core(), mind_of(scenario), seed)
             for figure in scenario.figures:
                 raw.setdefault(figure.key, []).append(figure.measure(recording))
             hurt[seed] += audio_hurt(recording)
@@ -62,7 +63,8 @@ def measure(scenarios: Sequence[Scenario], rounds: int, say: Callable[[str], Non
                 faults.append(f"{scenario.name}, seed {seed}: does not show its effect")
             if not seed:
                 recordings.append(recording)
-        if scenario.effect.is_seen(run(scenario.as_control(), make_core(), Estimators(), 0)):
+        control = scenario.as_control()
+        if scenario.effect.is_seen(run(control, make_core(), mind_of(control), 0)):
             faults.append(f"{scenario.name}: its control shows the effect")
     raw[_AUDIO_HURT.key] = hurt
     figures = (*(figure for scenario in scenarios for figure in scenario.figures), _AUDIO_HURT)

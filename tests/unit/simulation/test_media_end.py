@@ -1,49 +1,52 @@
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from sfu.simulation.media_end import chosen_layer
+from sfu.control import Control
+from sfu.netem.link import LinkProfile
+from sfu.rows import MAX_TEMPORAL, PAUSED
+from sfu.simulation.cores import native_core
 from sfu.simulation.publisher import SOUND_BPS
-from sfu.simulation.scenario import MediaFlow
-from tests.support.fixed_target import FixedTarget
-from tests.unit.simulation.test_run import SCENARIO, played
+from sfu.simulation.run import run
+from sfu.simulation.scenario import Camera, MediaFlow
+from tests.unit.simulation.test_run import SCENARIO
 
-LAYERS = (100_000, 300_000, 900_000)
+pytest.importorskip("sfu.dataplane._native", reason="the Python twin is too slow for several pictures")
 
-
-def cost(layer: int) -> int:
-    return LAYERS[layer] + SOUND_BPS
-
-
-def test_a_step_up_must_fit_what_the_path_has_carried_for_a_while() -> None:
-    assert chosen_layer(LAYERS, 0, cost(2), cost(1)) == 1
-    assert chosen_layer(LAYERS, 0, cost(2), cost(2)) == 2
-    assert chosen_layer(LAYERS, 1, math.inf, math.inf) == 2
+LADDER = (100_000, 300_000, 900_000)
+WIDE = LinkProfile(delay_ms=20)
+CALL = replace(SCENARIO, duration_s=5, forward=WIDE, flows=(MediaFlow(cameras=(Camera(LADDER),)),))
 
 
-def test_what_is_shown_stays_while_it_fits_the_target() -> None:
-    assert chosen_layer(LAYERS, 2, cost(2), cost(0)) == 2
-    assert chosen_layer(LAYERS, 2, cost(2) - 1, cost(0)) == 1
+@pytest.mark.parametrize(("tile", "encoding"), [((320, 180), 0), ((640, 360), 1), ((1280, 720), 2)], ids=str)
+def test_the_encoding_that_fits_the_tile_is_given_and_arrives(tile: tuple[int, int], encoding: int) -> None:
+    camera = Camera(LADDER, tile)
+    (flow,) = run(replace(CALL, flows=(MediaFlow(cameras=(camera,)),)), native_core(), Control(), 1).flows
+    (picture,) = flow.pictures
+    assert picture.layers[-1] // MAX_TEMPORAL == encoding
+    arrived = flow.ticks["acknowledged_bytes"][-20:].sum() * 8
+    assert arrived == pytest.approx(LADDER[encoding] + SOUND_BPS, rel=0.15)
 
 
-def test_the_lowest_is_shown_whatever_the_path_carries() -> None:
-    assert chosen_layer(LAYERS, 2, 1_000, 1_000) == 0
-    assert chosen_layer((), 0, 1_000, 1_000) == 0
+def test_a_line_that_carries_less_is_given_less() -> None:
+    narrow = replace(WIDE, rate_bps=300_000, queue_ms=300)
+    (flow,) = run(replace(CALL, forward=narrow), native_core(), Control(), 1).flows
+    assert flow.pictures[0].layers[-1] < MAX_TEMPORAL * 2
+    assert flow.audio_held + flow.audio_dropped == 0
 
 
-@pytest.mark.parametrize(("target_bps", "layer"), [(120_000, 0), (400_000, 1), (2_000_000, 2)])
-def test_a_camera_of_several_encodings_is_shown_as_far_as_the_target_goes(
-    target_bps: float, layer: int
-) -> None:
-    target = FixedTarget(target_bps)
-    wide = replace(SCENARIO.forward, rate_bps=3_000_000)
-    scenario = replace(SCENARIO, forward=wide, flows=(MediaFlow(layers_bps=LAYERS),))
-    recording = played(scenario, target=target)
-    acknowledged = recording.flows[0].ticks["acknowledged_bytes"][-40:].sum() * 8 / 2
-    assert acknowledged == pytest.approx(cost(layer), rel=0.15)
-    (wish,) = target.wishes[-1]
-    next_bps = LAYERS[layer + 1] - LAYERS[layer] if layer < 2 else 0
-    assert wish.item() == (2, cost(layer), cost(2), next_bps)
+def test_cameras_are_subscribed_to_when_they_join() -> None:
+    cameras = (Camera(LADDER, (320, 180)), Camera(LADDER, (320, 180), starts_at_s=2))
+    (flow,) = run(replace(CALL, flows=(MediaFlow(cameras=cameras),)), native_core(), Control(), 1).flows
+    at_s = flow.ticks["at_s"]
+    first, second = flow.pictures
+    assert (first.layers[at_s > 0.2] != PAUSED).all()
+    assert (second.layers[at_s < 2] == PAUSED).all()
+    assert (second.layers[at_s > 2.2] != PAUSED).all()
+    assert (first.wanted_at_s, second.wanted_at_s) == (0, 2)
+    assert first.whole_at_s[0] < 0.3
+    assert 2 < second.whole_at_s[0] < 2.3
+    assert np.diff(second.whole_at_s).max() < 0.1

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 
 import pytest
 
@@ -14,19 +15,23 @@ from sfu.simulation.publisher import (
     SOUNDS_PER_S,
     START_BPS,
     Publisher,
+    encoding_rates,
     sound_number,
 )
-from sfu.simulation.scenario import START, MediaFlow, at_s
+from sfu.simulation.scenario import START, Camera, MediaFlow, at_s
 from sfu.units import Ssrc
 
-VIDEO, AUDIO = Ssrc(10), Ssrc(11)
+VIDEO, AUDIO = Ssrc(10), Ssrc(9)
+LADDER = (100_000, 400_000, 1_600_000)
 
 
 def publisher(flow: MediaFlow | None = None) -> Publisher:
     flow = flow or MediaFlow()
-    pauses = [(at_s(begin), at_s(end)) for begin, end in flow.pauses]
-    ends_at = None if flow.ends_at_s is None else at_s(flow.ends_at_s)
-    return Publisher(flow, [VIDEO], AUDIO, at_s(flow.starts_at_s), ends_at, pauses, random.Random(1))
+    pictures = [
+        [Ssrc(VIDEO + 10 * number + encoding) for encoding in range(len(camera.layers_bps))]
+        for number, camera in enumerate(flow.cameras)
+    ]
+    return Publisher(flow, pictures or [[VIDEO]], AUDIO, random.Random(1))
 
 
 def published(one: Publisher, end_s: float) -> list[tuple[float, RtpPacket]]:
@@ -37,9 +42,9 @@ def published(one: Publisher, end_s: float) -> list[tuple[float, RtpPacket]]:
     return packets
 
 
-def video_bps(packets: list[tuple[float, RtpPacket]], seconds: float) -> float:
+def video_bps(packets: list[tuple[float, RtpPacket]], seconds: float, ssrc: Ssrc = VIDEO) -> float:
     """As a subscriber's transport counts it."""
-    return sum(8 * (len(one.payload) + HEADER_BYTES) for _, one in packets if one.ssrc == VIDEO) / seconds
+    return sum(8 * (len(one.payload) + HEADER_BYTES) for _, one in packets if one.ssrc == ssrc) / seconds
 
 
 @pytest.mark.parametrize("target_bps", [300_000, 1_000_000, 5_000_000])
@@ -93,6 +98,68 @@ def test_pauses_and_the_end_are_silent() -> None:
     assert any(2 <= at < 3 for at in sound)
     assert max(video) < 5
     assert max(sound) < 5
+
+
+def test_a_camera_has_encodings_of_its_rates_in_three_temporal_layers() -> None:
+    one = publisher(MediaFlow(cameras=(Camera(LADDER),)))
+    published(one, 1)
+    seen = published(one, 11)
+    for encoding, bps in enumerate(LADDER):
+        assert video_bps(seen, 10, Ssrc(VIDEO + encoding)) == pytest.approx(bps, rel=0.05)
+    middle = [packet for _, packet in seen if packet.ssrc == VIDEO + 1]
+    layers = Counter[int | None]()
+    for packet in middle:
+        layers[parse_vp8(packet.payload).temporal_id] += len(packet.payload) + HEADER_BYTES
+    parts = [layers[number] / layers.total() for number in range(3)]
+    assert parts == pytest.approx([0.4, 0.2, 0.4], abs=0.02)
+
+
+def test_a_key_frame_begins_the_pattern_of_temporal_layers_anew() -> None:
+    one = publisher(MediaFlow(cameras=(Camera(LADDER),)))
+    published(one, 0.4)
+    one.receive(serialise_compound([Pli(Ssrc(1), VIDEO)]))
+    starts = [
+        parse_vp8(packet.payload)
+        for _, packet in published(one, 0.7)
+        if packet.ssrc == VIDEO and parse_vp8(packet.payload).starts_frame
+    ]
+    assert starts[0].starts_key_frame
+    assert [frame.temporal_id for frame in starts[:8]] == [0, 2, 1, 2] * 2
+    assert (starts[4].tl0_pic_idx or 0) - (starts[0].tl0_pic_idx or 0) == 1
+
+
+def test_cameras_join_one_by_one_and_do_not_send_at_the_same_instants() -> None:
+    cameras = (Camera(LADDER[:1]), Camera(LADDER[:1], starts_at_s=2))
+    packets = published(publisher(MediaFlow(cameras=cameras)), 4)
+    first, second = ({at for at, one in packets if one.ssrc == ssrc} for ssrc in (VIDEO, VIDEO + 10))
+    assert min(first) == 0
+    assert 2 <= min(second) < 2.05
+    assert not first & second
+
+
+@pytest.mark.parametrize(
+    ("target_bps", "rates"),
+    [
+        (10_000, [25_000, 0, 0]),
+        (80_000, [80_000, 0, 0]),
+        (190_000, [100_000, 0, 0]),
+        (250_000, [100_000, 150_000, 0]),
+        (1_000_000, [100_000, 400_000, 500_000]),
+        (math.inf, [100_000, 400_000, 1_600_000]),
+    ],
+)
+def test_encodings_are_fed_from_the_lowest_on(target_bps: float, rates: list[float]) -> None:
+    assert encoding_rates(LADDER, target_bps) == rates
+
+
+def test_an_encoding_that_comes_back_begins_with_a_key_frame() -> None:
+    one = publisher(MediaFlow(cameras=(Camera(LADDER),)))
+    published(one, 1)
+    one.set_target(LADDER[0])
+    assert not [packet for _, packet in published(one, 2) if packet.ssrc == VIDEO + 1]
+    one.set_target(math.inf)
+    first, *_ = [packet for _, packet in published(one, 3) if packet.ssrc == VIDEO + 1]
+    assert parse_vp8(first.payload).starts_key_frame
 
 
 def test_sound_is_numbered() -> None:

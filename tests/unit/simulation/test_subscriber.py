@@ -6,15 +6,16 @@ from sfu.rtp.packet import RtpPacket
 from sfu.rtp.rtcp import Nack, Pli, ReceiverReport, SenderReport, parse_compound, serialise_compound
 from sfu.rtp.twcc import TransportFeedback
 from sfu.simulation.scenario import START, at_s
-from sfu.simulation.subscriber import Numbers, Subscriber
+from sfu.simulation.subscriber import Numbers, Subscriber, VideoNumbers
 from sfu.streams.nack import MAX_MISSING
 from sfu.streams.resend import encapsulate
 from sfu.units import PayloadType, Ssrc, after_ms
 
-NUMBERS = Numbers(Ssrc(1_000), Ssrc(1_001), Ssrc(1_002), 2)
+VIDEO, OTHER = VideoNumbers(Ssrc(1_000), Ssrc(1_001)), VideoNumbers(Ssrc(1_003), Ssrc(1_004))
+NUMBERS = Numbers((VIDEO, OTHER), Ssrc(1_002), 2)
 
 
-def packet(number: int, seq: int | None = None, ssrc: Ssrc = NUMBERS.video) -> RtpPacket:
+def packet(number: int, seq: int | None = None, ssrc: Ssrc = VIDEO.ssrc) -> RtpPacket:
     """`number` is its transport-wide one."""
     seq = number if seq is None else seq
     extensions = ((NUMBERS.transport_cc, number.to_bytes(2, "big")),)
@@ -54,15 +55,32 @@ def test_what_is_missing_is_asked_for_until_it_comes_over_rtx() -> None:
     receive(subscriber, packet(0), packet(2))
     first, *_ = said(subscriber, Nack, 0.03)
     assert first.sequence_numbers == (1,)
-    repair = replace(packet(3, 0, NUMBERS.rtx), payload=encapsulate(1, b"payload"))
+    repair = replace(packet(3, 0, VIDEO.rtx), payload=encapsulate(1, b"payload"))
     receive(subscriber, repair, at_ms=40)
     assert said(subscriber, Nack, 2) == []
+
+
+def test_each_picture_is_asked_for_by_itself() -> None:
+    subscriber = Subscriber(NUMBERS, 50, START)
+    receive(subscriber, packet(0), packet(1, 7, OTHER.ssrc), packet(2, 9, OTHER.ssrc), packet(3, 2))
+    asked = [(one.media_ssrc, one.sequence_numbers) for one in said(subscriber, Nack, 0.03)]
+    assert asked == [(VIDEO.ssrc, (1,)), (OTHER.ssrc, (8,))]
+
+
+def test_a_picture_is_whole_when_a_frame_has_ended_and_nothing_is_missing() -> None:
+    subscriber = Subscriber(NUMBERS, 50, START)
+    receive(subscriber, packet(0))
+    receive(subscriber, replace(packet(1), marker=True), at_ms=10)
+    receive(subscriber, replace(packet(3), marker=True), at_ms=20)
+    repair = replace(packet(4, 0, VIDEO.rtx), payload=encapsulate(2, b"payload"))
+    receive(subscriber, repair, at_ms=50)
+    assert subscriber.whole_at == [[after_ms(START, 10), after_ms(START, 50)], []]
 
 
 def test_padding_on_rtx_repairs_nothing() -> None:
     subscriber = Subscriber(NUMBERS, 50, START)
     receive(subscriber, packet(0), packet(2))
-    receive(subscriber, replace(packet(3, 0, NUMBERS.rtx), payload=b"", padding_bytes=100))
+    receive(subscriber, replace(packet(3, 0, VIDEO.rtx), payload=b"", padding_bytes=100))
     assert said(subscriber, Nack, 0.03)[0].sequence_numbers == (1,)
 
 
@@ -75,7 +93,7 @@ def test_where_too_much_is_missing_a_key_frame_is_asked_for() -> None:
 def test_receiver_reports_echo_the_sender_report() -> None:
     subscriber = Subscriber(NUMBERS, 50, START)
     receive(subscriber, *(packet(number) for number in range(10)))
-    report = SenderReport(NUMBERS.video, 0x1234_5678_9ABC_DEF0, 0, 10, 0)
+    report = SenderReport(VIDEO.ssrc, 0x1234_5678_9ABC_DEF0, 0, 10, 0)
     subscriber.receive(after_ms(START, 500), serialise_compound([report]))
     (told,) = said(subscriber, ReceiverReport, 1.5)
     (block,) = told.reports

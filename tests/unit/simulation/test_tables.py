@@ -4,11 +4,12 @@ from collections import Counter
 
 import pytest
 
+from sfu.simulation.calls import CALLS
 from sfu.simulation.figures import SCENARIOS
 from sfu.simulation.rfc8867 import CASES
 from sfu.simulation.scenario import Bound, Scenario
 
-ALL = (*SCENARIOS, *CASES)
+ALL = (*SCENARIOS, *CALLS, *CASES)
 KNOWN = {
     "start_s",
     "steady_use",
@@ -20,6 +21,8 @@ KNOWN = {
     "jain_2",
     "jain_5",
     "tcp_share",
+    "uplink_audio_loss",
+    "uplink_shown",
 }
 """What the bench is known for."""
 

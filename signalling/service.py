@@ -20,7 +20,7 @@ from sfu.metrics import Metrics
 from sfu.runtime.addresses import candidates_of
 from sfu.runtime.clocks import monotonic_clock, wall_clock
 from sfu.runtime.planes import choose_plane
-from sfu.runtime.policies import choose_policy
+from sfu.runtime.policies import choose_policy, state_of
 from sfu.runtime.runtime import Runtime
 from sfu.transport.certificate import Certificate
 from signalling.config import APPSERVICE
@@ -114,6 +114,8 @@ class Service:
             status = Status(
                 plane,
                 lambda: plane.failures,
+                config.allocation.policy,
+                lambda: state_of(self._policy),
                 workers,
                 session,
                 self._metrics,
@@ -158,6 +160,7 @@ class Service:
             config.sfu,
             metrics,
             MatrixPerformer(outbox, store, metrics).perform,
+            policy=self._policy,
         )
 
         async def hand_on(given: FocusInput) -> None:

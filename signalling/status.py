@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sfu.conference.conference import LocalMedia
     from sfu.metrics import Metrics
     from sfu.plane import Plane
+    from sfu.runtime.policies import PolicyState
     from sfu.runtime.runtime import Runtime
     from sfu.units import Instant
     from signalling.focus.focus import Focus
@@ -54,13 +55,18 @@ class Status:
     plane: Plane
     plane_failures: Callable[[], int]
     """How many mistakes the plane has contained; it can't count them in metrics itself."""
+    policy_name: str
+    """What divides what paths carry."""
+    policy: Callable[[], PolicyState]
+    """How that does; likewise."""
     workers: tuple[LocalMedia, ...]
     session: MatrixSession
     metrics: Metrics
     clock: Callable[[], Instant]
     started_at: Instant
     working: Working | None = None
-    _plane_failures_counted: int = 0
+    _counted: dict[str, int] = field(default_factory=dict)
+    """What of others' counts is in the metrics."""
 
     @property
     def is_ready(self) -> bool:
@@ -88,11 +94,12 @@ class Status:
 
     def status(self) -> dict[str, Any]:
         """Everything in one JSON object."""
-        self._count_plane_failures()
+        self._count()
         working = self.working
         counts = None if working is None else working.focus.snapshot()["counts"]
         return {
             "plane": self.plane.name,
+            "policy": self._policy(),
             "version": version("matrix-focus"),
             "ready": self.is_ready,
             "homeserver": self._homeserver(),
@@ -129,7 +136,7 @@ class Status:
 
     def refresh_gauges(self) -> None:
         """Set what is read at each scrape rather than counted as it happens."""
-        self._count_plane_failures()
+        self._count()
         calls = self.calls()
         self.metrics.calls.set(len(calls))
         tracks = [track for call in calls for member in call["members"] for track in member["tracks"]]
@@ -151,11 +158,26 @@ class Status:
         is_empty = not focus.snapshot()["counts"]["participants"]
         return {"seconds_left": max(0, -(-left_ns // NS_PER_S)), "done": is_empty}
 
-    def _count_plane_failures(self) -> None:
-        failures = self.plane_failures()
-        if failures > self._plane_failures_counted:
-            self.metrics.failures.labels("plane").inc(failures - self._plane_failures_counted)
-            self._plane_failures_counted = failures
+    def _count(self) -> None:
+        """Bring the metrics up to what others have counted."""
+        policy = self.policy()
+        for name, counter, count in (
+            ("plane", self.metrics.failures.labels("plane"), self.plane_failures()),
+            ("failures", self.metrics.policy_failures, policy.failures),
+            ("overruns", self.metrics.policy_overruns, policy.overruns),
+        ):
+            counter.inc(max(0, count - self._counted.get(name, 0)))
+            self._counted[name] = count
+
+    def _policy(self) -> dict[str, Any]:
+        state = self.policy()
+        return {
+            "name": self.policy_name,
+            "failures": state.failures,
+            "overruns": state.overruns,
+            "resting": state.is_resting,
+            "last_failure": state.last_failure or None,
+        }
 
     def _homeserver(self) -> str:
         if self.session.trouble is not None:

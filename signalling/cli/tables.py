@@ -56,6 +56,7 @@ def _status_rows(status: Mapping[str, Any]) -> Iterable[tuple[str, Text]]:
     ready = Text("yes", style="green") if status["ready"] else Text("no", style="red")
     workers = f", {status['workers']} workers" if status["workers"] > 1 else ""
     yield "plane", Text((_REFERENCE_PLANE if plane == "reference" else plane) + workers)
+    yield "policy", _policy(status["policy"])
     yield "version", Text(status["version"])
     yield "ready", ready
     if status["draining"] is not None:
@@ -74,6 +75,16 @@ def _status_rows(status: Mapping[str, Any]) -> Iterable[tuple[str, Text]]:
     yield "waiting", _numbers(status["waiting"])
     failures = status["internal_failures"]
     yield "failures", Text(f"{failures}: see the log", style="red") if failures else Text("none")
+
+
+def _policy(policy: Mapping[str, Any]) -> Text:
+    name, failures, overruns = policy["name"], policy["failures"], policy["overruns"]
+    if not failures and not overruns:
+        return Text(name)
+    faults = f"{name}: failed {_counted(failures, 'time')}, took too long {_counted(overruns, 'time')}"
+    rest = "; it rests, and utility decides" if policy["resting"] else ""
+    last = f"; {policy['last_failure']}" if policy["last_failure"] else ""
+    return Text(f"{faults}{rest}{last}", style="red")
 
 
 def _draining(draining: Mapping[str, Any]) -> Text:

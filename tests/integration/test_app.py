@@ -259,6 +259,8 @@ WRONG: list[tuple[dict[str, dict[str, Any]], str]] = [
         {"media": {"advertised_addresses": ["focus.example.org"]}},
         "media.advertised_addresses = 'focus.example.org'",
     ),
+    ({"allocation": {"policy": "best"}}, "allocation.policy = 'best': legal are utility, "),
+    ({"allocation": {"policy": "none.py"}}, "allocation.policy = '"),
 ]
 
 
@@ -395,6 +397,7 @@ async def test_health_status_and_calls_are_told(folder: Path, scripted: Scripted
         assert f"127.0.0.1, UDP port {focus.media_port}, TCP port {focus.media_port}" in shown.out
         status = json.loads((await run(folder / "cli", "status", "--json", "--url", focus.admin_url)).out)
         assert status["plane"] == choose_plane(AUTO).name
+        assert status["policy"]["name"] == "utility"
         assert (status["ready"], status["user_id"], status["device_id"]) == (True, USER_ID, DEVICE_ID)
         assert (status["addresses"], status["port"]) == (["127.0.0.1"], focus.media_port)
         assert status["tcp_port"] == focus.media_port
@@ -404,6 +407,23 @@ async def test_health_status_and_calls_are_told(folder: Path, scripted: Scripted
         nobody = await run(folder / "cli", "why", "alice", "bob", "--url", focus.admin_url)
         assert nobody.status == 1
         assert "alice wants no track bob now" in nobody.err
+
+
+async def test_a_policy_beside_the_configuration_is_told_of(
+    folder: Path, scripted: ScriptedHomeserver
+) -> None:
+    (folder / "mine.py").write_text("def allocate(problem):\n    return problem.previous\n")
+    async with serving(folder, scripted.url, allocation={"policy": "mine.py"}) as focus:
+        scripted.sync(next_batch="s1")
+        await until(f"{focus.admin_url}/health/ready", 200)
+        answer = await run(folder / "cli", "status", "--json", "--url", focus.admin_url)
+        assert json.loads(answer.out)["policy"] == {
+            "name": str(folder / "mine.py"),
+            "failures": 0,
+            "overruns": 0,
+            "resting": False,
+            "last_failure": None,
+        }
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,11 +31,11 @@ from tests.unit.allocation.policies.situations import AUDIO, NOW, Link, Watched,
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from sfu.allocation.problem import Problem
     from sfu.allocation.rates import IntArray
 
+DOCUMENTATION = Path(__file__).parents[3] / "docs" / "allocation-policies.md"
 PROBLEM = problem_of(Link((Watched(ladder(100, 300)), Watched(AUDIO, is_audio=True)), keep_kbps=500))
 NOTHING = [PAUSED, 0]
 """With the sound, which is always given."""
@@ -73,6 +75,23 @@ def test_an_operators_file_decides(tmp_path: Path) -> None:
     policy = choose_policy(str(path), Clock())
     assert policy(PROBLEM).tolist() == NOTHING
     assert utility(PROBLEM).tolist() != NOTHING
+
+
+def test_the_example_of_the_documentation_is_a_policy(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", DOCUMENTATION.read_text(encoding="utf-8"), re.DOTALL)
+    path = tmp_path / "mine.py"
+    path.write_text(example)
+    policy = choose_policy(str(path), Clock())
+    assert policy(PROBLEM).tolist() == [0, 0]
+    narrow = Link((Watched(ladder(100, 300)), Watched(AUDIO, is_audio=True)), keep_kbps=60)
+    assert policy(problem_of(narrow)).tolist() == NOTHING
+    assert state_of(policy) == PolicyState()
+
+
+def test_where_nothing_is_wanted_nobody_is_asked() -> None:
+    guarded = Guarded(answers(None), Clock())
+    assert guarded(problem_of()).tolist() == []
+    assert guarded.state.failures == 0
 
 
 @pytest.mark.parametrize("text", ["1 / 0", "def other(problem): ...", "allocate = 5", "def ("])

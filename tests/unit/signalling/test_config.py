@@ -157,6 +157,13 @@ def test_a_ceiling_that_is_none_is_refused_with_its_key(rule: object, complaint:
         parse_config({"caps": [{"room": "!r", "max_videos": 1}, rule]})
 
 
+def test_what_operators_are_told_to_write_is_read() -> None:
+    text = (EXAMPLE.parents[1] / "docs" / "operators.md").read_text(encoding="utf-8")
+    shown = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    configs = [parse_config(tomllib.loads(one)) for one in shown]
+    assert [len(one.caps) for one in configs if one.caps] == [3]
+
+
 def test_the_example_shows_how_a_ceiling_is_written() -> None:
     shown = example_toml().partition("#[[caps]]")[2]
     keys = re.findall(r"^#(\w+) =", shown, re.MULTILINE)

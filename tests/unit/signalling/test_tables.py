@@ -14,6 +14,7 @@ WIDTH = 80
 
 STATUS: dict[str, Any] = {
     "plane": "native",
+    "policy": {"name": "utility", "failures": 0, "overruns": 0, "resting": False, "last_failure": None},
     "version": "1.2.3",
     "ready": True,
     "draining": None,
@@ -79,6 +80,7 @@ def facts(**changes: Any) -> dict[str, str]:  # noqa: ANN401  # JSON
 def test_the_status_is_one_fact_a_line() -> None:
     assert facts() == {
         "plane": "native",
+        "policy": "utility",
         "version": "1.2.3",
         "ready": "yes",
         "homeserver": "reachable",
@@ -122,6 +124,22 @@ def test_trouble_is_told_in_words() -> None:
     assert shown["ready"] == "no"
     assert shown["homeserver"] == "can't be reached (TimeoutError)"
     assert shown["failures"] == "3: see the log"
+
+
+@pytest.mark.parametrize(
+    ("faults", "shown"),
+    [
+        ({"failures": 1, "last_failure": "KeyError: 7"}, "failed 1 time, took too long 0 times; KeyError: 7"),
+        ({"overruns": 2}, "failed 0 times, took too long 2 times"),
+        (
+            {"overruns": 3, "resting": True},
+            "failed 0 times, took too long 3 times; it rests, and utility decides",
+        ),
+    ],
+)
+def test_a_policy_that_does_harm_is_told_of(faults: dict[str, Any], shown: str) -> None:
+    lines = rendered(status_table(STATUS | {"policy": STATUS["policy"] | {"name": "mine.py"} | faults}), 200)
+    assert f"policy           mine.py: {shown}" in lines
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from sfu.conference.leg_stats import StatsRequest
 from sfu.conference.publications import Publications
 from sfu.conference.reports import NEXT_REPORT
 from sfu.conference.snapshot import ConferenceSnapshot, snapshot_of
-from sfu.conference.speakers import Speakers
+from sfu.conference.speech import Speech
 from sfu.conference.subscriptions import Subscriptions
 from sfu.conference.telling import Telling
 from sfu.conference.turn import CloseLeg, RuntimeOutput, SetCaps, StartDtls
@@ -26,7 +26,6 @@ from sfu.conference.values import (
     Refused,
     SendDescription,
     SignallingOutput,
-    SpeakersChanged,
     ViewChanged,
 )
 from sfu.conference.view import Board
@@ -116,7 +115,7 @@ class Conference:
         self._legs: dict[TransportId, Leg] = {}
         self._owners: dict[TrackHandle, TransportId] = {}
         self._board = Board(config.announce_delay_ms)
-        self._speakers = Speakers(config.speaker_interval_ms)
+        self._speech = Speech(conference, config)
         self._telling = Telling(sender_layers=config.sender_layers)
         self._reports = reports
         self._caps = lowest((caps, Caps(max_height=config.max_height)))
@@ -139,7 +138,7 @@ class Conference:
     @property
     def speakers(self) -> tuple[Speaker, ...]:
         """The active speakers as they were last told, for somebody who comes later."""
-        return self._speakers.told
+        return self._speech.told
 
     # --- legs ---------------------------------------------------------------------------------------------
 
@@ -201,7 +200,9 @@ class Conference:
         for one in member.publications:
             outputs += [*self._drop_track(one.track), RemoveTrack(one.track)]
         self._board.remove(now, leg)
-        self._speakers.forget(leg)
+        self._speech.forget(leg)
+        if not self._legs:
+            outputs += self._speech.announce(now, ())
         return [*outputs, CloseLeg(leg)]
 
     def view(self, leg: TransportId) -> tuple[StreamView, ...]:
@@ -310,14 +311,13 @@ class Conference:
         until `report_due_at`.
         """
         self._reports.take(report)
-        speakers = self._speakers.report(now, self._board.audible, self._reports.newest.heard)
-        outputs: Outputs = [] if speakers is None else [SpeakersChanged(speakers)]
+        outputs: Outputs = [*self._speech.report(now, self._reports.newest)]
         return [*outputs, *self._telling.report(now, self._reports, self._legs)]
 
     @property
     def report_due_at(self) -> Instant | None:
         """From when on the next report must not be left out, whatever is in it; None: it may be."""
-        return NEXT_REPORT if self._speakers.is_listening else self._telling.due_at(self._legs)
+        return NEXT_REPORT if self._speech.is_listening else self._telling.due_at(self._legs)
 
     # --- time ---------------------------------------------------------------------------------------------
 
@@ -341,7 +341,7 @@ class Conference:
             self._conference,
             self._legs.values(),
             self._board,
-            self._speakers.told,
+            self._speech.told,
             self._reports.by_number,
         )
 
@@ -429,6 +429,7 @@ class Conference:
         )
         # The view goes first: an offer with a track that was not listed yet is lost on clients.
         outputs: Outputs = [ViewChanged(told)] if told else []
+        outputs += self._speech.announce(now, self._board.tracks)
         for member in admitted:
             touched = member.subscriptions.wished & change.tracks
             if touched:

@@ -42,6 +42,7 @@ _REASONS: Final = {
     Cause.PINNED_FIRST: Reason.PINNED_FIRST,
     Cause.SCREEN_FIRST: Reason.SCREEN_FIRST,
     Cause.SPEAKER: Reason.SPEAKER,
+    Cause.UNHEARD: Reason.UNHEARD,
 }
 
 _Layer = tuple[Rid, int | None, int, int]
@@ -193,7 +194,9 @@ def _size(encoding: int, demand: SetDemand) -> tuple[int, int]:
 def _reason(announced: AnnouncedTrack, outcome: Outcome, *, is_waiting: bool, is_expected: bool) -> Reason:
     if announced.kind is Kind.AUDIO:
         # Its silence is no pause: only the publisher can say that it is muted.
-        return Reason.MUTED if announced.audio_muted else Reason.WAITING if is_waiting else Reason.SIZE
+        if announced.audio_muted:
+            return Reason.MUTED
+        return Reason.WAITING if is_waiting else _REASONS[Cause(outcome.cause)]
     if outcome.cause == Cause.PAUSED and announced.video_muted:
         return Reason.MUTED
     if is_waiting:

@@ -14,6 +14,7 @@ import numpy as np
 
 from sfu.allocation.decision import DECISION_DTYPE
 from sfu.conference.counters import CountersByNumber
+from sfu.conference.loudest import stating_in
 from sfu.conference.outcomes import Outcomes
 from sfu.conference.speakers import heard_in
 from sfu.conference.turn import MediaReport
@@ -22,7 +23,7 @@ from sfu.rows import ENCODING_DTYPE, ROUTE_DTYPE, TRANSPORT_DTYPE
 from sfu.units import NS_PER_S, Instant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from sfu.rows import StructArray
     from sfu.units import TrackHandle
@@ -55,6 +56,11 @@ class Counted:
     def heard(self) -> Mapping[TrackHandle, float]:
         """How loud each track is that is not silent, from above 0 to 1."""
         return heard_in(self.stats.encodings)
+
+    @cached_property
+    def stating(self) -> Collection[TrackHandle]:
+        """The tracks whose packets have stated a level, however low."""
+        return stating_in(self.stats.encodings)
 
     @classmethod
     def of(cls, report: MediaReport, before: Counted | None = None) -> Counted:

@@ -136,6 +136,9 @@ _SENTENCES: Final[dict[Reason, Callable[[Facts], str]]] = {
         " and others come first."
     ),
     Reason.NOT_VISIBLE: lambda _: "You get nothing: its tile is out of sight.",
+    Reason.UNHEARD: lambda _: (
+        "You hear nothing: in a call of this size the loudest are forwarded, and others are louder."
+    ),
     Reason.WAITING: _waiting,
     Reason.PAUSED: lambda facts: f"You get nothing: the sender sends no {_thing(facts)} now.",
     Reason.MUTED: lambda facts: f"{_noticed(facts)}: the sender has muted its {_thing(facts)}.",

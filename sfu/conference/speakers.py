@@ -1,7 +1,8 @@
 """Who is speaking, from the audio levels that clients write into their packets (RFC 6464).
 
-The levels are the clients' own claims: louder than `LOUD_DBOV` counts no more, so a client that always claims
-the maximum is worth as much as somebody who talks loudly, and never more.
+The levels are the clients' own claims, so there is a limit to what a claim is worth: louder than `LOUD_DBOV`
+counts no more, what never pauses is no speech (`voices.py`), and who is first while others speak is so for a
+turn, and then for half of the time at most (`turns.py`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from sfu.conference.turns import Turns
 from sfu.conference.values import Speaker
 from sfu.units import after_ms
 
@@ -42,6 +44,10 @@ TOLD_STEP: Final = 0.25
 MAX_SPEAKERS: Final = 10
 """The loudest that are told."""
 
+MAX_SPOKEN: Final = 20
+"""People who spoke before that are remembered. Lower: in a round of many the first are forgotten at the end.
+Higher: pictures count for more than others that were looked at long ago."""
+
 
 def heard_in(encodings: StructArray) -> Mapping[TrackHandle, float]:
     """How loud each track is that is not silent, from above 0 to 1, in a tick.
@@ -70,6 +76,8 @@ class Speakers:
         self._heard: dict[TransportId, float] = {}
         self._scores: dict[TransportId, float] = {}
         self._order: list[TransportId] = []
+        self._spoken: tuple[TransportId, ...] = ()
+        self._turns = Turns()
         self._told: tuple[Speaker, ...] = ()
 
     @property
@@ -82,10 +90,17 @@ class Speakers:
         """The active speakers as they were last told."""
         return self._told
 
+    @property
+    def spoken(self) -> tuple[TransportId, ...]:
+        """Who speaks, in their order, and who spoke before, who did last first."""
+        return self._spoken
+
     def forget(self, leg: TransportId) -> None:
         """A leg has left; that it speaks no more is told at the next report."""
         self._heard.pop(leg, None)
         self._scores.pop(leg, None)
+        self._turns.forget(leg)
+        self._spoken = tuple(one for one in self._spoken if one != leg)
 
     def report(
         self, now: Instant, audible: Mapping[TrackHandle, TransportId], heard: Mapping[TrackHandle, float]
@@ -95,7 +110,7 @@ class Speakers:
         Args:
             now: of the tick.
             audible: tracks that may speak, with their owners: announced and not muted.
-            heard: as `heard_in` found it, also of other calls.
+            heard: how loud tracks are that are not silent, from above 0 to 1, also of other calls.
         """
         self._hear(audible, heard)
         if self._judge_at is None:
@@ -145,9 +160,19 @@ class Speakers:
         order += sorted(new, key=lambda leg: -self._scores[leg])
         for end in range(len(order) - 1, 0, -1):
             for at in range(end):
-                if self._scores[order[at + 1]] > self._scores[order[at]] + OVERTAKES_BY:
+                if self._overtakes(order[at + 1], order[at]):
                     order[at], order[at + 1] = order[at + 1], order[at]
         self._order = order
+        self._turns.passed(self._interval_ms, order, self._scores)
+        before = (leg for leg in self._spoken if leg not in order)
+        self._spoken = (*order, *before)[:MAX_SPOKEN]
+
+    def _overtakes(self, leg: TransportId, other: TransportId) -> bool:
+        """Whether a speaker goes ahead of the one before it."""
+        if self._turns.yields(leg, other, self._scores):
+            return False
+        is_louder = self._scores[leg] > self._scores[other] + OVERTAKES_BY
+        return is_louder or self._turns.yields(other, leg, self._scores)
 
 
 def _differ(before: tuple[Speaker, ...], after: tuple[Speaker, ...]) -> bool:

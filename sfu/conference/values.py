@@ -163,6 +163,8 @@ class Reason(enum.StrEnum):
     """The operator gives it no more pictures, and others come first."""
     NOT_VISIBLE = "not_visible"
     """Its tile is out of sight."""
+    UNHEARD = "unheard"
+    """Sound of a large call, and enough others are louder."""
     WAITING = "waiting"
     """What was chosen begins with its next key frame."""
     PAUSED = "paused"

@@ -23,7 +23,7 @@ from sfu.conference.values import StreamDescription, StreamView, TrackDescriptio
 from sfu.units import Kind, after_ms, earliest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from sfu.conference.publications import PublicationKey, PublishedTrack
     from sfu.conference.values import Source
@@ -84,7 +84,6 @@ class Board:
         self._announced: dict[TransportId, dict[PublicationKey, AnnouncedTrack]] = {}
         self._streams: dict[TransportId, tuple[StreamView, ...]] = {}
         self._by_ids: dict[TrackIds, AnnouncedTrack] = {}
-        self._audible: dict[TrackHandle, TransportId] = {}
         self._gone_at: dict[tuple[TransportId, PublicationKey], Instant] = {}
         self._due_at: Instant | None = None
 
@@ -101,9 +100,9 @@ class Board:
         return self._announced.get(owner, {})
 
     @property
-    def audible(self) -> Mapping[TrackHandle, TransportId]:
-        """The owners of announced audio tracks that are not muted."""
-        return self._audible
+    def tracks(self) -> Collection[AnnouncedTrack]:
+        """Everything that is announced."""
+        return self._by_ids.values()
 
     def note(self, now: Instant, owner: TransportId, published: tuple[PublishedTrack, ...]) -> None:
         """Take notice of what an admitted leg publishes now; it is told after the delay."""
@@ -150,11 +149,6 @@ class Board:
         self._announced = {owner: tracks for owner, tracks in announced.items() if tracks}
         self._gone_at = {gone: at for gone, at in self._gone_at.items() if gone[1] in self.announced(gone[0])}
         self._by_ids = {track.ids: track for tracks in self._announced.values() for track in tracks.values()}
-        self._audible = {
-            track.track: track.owner
-            for track in self._by_ids.values()
-            if track.kind is Kind.AUDIO and not track.audio_muted
-        }
         self._streams = {
             owner: _streams_of(owner, tracks.values()) for owner, tracks in self._announced.items()
         }

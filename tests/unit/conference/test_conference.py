@@ -362,11 +362,19 @@ def test_nothing_of_a_leg_is_left_when_it_has_gone() -> None:
 def _insides(conference: object) -> list[object]:
     """Every collection in which a conference could remember a leg or a track."""
     inner = vars(conference)
+    speech = vars(inner["_speech"])
+    owners = (
+        conference,
+        inner["_board"],
+        inner["_speech"],
+        *(speech[name] for name in ("_voices", "_speakers", "_loudest")),
+        vars(speech["_speakers"])["_turns"],
+    )
     return [
         value
-        for owner in (conference, inner["_board"], inner["_speakers"])
+        for owner in owners
         for value in vars(owner).values()
-        if isinstance(value, (dict, list, tuple, set))
+        if isinstance(value, (dict, list, tuple, set, frozenset))
     ]
 
 

@@ -201,3 +201,13 @@ def test_sound_has_no_size_and_no_pause_of_its_own() -> None:
     assert heard() == Explanation(WISH, Sent(NO_RID, None, 0, 0, 40_000.0), Reason.SIZE, "You get the sound.")
     assert heard(current=PAUSED).reason is Reason.WAITING
     assert heard(replace(audio, audio_muted=True)).reason is Reason.MUTED
+
+
+def test_sound_that_is_unheard_says_so_and_that_it_is_muted_comes_first() -> None:
+    audio = replace(ANNOUNCED, kind=Kind.AUDIO, encodings=1)
+    demand = SetDemand(RouteId(1), TransportId(2), TrackHandle(1), Kind.AUDIO)
+    outcome = Outcome(0, ALL_TEMPORAL, 0, 0, PAUSED, Cause.UNHEARD, 0.0, 0.0, 0.0)
+    unheard = explained(outcome, demand=demand, announced=audio, rids=(NO_RID,))
+    assert (unheard.sent, unheard.reason) == (None, Reason.UNHEARD)
+    muted = replace(audio, audio_muted=True)
+    assert explained(outcome, demand=demand, announced=muted, rids=(NO_RID,)).reason is Reason.MUTED

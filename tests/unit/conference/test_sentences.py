@@ -64,6 +64,9 @@ SENTENCES: Final = {
         "You get nothing: this server gives you at most 9 pictures at a time, and others come first."
     ),
     Reason.NOT_VISIBLE: "You get nothing: its tile is out of sight.",
+    Reason.UNHEARD: (
+        "You hear nothing: in a call of this size the loudest are forwarded, and others are louder."
+    ),
     Reason.WAITING: "You get 320x180 until 640x360 begins with its next key frame.",
     Reason.PAUSED: "You get nothing: the sender sends no picture now.",
     Reason.MUTED: "You see nothing: the sender has muted its picture.",

@@ -2,7 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from sfu.conference.speakers import LOUD_DBOV, MAX_SPEAKERS, SILENT_DBOV, Speakers, heard_in
+from sfu.conference.speakers import (
+    LOUD_DBOV,
+    MAX_SPEAKERS,
+    MAX_SPOKEN,
+    SILENT_DBOV,
+    Speakers,
+    heard_in,
+)
 from sfu.conference.values import Speaker, SpeakersChanged
 from sfu.units import Instant, TrackHandle, TransportId, after_ms
 from tests.unit.conference.caller import Call, Caller, described, encoding_rows, report_of
@@ -132,3 +139,58 @@ def test_a_conference_tells_who_speaks_and_leaves_out_the_muted() -> None:
     told = [one for one in listen() if isinstance(one, SpeakersChanged)]
     assert [one.leg for one in told[-1].speakers] == [bob]
     assert call.conference.snapshot().speakers == told[-1].speakers
+
+
+# --- whose picture comes first ----------------------------------------------------------------------------
+
+
+def test_who_spoke_before_is_remembered_in_order_of_who_did_last() -> None:
+    carol = TransportId(3)
+    room = Room(ALICE, BOB, carol)
+    for leg in (ALICE, BOB, carol):
+        room.hear(3_000, **{f"leg{leg}": 30})
+        room.hear(3_000)
+    assert room.speakers.told == ()
+    assert list(room.speakers.spoken) == [carol, BOB, ALICE]
+    room.hear(3_000, leg1=30)
+    assert list(room.speakers.spoken) == [ALICE, carol, BOB]
+    room.speakers.forget(carol)
+    assert list(room.speakers.spoken) == [ALICE, BOB]
+
+
+def test_no_more_than_so_many_who_spoke_are_remembered() -> None:
+    everybody = [TransportId(number) for number in range(1, MAX_SPOKEN + 5)]
+    room = Room(*everybody)
+    for leg in everybody:
+        room.hear(900, **{f"leg{leg}": 30})
+        room.hear(3_000)
+    assert room.speakers.spoken == tuple(reversed(everybody[4:]))
+
+
+# --- who lies ---------------------------------------------------------------------------------------------
+
+
+def first_of_the_time(levels: list[dict[str, int]]) -> float:
+    """How much of the time Alice is first who speaks all the time, beside what Bob claims, a second each."""
+    room = Room(ALICE, BOB)
+    room.hear(5_000, leg2=levels[0]["leg2"])
+    firsts = []
+    for number in range(120):
+        said = levels[number % len(levels)]
+        room.hear(850, leg1=30, **said)
+        room.hear(150, **said)
+        firsts.append(room.speakers.spoken[0])
+    return firsts.count(ALICE) / len(firsts)
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [(0,), (0, 0, 0, 127, 127), (0, 127), (LOUD_DBOV, 60)],
+    ids=["always", "in-sentences", "in-words", "breathing"],
+)
+def test_however_loud_a_claim_is_who_speaks_is_first_for_half_of_the_time(claims: tuple[int, ...]) -> None:
+    assert first_of_the_time([{"leg2": claim} for claim in claims]) >= 0.45
+
+
+def test_a_murmur_beside_a_lecture_never_comes_first() -> None:
+    assert first_of_the_time([{"leg2": 127}, {"leg2": 48}]) == 1.0

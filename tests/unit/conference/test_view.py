@@ -121,13 +121,12 @@ def test_mute_flags_come_from_the_stream_that_has_such_a_track() -> None:
     assert (stream.audio_muted, stream.video_muted) == (True, True)
 
 
-def test_what_is_audible_is_announced_audio_that_is_not_muted() -> None:
-    audio = published(1, "S1", "A", kind=Kind.AUDIO)
-    muted = replace(
-        published(2, "S2", "B", kind=Kind.AUDIO), stream=Stream("S2", Source.CAMERA, audio_muted=True)
-    )
-    board = flushed((ALICE, (audio, published(3, "S1", "V"))), (BOB, (muted,)))
-    assert board.audible == {TrackHandle(1): ALICE}
+def test_its_tracks_are_those_that_are_announced() -> None:
+    board = flushed((ALICE, (published(1, "S1", "A", kind=Kind.AUDIO), published(3, "S1", "V"))))
+    board.note(NOW, BOB, (published(2, "S2", "T2"),))
+    assert [(one.owner, one.track) for one in board.tracks] == [(ALICE, 1), (ALICE, 3)]
+    board.flush(LATER)
+    assert [one.track for one in board.tracks] == [1, 3, 2]
 
 
 def test_a_change_names_its_owners_and_its_tracks() -> None:

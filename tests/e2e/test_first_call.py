@@ -37,6 +37,7 @@ NOT_IN_A_GOOD_CALL = {
     "focus_leg_failures",
     "focus_messages_refused",
     "focus_nacks",
+    "focus_path_queue_seconds",
     "focus_policy_failures",
     "focus_policy_overruns",
     "focus_rtp_packets_lost",

@@ -37,6 +37,9 @@ class FakePlane:
         self.pacing: list[StructArray] = []
         self.probes: list[StructArray] = []
         self.encodings = np.zeros(0, ENCODING_DTYPE)
+        self.transports = np.zeros(0, TRANSPORT_DTYPE)
+        self.told: list[StructArray] = []
+        """Feedback that nobody has taken."""
         self.refuses: Callable[[PlaneOperation], None] = lambda operation: None
         self.send: Callable[[TransportId, bytes], None] = lambda transport, data: None
         self.before_stats: Callable[[], None] = lambda: None
@@ -85,7 +88,8 @@ class FakePlane:
         self.probes.append(probes)
 
     def feedback(self) -> StructArray:
-        return np.zeros(0, FEEDBACK_DTYPE)
+        told, self.told = self.told, []
+        return np.concatenate(told) if told else np.zeros(0, FEEDBACK_DTYPE)
 
     def drain(self) -> Batch:
         self.before_drain()
@@ -99,7 +103,7 @@ class FakePlane:
         self.before_stats()
         return PlaneStats(
             now=self._clock(),
-            transports=np.zeros(0, TRANSPORT_DTYPE),
+            transports=self.transports.copy(),
             encodings=self.encodings.copy(),
             routes=np.zeros(0, ROUTE_DTYPE),
             drops=dict.fromkeys(DropReason, 0),

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sfu.bwe.estimate import EstimateState
 from sfu.conference.speakers import SILENT_DBOV
-from sfu.conference.turn import MediaReport, SetDemand
+from sfu.conference.turn import MediaReport, SetCaps, SetDemand, SetSpeech
 from sfu.metrics import Metrics
 from sfu.plane import TARGETS_STALE_MS
-from sfu.rows import ALL_TEMPORAL, ENCODING_DTYPE
+from sfu.rows import ALL_TEMPORAL, ENCODING_DTYPE, FEEDBACK_DTYPE, PAUSED, TRANSPORT_DTYPE
 from sfu.runtime.failures import Failures
 from sfu.runtime.tick import (
     ALIVE_MS,
@@ -26,7 +27,7 @@ from sfu.runtime.tick import (
     Ticker,
     following_tick,
 )
-from sfu.units import NS_PER_MS, Instant, Kind, RouteId, TrackHandle, TransportId, after_ms
+from sfu.units import NS_PER_MS, ConferenceId, Instant, Kind, RouteId, TrackHandle, TransportId, after_ms
 from tests.support.fake_plane import FakePlane
 from tests.support.virtual_time import clock, virtually
 from tests.unit.conference.caller import encoding_rows
@@ -281,3 +282,79 @@ def test_the_next_tick_is_in_step_and_later_than_now_by_at_most_a_period(due: in
 
 def test_a_tick_that_was_in_time_skips_none() -> None:
     assert following_tick(Instant(0), after_ms(Instant(0), TICK_MS - 1), TICK_MS) == (Instant(PERIOD_NS), 0)
+
+
+# --- paths ------------------------------------------------------------------------------------------------
+
+
+def sent_to(leg: TransportId) -> StructArray:
+    rows = np.zeros(1, TRANSPORT_DTYPE)
+    rows["transport"], rows["packets_sent"], rows["round_trip_time_ms"] = leg, 50, np.nan
+    return rows
+
+
+def arrived(leg: TransportId, now: Instant, packets: int) -> StructArray:
+    """A leg tells that packets came over a line without a queue."""
+    rows = np.zeros(packets, FEEDBACK_DTYPE)
+    rows["transport"], rows["seq"], rows["size_bytes"] = leg, np.arange(packets) + 1, 1_000
+    rows["sent_at"] = now - NS_PER_MS * np.arange(100, 100 - packets, -1)
+    rows["arrived_at"], rows["reported_at"] = rows["sent_at"] + 20 * NS_PER_MS, now
+    return rows
+
+
+@virtually
+async def test_what_is_found_out_about_paths_goes_down_and_into_reports() -> None:
+    async with ticking() as clockwork:
+        leg = VIDEO.subscriber
+        clockwork.plane.transports = sent_to(leg)
+        await asyncio.sleep(0.2)
+        (paced,) = clockwork.plane.pacing
+        assert paced["transport"].tolist() == [leg]
+        assert np.isfinite(paced["rate_bps"]).all()
+        assert clockwork.plane.probes == []
+        clockwork.plane.told.append(arrived(leg, clockwork.clock(), 20))
+        await asyncio.sleep(0.3)
+        assert clockwork.plane.told == []
+        assert {int(row["transport"]) for rows in clockwork.plane.probes for row in rows} == {leg}
+        sent = sum(map(len, clockwork.plane.probes))
+        assert clockwork.counted("focus_probes_total") == sent > 0
+        estimates = clockwork.reports[-1].estimates
+        assert estimates["transport"].tolist() == [leg]
+        assert EstimateState(int(estimates["state"][0])) is EstimateState.NORMAL
+        await asyncio.sleep(FULL_MS / 1_000)
+        assert clockwork.counted("focus_paths", state="normal") == 1
+
+
+@virtually
+async def test_a_peer_that_is_somewhere_else_is_measured_anew() -> None:
+    async with ticking() as clockwork:
+        leg = VIDEO.subscriber
+        clockwork.plane.transports = sent_to(leg)
+        clockwork.plane.told.append(arrived(leg, clockwork.clock(), 20))
+        await asyncio.sleep(2)
+        before = sum(map(len, clockwork.plane.probes))
+        clockwork.ticker.route_changed(leg)
+        clockwork.plane.told.append(arrived(leg, clockwork.clock(), 20))
+        await asyncio.sleep(2)
+        assert sum(map(len, clockwork.plane.probes)) > before
+
+
+@virtually
+async def test_caps_and_speech_hold_at_once_and_end_with_the_leg_and_the_call() -> None:
+    async with ticking() as clockwork:
+        clockwork.flow(VIDEO.track, 0, 1, 2)
+        clockwork.ticker.set_demand(AUDIO)
+        clockwork.ticker.set_demand(VIDEO)
+        await asyncio.sleep(0.05)
+        audio, video = (AUDIO.route, 0, ALL_TEMPORAL), (VIDEO.route, 2, ALL_TEMPORAL)
+        assert clockwork.targets() == [audio, video]
+        clockwork.ticker.set_caps(SetCaps(VIDEO.subscriber, max_height=360))
+        await asyncio.sleep(2 * ALLOCATION_GAP_MS / 1_000)
+        assert clockwork.targets() == [audio, (VIDEO.route, 1, ALL_TEMPORAL)]
+        clockwork.ticker.set_speech(SetSpeech(ConferenceId(1), unheard=(AUDIO.track,)))
+        await asyncio.sleep(2 * ALLOCATION_GAP_MS / 1_000)
+        assert clockwork.targets()[0] == (AUDIO.route, PAUSED, ALL_TEMPORAL)
+        clockwork.ticker.set_speech(SetSpeech(ConferenceId(1)))
+        clockwork.ticker.forget(VIDEO.subscriber)
+        await asyncio.sleep(2 * ALLOCATION_GAP_MS / 1_000)
+        assert clockwork.targets() == [audio, video]

@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from sfu.plane import PlaneStats
     from sfu.rows import StructArray
     from sfu.units import Instant
+    from signalling.focus.caps import CapRule
     from signalling.focus.settings import CallSettings
     from tests.support.plane_driver import Core
     from tests.support.simulation.world import World
@@ -124,6 +125,7 @@ class SimServer:
         config: of the media server.
         settings: of calls.
         rng: everything that is drawn.
+        caps: ceilings for some.
     """
 
     def __init__(
@@ -132,6 +134,7 @@ class SimServer:
         config: SfuConfig,
         settings: CallSettings,
         rng: random.Random,
+        caps: Sequence[CapRule] = (),
     ) -> None:
         self.record = ServerRecord()
         self.watch = PlaneWatch()
@@ -146,7 +149,8 @@ class SimServer:
             Fingerprint("sha-256", ":".join(["CD"] * 32)),
             (Candidate(*SERVER_ADDRESS, priority=2_130_706_431),),
         )
-        self.focus = Focus((FOCUS_USER_ID, FOCUS_DEVICE_ID), (local,), settings, config, rng, IdSource())
+        identity = FOCUS_USER_ID, FOCUS_DEVICE_ID
+        self.focus = Focus(identity, (local,), settings, config, rng, IdSource(), caps)
         self._open: set[TransportId] = set()
         """Legs from `AddTransport` to their end."""
         self._legs: dict[TransportId, _Leg] = {}

@@ -18,10 +18,11 @@ from tests.support.simulation.server import SERVER_ADDRESS, SimServer
 from tests.support.simulation.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from loadtest.client.negotiation import LegNumbers
     from sfu.netem.network import Address, Datagram
+    from signalling.focus.caps import CapRule
     from tests.support.simulation.sources import Capture
     from tests.support.simulation.wishes import Tile
 
@@ -36,6 +37,7 @@ class Simulation:
         seed: everything that is drawn comes from it.
         config: of the media server.
         settings: of calls.
+        caps: ceilings for some.
         is_traced: whether every datagram that arrives goes into `trace`.
     """
 
@@ -45,6 +47,7 @@ class Simulation:
         *,
         config: SfuConfig | None = None,
         settings: CallSettings | None = None,
+        caps: Sequence[CapRule] = (),
         is_traced: bool = False,
     ) -> None:
         self._seed = seed
@@ -57,6 +60,7 @@ class Simulation:
             config or SfuConfig(),
             settings or CallSettings(),
             self._rng("server"),
+            caps,
         )
         self.clients: dict[str, SimClient] = {}
         self._by_address: dict[Address, SimClient] = {}

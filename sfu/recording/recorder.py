@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sfu.recording.file import COLUMNS, Header, beginning_of
-from sfu.recording.steps import Step, StepKind
+from sfu.recording.file import COLUMNS, Beginning, Header, beginning_of, written
+from sfu.recording.steps import Step, StepKind, block_of
 from sfu.recording.tables import DECISIONS, ENCODINGS, ESTIMATES, FEEDBACK, TRANSPORTS
 from sfu.units import Instant, after_ms
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from sfu.control import Control, ControlUpdate
     from sfu.plane import PlaneStats
-    from sfu.recording.file import Beginning
     from sfu.recording.tables import Table
     from sfu.recording.told import Told
     from sfu.rows import StructArray
@@ -29,12 +28,17 @@ BLOCK_BYTES: Final = 1 << 20
 TOLD_BYTES: Final = 64
 """What one thing that was told is taken to be, so that a block of nothing else ends, too."""
 
-Steps = tuple[Step, ...]
-"""What becomes one block; compressing takes time, and is done where there is some."""
+Part = Header | Beginning | tuple[Step, ...]
+"""Steps become a block; that takes time, and is done where there is some."""
+
+
+def encoded(part: Part) -> bytes:
+    """A part as it stands in a file."""
+    return written(block_of(part) if isinstance(part, tuple) else part)
 
 
 class Recorder:
-    """A `Tap` that writes down what it is told; `take` has it.
+    """Writes down what it is told; `take` has it.
 
     A recording begins with the first step after which nothing waits to be decided, at latest with the next
     full tick.
@@ -50,7 +54,7 @@ class Recorder:
         self._control = control
         self._header = Header(version, policy, COLUMNS)
         self._has_packets = has_packets
-        self._ready: list[Header | Beginning | Steps] = []
+        self._ready: list[Part] = []
         self._has_begun = False
         self._told: list[Told] = []
         self._steps: list[Step] = []
@@ -58,17 +62,13 @@ class Recorder:
         self._estimates: StructArray | None = None
         """The newest that was recorded; as long as it is this one, nobody has looked at paths."""
         self._stats_at = Instant(0)
-        self.has_failed = False
-        """A mistake of ours has left the control in a state that nothing tells of: there is no more."""
 
-    def take(self, *, is_last: bool = False) -> list[Header | Beginning | Steps]:
+    def take(self, *, is_last: bool = False) -> list[Part]:
         """What is complete; where it is the last time, all."""
         if is_last:
             self._seal()
         ready, self._ready = self._ready, []
         return ready
-
-    # --- a `Tap` ------------------------------------------------------------------------------------------
 
     def told(self, given: Told) -> None:
         """The control was told something."""
@@ -105,10 +105,6 @@ class Recorder:
         if self._has_begun:
             self._add(StepKind.ALLOCATE, now, [(DECISIONS, decisions)])
 
-    def failed(self) -> None:
-        """A step has ended in a mistake of ours."""
-        self.has_failed = True
-
     # --- within -------------------------------------------------------------------------------------------
 
     def _begin(self, stats_at: Instant) -> None:
@@ -120,8 +116,6 @@ class Recorder:
         self._ready += [self._header, beginning_of(memory)]
 
     def _add(self, kind: StepKind, now: Instant, tables: Iterable[tuple[Table, StructArray]]) -> None:
-        if self.has_failed:
-            return
         rows = {table.name: table.rows_of(whole) for table, whole in tables}
         step = Step(kind, now, self._stats_at, tuple(self._told), rows)
         self._told.clear()

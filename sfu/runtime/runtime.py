@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sfu.config import SfuConfig
     from sfu.metrics import Metrics
     from sfu.plane import Batch, Plane
+    from sfu.recording.watched import WatchedControl
     from sfu.transport.certificate import Certificate
     from sfu.units import TransportId, WallTime
 
@@ -127,6 +128,11 @@ class Runtime:
     async def ready(self) -> None:
         """Wait until `submit` takes inputs; at once while not too many wait."""
         await self._inbox.room()
+
+    @property
+    def control(self) -> WatchedControl:
+        """What decides about layers, for whoever wants to watch it."""
+        return self._ticker.control
 
     @property
     def waiting(self) -> int:

@@ -13,6 +13,7 @@ from sfu.bwe.estimate import EstimateState
 from sfu.conference.speakers import SILENT_DBOV
 from sfu.conference.turn import MediaReport
 from sfu.control import Control
+from sfu.recording.watched import WatchedControl
 from sfu.rows import TARGET_DTYPE
 from sfu.runtime.alarm import Alarm
 from sfu.units import NS_PER_S, Instant, after_ms
@@ -86,9 +87,14 @@ class Ticker:
         self._failures = failures
         self._clock = clock
         self._report = report
-        self._control = Control(policy)
+        self._control = WatchedControl(Control(policy))
         self._wake = asyncio.Event()
         self._busy_until = self._full_at = self._targets_at = clock()
+
+    @property
+    def control(self) -> WatchedControl:
+        """What decides, for whoever wants to watch it."""
+        return self._control
 
     def set_demand(self, demand: SetDemand) -> None:
         """Somebody wants a track, or wants it in another size; it is allocated at once."""
@@ -175,7 +181,7 @@ class Ticker:
         self._metrics.tick_seconds.observe((self._clock() - began_at) / NS_PER_S)
 
     def _allocate(self) -> None:
-        self._set_targets(self._control.allocate())
+        self._set_targets(self._control.allocate(self._clock()))
 
     def _set_targets(self, targets: StructArray) -> None:
         self._plane.set_targets(targets)

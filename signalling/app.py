@@ -12,7 +12,7 @@ from rich.console import Console
 
 from sfu.config import AUTO
 from sfu.errors import ConfigError, TransportError
-from signalling.cli import bench, trace
+from signalling.cli import bench, media, trace
 from signalling.cli.admin import ask
 from signalling.cli.registration import make_registration
 from signalling.cli.tables import calls_tree, status_table
@@ -44,6 +44,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(trace.app, name="trace")
+app.add_typer(media.app, name="media")
 app.add_typer(bench.app, name="bench")
 
 

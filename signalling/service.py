@@ -19,6 +19,7 @@ from sfu.errors import ConfigError
 from sfu.metrics import Metrics
 from sfu.runtime.addresses import candidates_of
 from sfu.runtime.clocks import monotonic_clock, wall_clock
+from sfu.runtime.media_recording import MediaRecordings
 from sfu.runtime.planes import choose_plane
 from sfu.runtime.policies import choose_policy, state_of
 from sfu.runtime.runtime import Runtime
@@ -43,7 +44,8 @@ from signalling.store import open_store
 from signalling.trace.recordings import Recordings
 from signalling.trace.traced import Traced
 from signalling.web.drain import DrainRoute
-from signalling.web.paths import DRAIN, TRACE
+from signalling.web.media import MediaRoute
+from signalling.web.paths import DRAIN, MEDIA, TRACE
 from signalling.web.private import PrivateListener
 from signalling.web.public import PublicListener
 from signalling.web.trace import TraceRoute
@@ -95,6 +97,8 @@ class Service:
         self._policy = _policy(config.allocation)
         self._registration = _registration(config)
         self._recordings = Recordings(config, version("matrix-focus"), self._metrics.failures)
+        policy = Path(config.allocation.policy).name
+        self._media = MediaRecordings(version("matrix-focus"), policy, self._metrics.failures)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set.
@@ -132,6 +136,7 @@ class Service:
                     await stop.wait()
                     await self._say_goodbye(status.working)
                     self._recordings.close()
+                    self._media.close()
                     raise _Stopped
             except* _Stopped:
                 _log.info("focus_stopped")
@@ -162,6 +167,7 @@ class Service:
             MatrixPerformer(outbox, store, metrics).perform,
             policy=self._policy,
         )
+        self._media.attach(runtime.control)
 
         async def hand_on(given: FocusInput) -> None:
             # Back-pressure: while the engine is behind, the homeserver keeps what it has for us.
@@ -242,7 +248,7 @@ class Service:
             admin,
             self._metrics.registry,
             status,
-            {TRACE: TraceRoute(self._recordings).handle},
+            {TRACE: TraceRoute(self._recordings).handle, MEDIA: MediaRoute(self._media).handle},
             {DRAIN: DrainRoute(status.tell, status.status).handle},
         )
         stack.push_async_callback(listener.close)

@@ -123,8 +123,12 @@ def memory_of(beginning: Beginning) -> ControlMemory:
 
 
 def written(frame: Frame) -> bytes:
-    """One frame."""
-    content = zlib.compress(_encoder.encode(frame), LEVEL)
+    """One frame, as it stands in a file."""
+    return framed(zlib.compress(_encoder.encode(frame), LEVEL))
+
+
+def framed(content: bytes) -> bytes:
+    """The same of a frame that is compressed already."""
     return len(content).to_bytes(4, "little") + content
 
 
@@ -136,10 +140,23 @@ def frames_of(data: Iterable[bytes]) -> Iterator[Frame]:
     Raises:
         ParseError: it is no recording, or one of another version.
     """
+    is_first = True
+    for content in contents_of(data):
+        frame = frame_of(content)
+        _check_order(frame, is_first=is_first)
+        is_first = False
+        yield frame
+
+
+def contents_of(data: Iterable[bytes]) -> Iterator[bytes]:
+    """The frames of a file, compressed as they are, without those that say nothing.
+
+    Raises:
+        ParseError: it is no recording.
+    """
     source = _Source(data)
     if source.take(len(MAGIC)) != MAGIC:
         raise ParseError("not_a_recording", f"it does not begin with {MAGIC!r}")
-    is_first = True
     while (length := source.take(4)) is not None:
         size = int.from_bytes(length, "little")
         if size > MAX_FRAME_BYTES:
@@ -148,13 +165,15 @@ def frames_of(data: Iterable[bytes]) -> Iterator[Frame]:
         if content is None:
             return
         if content:
-            frame = _frame(content)
-            _check_order(frame, is_first=is_first)
-            is_first = False
-            yield frame
+            yield content
 
 
-def _frame(content: bytes) -> Frame:
+def frame_of(content: bytes) -> Frame:
+    """What is in a frame.
+
+    Raises:
+        ParseError: nothing that we write.
+    """
     unpacker = zlib.decompressobj()
     try:
         plain = unpacker.decompress(content, MAX_CONTENT_BYTES)

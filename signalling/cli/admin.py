@@ -5,9 +5,17 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
-from typing import Any, Final
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
 
 from sfu.errors import TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from http.client import HTTPResponse
+
+SILENCE_S: Final = 15.0
+"""A focus whose stream says nothing for this long is gone: it says every other second that it is there."""
 
 TIMEOUT_S: Final = 5.0
 """A focus that does not answer in this time is as good as gone to whoever waits at a terminal."""
@@ -43,3 +51,25 @@ def ask(url: str, path: str, body: dict[str, Any] | None = None) -> dict[str, An
     if not isinstance(parsed, dict):
         raise TransportError(f"{url}: answers with something else: is that a focus?")
     return parsed
+
+
+@contextmanager
+def streaming(url: str) -> Iterator[HTTPResponse]:
+    """GET what a focus tells for as long as it is listened to.
+
+    Raises:
+        TransportError: nothing answers there, or the focus refuses.
+    """
+    # Never through a proxy: the listener is private.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        answer = opener.open(url, timeout=SILENCE_S)
+    except urllib.error.HTTPError as error:
+        with error:
+            raise TransportError(
+                f"the focus refuses: {error.read(1_000).decode(errors='replace')}"
+            ) from error
+    except (OSError, ValueError) as error:
+        raise TransportError(f"no focus answers ({getattr(error, 'reason', error)})") from error
+    with answer:
+        yield answer

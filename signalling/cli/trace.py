@@ -5,9 +5,7 @@ from __future__ import annotations
 import http.client
 import signal
 import sys
-import urllib.error
 import urllib.parse
-import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Final, NoReturn
@@ -15,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Final, NoReturn
 import typer
 
 from sfu.errors import ParseError, TransportError
+from signalling.cli.admin import streaming
 from signalling.trace.lines import End, read_recording, written
 from signalling.web.paths import TRACE
 
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
 
 EXIT_FAILED: Final = 1
 EXIT_DIFFERENT: Final = 3
-
-SILENCE_S: Final = 15.0
-"""A focus that sends nothing for this long is gone: it sends an empty line every other second."""
 
 _UrlOption = Annotated[
     str, typer.Option("--url", envvar="FOCUS_ADMIN_URL", help="Private listener of the focus.")
@@ -138,9 +134,7 @@ def _copy(url: str, file: IO[str]) -> str:
     # Who records in the background, where a shell has Ctrl-C ignored, ends it politely too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        # Never through a proxy: the listener is private.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(url, timeout=SILENCE_S) as answer:
+        with streaming(url) as answer:
             typer.echo("focus: recording; Ctrl-C ends it", err=True)
             for raw in answer:
                 line = raw.decode()
@@ -151,13 +145,6 @@ def _copy(url: str, file: IO[str]) -> str:
     except KeyboardInterrupt:
         end = "stopped"
         file.write(f"{written(End(end))}\n")
-    except urllib.error.HTTPError as error:
-        with error:
-            raise TransportError(
-                f"the focus refuses: {error.read(1_000).decode(errors='replace')}"
-            ) from error
-    except urllib.error.URLError as error:
-        raise TransportError(f"no focus answers ({error.reason})") from error
     except (OSError, http.client.HTTPException, ValueError):
         # Cut off: what there is, is a recording.
         pass

@@ -186,9 +186,19 @@ def _toml(tables: Mapping[str, Mapping[str, Any]]) -> str:
     lines = []
     for name, keys in tables.items():
         lines += [f"[{name}]"] if name else []
-        # Strings, numbers, booleans and arrays of them look the same in JSON and in TOML.
-        lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in keys.items()]
+        lines += [f"{key} = {_toml_value(value)}" for key, value in keys.items()]
     return "\n".join(lines) + "\n"
+
+
+def _toml_value(value: object) -> str:
+    match value:
+        case dict():
+            return f"{{{', '.join(f'{key} = {_toml_value(one)}' for key, one in value.items())}}}"
+        case list():
+            return f"[{', '.join(_toml_value(one) for one in value)}]"
+        case _:
+            # Strings, numbers and booleans look the same in JSON and in TOML.
+            return json.dumps(value, ensure_ascii=False)
 
 
 def _http() -> aiohttp.ClientSession:

@@ -28,9 +28,10 @@ class Wishes:
     desired_bps: FloatArray
     """What would be given if the path carried everything."""
     next_bps: FloatArray
-    """What the path must carry on top for one more step of any row, the least of all; 0: a better path would
-    change nothing. It is more than the step takes: a policy asks for room (`MARGIN`), and who finds out only
-    what the step takes never sees it taken."""
+    """What the path must carry on top for one more step of any row, the least of all that it is not known to
+    carry; 0: a better path would change nothing. It is more than the step takes: a policy asks for room
+    (`MARGIN`), and who finds out only what the step takes never sees it taken. A step that would fit and was
+    not taken was not worth it: then a larger one is what is waited for."""
 
 
 def wishes_of(decisions: StructArray) -> Wishes:
@@ -41,14 +42,23 @@ def wishes_of(decisions: StructArray) -> Wishes:
     if not len(starts):
         nothing = np.zeros(0)
         return Wishes(subscriber, nothing, nothing, nothing)
-    step = MARGIN * ordered["next_rate_bps"] - ordered["rate_bps"]
-    is_withheld = np.isin(ordered["cause"], _WITHHELD) & (step > 0)
-    least = np.minimum.reduceat(np.where(is_withheld, step, np.inf), starts)
+    allocated = np.add.reduceat(ordered["rate_bps"], starts)
+    is_withheld = np.isin(ordered["cause"], _WITHHELD)
     # Of what is more than its path's share for another reason (a ceiling, no picture) nothing is desired.
-    desired = np.where(np.isin(ordered["cause"], _WITHHELD), ordered["best_rate_bps"], ordered["rate_bps"])
+    desired = np.add.reduceat(np.where(is_withheld, ordered["best_rate_bps"], ordered["rate_bps"]), starts)
+    rows = np.diff(starts, append=len(ordered))
+    room = ordered["budget_bps"] - np.repeat(allocated, rows)
+    least = np.full(len(ordered), np.inf)
+    for name in ("best_rate_bps", "next_rate_bps"):
+        step = MARGIN * ordered[name] - ordered["rate_bps"]
+        np.copyto(least, step, where=is_withheld & (step > 0) & (step > room))
+    least = np.minimum.reduceat(least, starts)
+    # Each step by itself would fit: what is waited for is all together.
+    is_waiting = np.isinf(least) & np.logical_or.reduceat(is_withheld, starts)
+    least = np.where(is_waiting, MARGIN * desired - allocated, least)
     return Wishes(
         transports=subscriber[starts],
-        allocated_bps=np.add.reduceat(ordered["rate_bps"], starts),
-        desired_bps=np.add.reduceat(desired, starts),
+        allocated_bps=allocated,
+        desired_bps=desired,
         next_bps=np.where(np.isinf(least), 0.0, least),
     )

@@ -58,6 +58,36 @@ def test_what_no_path_would_change_is_not_desired() -> None:
     assert wishes_of(decisions).desired_bps.tolist() == [2_700]
 
 
+def withheld(*rows: tuple[float, float, float], budget_bps: float) -> Wishes:
+    """Given, next and best of each row of one subscriber."""
+    decisions = np.zeros(len(rows), DECISION_DTYPE)
+    for name, values in zip(
+        ("rate_bps", "next_rate_bps", "best_rate_bps"), zip(*rows, strict=True), strict=True
+    ):
+        decisions[name] = values
+    decisions["cause"], decisions["budget_bps"] = Cause.BUDGET, budget_bps
+    return wishes_of(decisions)
+
+
+@pytest.mark.parametrize(
+    ("budget_bps", "next_bps"),
+    [
+        (700e3, MARGIN * 800e3 - 500e3),
+        # There is room for the next step, which is not taken: the best one is waited for.
+        (1.5e6, MARGIN * 2e6 - 500e3),
+        (2.45e6, MARGIN * 2e6 - 500e3),
+    ],
+)
+def test_a_step_that_would_fit_and_is_not_taken_is_not_waited_for(budget_bps: float, next_bps: float) -> None:
+    found = withheld((500e3, 800e3, 2e6), budget_bps=budget_bps)
+    assert found.next_bps.tolist() == pytest.approx([next_bps])
+
+
+def test_where_each_step_by_itself_would_fit_all_together_are_waited_for() -> None:
+    found = withheld((100e3, 300e3, 300e3), (100e3, 300e3, 300e3), budget_bps=500e3)
+    assert found.next_bps.tolist() == pytest.approx([MARGIN * 600e3 - 200e3])
+
+
 def test_nobody_wishes_anything() -> None:
     assert len(wishes_of(np.zeros(0, DECISION_DTYPE)).transports) == 0
 

@@ -42,8 +42,8 @@ def focus(folder: Path, body: str, **more: dict[str, object]) -> FocusProcess:
 
 
 async def test_a_focus_is_told_everything_by_file_and_environment(tmp_path: Path) -> None:
-    caps: list[object] = [{"user": "@a:b", "max_bps": 5}]
-    process = focus(tmp_path, SERVES, calls={"require_olm": True}, media={"port": 7}, **{"": {"caps": caps}})
+    top: dict[str, object] = {"caps": [{"user": "@a:b", "max_bps": 5}]}
+    process = focus(tmp_path, SERVES, calls={"require_olm": True}, media={"port": 7}, **{"": top})
     await process.start()
     try:
         await process.wait_ready()
@@ -56,7 +56,7 @@ async def test_a_focus_is_told_everything_by_file_and_environment(tmp_path: Path
     config = tomllib.loads((tmp_path / "focus.toml").read_text())
     assert config == {
         "data_dir": str(tmp_path / "data"),
-        "caps": caps,
+        "caps": top["caps"],
         "matrix": {
             "homeserver_url": "http://127.0.0.1:1",
             "user_id": "@focus:here",

@@ -84,5 +84,6 @@ class AudioReceiver:
         captured = (label.captured_at - last.captured_at) * CLOCK_RATE // NS_PER_S
         if abs(ts - last_ts - captured) > 1:
             self._seen.fault(f"sound {label.frame}: timestamp goes by {ts - last_ts}, capture by {captured}")
-        if label.frame != last.frame + 1 and not self._is_after_gap:
+        is_withheld = self._seen.may_pause and label.frame > last.frame
+        if label.frame != last.frame + 1 and not self._is_after_gap and not is_withheld:
             self._seen.fault(f"sound {label.frame} follows {last.frame}")

@@ -83,6 +83,8 @@ class SimClient:
         """What the focus said of its tracks: when, track id, rids that are wanted."""
         self.reasons: list[tuple[Instant, TrackWhy]] = []
         """What the focus said of what it gets, with the time when each came."""
+        self.hears_the_loudest = False
+        """Whether it knows that the call is so large that not all sound is forwarded."""
         self.answers_pings = True
         self.answers_offers = True
         self.leg: ClientLeg | None = None
@@ -366,4 +368,5 @@ class SimClient:
             self.unwanted.append(f"{track.source.name} of {track.publisher} at {came_at}, hidden at {since}")
 
     def _observations(self, user_id: str, source: Source) -> TrackObservations:
-        return self._seen.setdefault((user_id, source), TrackObservations(user_id, source))
+        may_pause = self.hears_the_loudest and source is Source.MICROPHONE
+        return self._seen.setdefault((user_id, source), TrackObservations(user_id, source, may_pause))

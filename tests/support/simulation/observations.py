@@ -51,6 +51,8 @@ class TrackObservations:
 
     publisher: str
     source: Source
+    may_pause: bool = False
+    """Sound is not always forwarded: what is left out, and that numbers go on all the same, is no fault."""
     frames: list[SeenFrame] = field(default_factory=list, repr=False)
     sounds: list[HeardPacket] = field(default_factory=list, repr=False)
     faults: list[str] = field(default_factory=list)

@@ -43,6 +43,8 @@ class Capture:
     screen: tuple[EncodingPlan, ...] = SCREEN
     speech_level: int = 30
     """-dBov while the person talks."""
+    silence_level: int = SILENT_LEVEL
+    """While not: digital silence as of a microphone that is off, which cannot be told from no level."""
     numbering: Numbering = field(default_factory=Numbering)
     start: StreamStart = field(default_factory=StreamStart)
 
@@ -50,11 +52,12 @@ class Capture:
 class Microphone:
     """Opus with DTX: sound while its owner talks, comfort noise else."""
 
-    def __init__(self, track: LocalTrack, sender: int, level: int, begins_at: Instant) -> None:
+    def __init__(self, track: LocalTrack, sender: int, capture: Capture, begins_at: Instant) -> None:
         self.track: Final = track
         self.is_muted = False
         self.talks = True
-        self.level = level
+        self.level = capture.speech_level
+        self._silence_level = capture.silence_level
         self._encoder = AudioEncoder(sender)
         self._next_at = begins_at
         self._silence_at = begins_at
@@ -75,7 +78,7 @@ class Microphone:
             return
         for stream in session.streams(self.track.track_id):
             payload = self._encoder.encode(captured_at, is_silence=is_silence)
-            level = SILENT_LEVEL if is_silence else self.level
+            level = self._silence_level if is_silence else self.level
             session.send_media(stream, [payload], captured_at, now, level=level, marker=False)
 
 
@@ -165,7 +168,7 @@ class Sources:
             track = LocalTrack(sdp.AUDIO, self._stream_id, f"{name}-audio")
             self.starts[track.track_id, ""] = capture.start
             begins_at = after_ms(now, rng.uniform(0, FRAME_MS))
-            self.microphone = Microphone(track, sender, capture.speech_level, begins_at)
+            self.microphone = Microphone(track, sender, capture, begins_at)
         if capture.camera:
             self.open_camera(now)
 

@@ -257,6 +257,9 @@ class Control:
             self._demand, self._rates, budgets, self._caps_rows, self._speech
         )
         self._wishes = _wish_rows(wishes_of(self._decisions))
+        if self._is_calm and not self._carries_all():
+            # More is wanted than before: what paths carry of it is asked with the next tick.
+            self._is_calm, self._estimate_at = False, None
         return targets_of(self._decisions)
 
     # --- within -------------------------------------------------------------------------------------------

@@ -258,6 +258,15 @@ def test_while_a_path_carries_less_than_is_wanted_it_looks_each_tick() -> None:
     assert second.estimates is not first.estimates
 
 
+def test_in_a_calm_time_who_wants_more_than_the_path_is_known_to_carry_is_looked_at_at_once() -> None:
+    plane = calm()
+    before = plane.tick()
+    plane.control.set_demand(VIDEO)
+    plane.control.allocate()
+    assert not plane.control.is_calm
+    assert plane.tick().estimates is not before.estimates
+
+
 def test_pacing_follows_the_estimate() -> None:
     plane = settled(remb_bps=4e6)
     plane.remb_bps = 400_000

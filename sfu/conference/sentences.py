@@ -109,6 +109,10 @@ def _pixels(size: Size) -> str:
     return f"{size[0]}x{size[1]}"
 
 
+def _pictures(count: int) -> str:
+    return f"{count} picture{'' if count == 1 else 's'}"
+
+
 def _rate(rate_bps: float) -> str:
     return f"{rate_bps / 1_000:,.0f} kbit/s"
 
@@ -132,7 +136,7 @@ _SENTENCES: Final[dict[Reason, Callable[[Facts], str]]] = {
     Reason.SCREEN_FIRST: lambda facts: f"{_carries(facts)}, and the screen share comes first.",
     Reason.SPEAKER: lambda facts: f"{_carries(facts)}, and who speaks comes first.",
     Reason.LAST_N: lambda facts: (
-        f"You get nothing: this server gives you at most {facts.max_videos} pictures at a time,"
+        f"You get nothing: this server gives you at most {_pictures(facts.max_videos)} at a time,"
         " and others come first."
     ),
     Reason.NOT_VISIBLE: lambda _: "You get nothing: its tile is out of sight.",

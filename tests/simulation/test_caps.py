@@ -65,7 +65,7 @@ def lines_and_causes(found: Shown) -> dict[str, tuple[int, str]]:
         (
             CapRule(user=CAROL, max_videos=1),
             {(720, "size"), (0, "last_n")},
-            "this server gives you at most 1 pictures",
+            "this server gives you at most 1 picture at a time",
         ),
         (
             CapRule(user=CAROL, max_bps=1_000_000),

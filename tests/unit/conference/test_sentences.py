@@ -103,6 +103,7 @@ def test_each_reason_is_one_sentence(reason: Reason) -> None:
         (Reason.SCREEN_FIRST, {"fitting": (640, 360)}, "instead of 640x360"),
         (Reason.SPEAKER, {"sent": None}, "You get nothing instead of 1280x720"),
         (Reason.LAST_N, {"max_videos": 4}, "at most 4 pictures"),
+        (Reason.LAST_N, {"max_videos": 1}, "at most 1 picture at a time"),
         (Reason.WAITING, {"next": (1280, 720)}, "until 1280x720"),
         (Reason.WAITING, {"sent": None}, "You get nothing yet: 640x360 begins with its next key frame."),
         (Reason.SIZE, {"kind": Kind.AUDIO}, "You get the sound."),

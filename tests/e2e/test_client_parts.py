@@ -87,8 +87,9 @@ async def wishes(page: Page, steps: str) -> list[dict[str, Any]]:
         const said = [];
         let isOpen = true;
         const subscriptions = new part.Subscriptions((content) => isOpen && Boolean(said.push(content)));
-        const video = (height) => ({{ streamId: "S", trackId: "V", size: {{ width: height * 2, height }} }});
-        const audio = {{ streamId: "S", trackId: "A", size: null }};
+        const video = (height, {{ isPinned = false, isVisible = true }} = {{}}) =>
+            ({{ streamId: "S", trackId: "V", tile: {{ width: height * 2, height, isPinned, isVisible }} }});
+        const audio = {{ streamId: "S", trackId: "A", tile: null }};
         {steps}
         return said;
     """
@@ -121,6 +122,48 @@ async def test_sizes_are_told_when_they_have_settled_and_alone(page: Page) -> No
     """
     told = [{"subscribe": [AUDIO, sized(90)], "unsubscribe": []}, "later"]
     assert await wishes(page, steps) == [*told, {"subscribe": [sized(180)], "unsubscribe": []}]
+
+
+async def test_a_pin_is_told_when_it_has_settled_and_so_is_its_end(page: Page) -> None:
+    steps = """
+        subscriptions.want([video(90)]);
+        await null;
+        subscriptions.want([video(90, { isPinned: true })]);
+        await null;
+        said.push("later");
+        subscriptions.want([video(180, { isPinned: true })]);
+        await advance(300);
+        subscriptions.want([video(180)]);
+        await advance(300);
+    """
+    assert (await wishes(page, steps))[1:] == [
+        "later",
+        {"subscribe": [sized(180) | {"pinned": True}], "unsubscribe": []},
+        {"subscribe": [sized(180)], "unsubscribe": []},
+    ]
+
+
+async def test_what_goes_out_of_sight_is_told_in_time_and_what_comes_into_sight_at_once(page: Page) -> None:
+    steps = """
+        subscriptions.want([audio, video(90)]);
+        await null;
+        subscriptions.want([audio, video(90, { isVisible: false })]);
+        await null;
+        said.push("later");
+        await advance(300);
+        subscriptions.want([audio, video(90)]);
+        await null;
+        said.push("at once");
+        subscriptions.want([audio, video(90, { isVisible: false })]);
+        subscriptions.want([audio, video(90)]);
+        await advance(300);
+    """
+    assert (await wishes(page, steps))[1:] == [
+        "later",
+        {"subscribe": [sized(90) | {"visible": False}], "unsubscribe": []},
+        {"subscribe": [sized(90)], "unsubscribe": []},
+        "at once",
+    ]
 
 
 async def test_a_wish_that_ends_is_told_and_one_that_is_repeated_is_not(page: Page) -> None:

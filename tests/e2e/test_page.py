@@ -261,7 +261,7 @@ async def test_tiles_and_layouts_decide_what_is_asked_for(
     for one in (alice, bob):
         tile = page.page.get_by_role("article", name=name[one], exact=True)
         await tile.hover()
-        await tile.get_by_role("button").click()
+        await tile.get_by_role("button", name="Enlarge").click()
 
         async def is_asked_for(one: Participant = one) -> bool:
             shown = (await page.tiles())[name[one]]
@@ -274,7 +274,8 @@ async def test_tiles_and_layouts_decide_what_is_asked_for(
             return shown["width"] > LARGE and (shown["width"], shown["height"]) in wishes
 
         await until_told(is_asked_for, f"{name[one]} is large, and asked for so")
-    await page.page.get_by_role("article", name=name[bob], exact=True).get_by_role("button").click()
+    tile = page.page.get_by_role("article", name=name[bob], exact=True)
+    await tile.get_by_role("button", name="Enlarge").click()
     await page.press("layout")
     await page.until("matrixFocus.call.tiles.layout === 'grid'", "the layout changes back")
 

@@ -45,7 +45,7 @@ import { FocusLeg } from "./focus-client/leg.js";
 import { CAMERA_ENCODINGS, LocalStream, SCREEN_ENCODINGS } from "./focus-client/local.js";
 import { MeshDials } from "./focus-client/mesh.js";
 import { CallRoom, isSameFocus } from "./focus-client/room.js";
-import { RemoteStreams } from "./focus-client/streams.js";
+import { RemoteStreams, roundTile } from "./focus-client/streams.js";
 import { Subscriptions } from "./focus-client/subscriptions.js";
 
 const OURS = "org.matrix_focus.";
@@ -70,7 +70,7 @@ export class FocusClient extends EventTarget {
   #locals = new Map();
   #muted = { audio: false, video: false };
   #streams = new RemoteStreams();
-  #sizes = new Map();
+  #tiles = new Map();
   #subscriptions = new Subscriptions((content) => this.#leg?.send("m.call.track_subscription", content) ?? false);
   #members = [];
   #statsEveryMs = 0;
@@ -383,19 +383,19 @@ export class FocusClient extends EventTarget {
   // --- what we receive ------------------------------------------------------------------------------------------
 
   /**
-   * Say how large somebody's picture is shown; nothing is sent of one that is not shown.
+   * Say how somebody's picture is shown; nothing is sent of one that is not, or is out of sight.
    *
    * @param {string} streamId
-   * @param {{width: number, height: number} | null} size   CSS pixels; null: not to be seen
+   * @param {import("./focus-client/streams.js").Tile | null} tile   null: there is none, and none is about to come
    */
-  show(streamId, size) {
-    this.#sizes.set(streamId, size && { width: Math.round(size.width), height: Math.round(size.height) });
+  show(streamId, tile) {
+    this.#tiles.set(streamId, tile && roundTile(tile));
     this.#subscribe();
   }
 
   #described(metadata) {
     this.#streams.describe(metadata);
-    for (const streamId of this.#sizes.keys()) if (!this.streams.has(streamId)) this.#sizes.delete(streamId);
+    for (const streamId of this.#tiles.keys()) if (!this.streams.has(streamId)) this.#tiles.delete(streamId);
     this.#bind();
     this.#subscribe();
   }
@@ -407,7 +407,7 @@ export class FocusClient extends EventTarget {
   }
 
   #subscribe() {
-    this.#subscriptions.want(this.#streams.wishes(this.#sizes));
+    this.#subscriptions.want(this.#streams.wishes(this.#tiles));
   }
 
   /**

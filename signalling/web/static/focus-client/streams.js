@@ -10,8 +10,16 @@ import { sectionsOf } from "./sdp.js";
  * @property {number} height
  * @property {string | null} mid                 section in which it comes; null: in none now
  * @property {RTCRtpReceiver | null} receiver
- * @property {{width: number, height: number} | boolean} wanted   what we asked for; true for audio, false: nothing
+ * @property {Tile | boolean} wanted             what we asked for; true for audio, false: nothing
  * @property {object | null} why                 the focus's last word on it (`org.matrix_focus.why`)
+ */
+
+/**
+ * @typedef {object} Tile
+ * @property {number} width                      CSS pixels
+ * @property {number} height
+ * @property {boolean} [isPinned]                it comes before the others where not all fits
+ * @property {boolean} [isVisible]               false: out of sight for now, it will be wanted again
  */
 
 /**
@@ -96,17 +104,17 @@ export class RemoteStreams {
   /**
    * What to subscribe to: all sound, and pictures that are shown.
    *
-   * @param {Map<string, {width: number, height: number} | null>} sizes   of tiles, by stream id
+   * @param {Map<string, Tile | null>} tiles   by stream id
    * @returns {import("./subscriptions.js").Wish[]}
    */
-  wishes(sizes) {
+  wishes(tiles) {
     const wishes = [];
     for (const { streamId, tracks } of this.byId.values()) {
-      const size = sizes.get(streamId) ?? null;
+      const tile = tiles.get(streamId) ?? null;
       for (const track of tracks.values()) {
-        track.wanted = track.kind !== "video" || (size?.width > 0 && size.height > 0 && size);
+        track.wanted = track.kind !== "video" || (tile?.width > 0 && tile.height > 0 && tile);
         if (!track.wanted) continue;
-        wishes.push({ streamId, trackId: track.trackId, size: track.kind === "video" ? size : null });
+        wishes.push({ streamId, trackId: track.trackId, tile: track.kind === "video" ? tile : null });
       }
     }
     return wishes;
@@ -119,6 +127,11 @@ export class RemoteStreams {
       refill(stream);
     }
   }
+}
+
+/** A tile with whole pixels and nothing left out. */
+export function roundTile({ width, height, isPinned = false, isVisible = true }) {
+  return { width: Math.round(width), height: Math.round(height), isPinned, isVisible };
 }
 
 function describeTracks(tracks, said) {

@@ -10,11 +10,12 @@ const SETTLE_MS = 250;
  * @typedef {object} Wish
  * @property {string} streamId
  * @property {string} trackId
- * @property {{width: number, height: number} | null} size   CSS pixels of the tile; null for audio
+ * @property {import("./streams.js").Tile | null} tile   null for audio
  */
 
 /**
- * The wishes of one leg: says only what has changed, new wishes at once, changes of size when they have settled.
+ * The wishes of one leg: says only what has changed; what is new or comes into sight at once, the rest when it has
+ * settled.
  */
 export class Subscriptions {
   #send;
@@ -38,7 +39,7 @@ export class Subscriptions {
    */
   want(wishes) {
     this.#wishes = new Map(wishes.map((wish) => [keyOf(wish), wish]));
-    const isUrgent = wishes.some((wish) => !this.#told.has(keyOf(wish)));
+    const isUrgent = wishes.some((wish) => isAwaited(wish, this.#told.get(keyOf(wish))));
     if (isUrgent && !this.#isUrgent) queueMicrotask(() => this.#isUrgent && this.#flush());
     this.#isUrgent ||= isUrgent;
     this.#timer ??= setTimeout(() => this.#flush(), SETTLE_MS);
@@ -66,7 +67,7 @@ export class Subscriptions {
     const unsubscribe = [...this.#told].filter(([key]) => !this.#wishes.has(key));
     if (subscribe.length === 0 && unsubscribe.length === 0) return;
     const content = {
-      subscribe: subscribe.map(([, wish]) => ({ ...idsOf(wish), ...wish.size })),
+      subscribe: subscribe.map(([, wish]) => ({ ...idsOf(wish), ...contentOf(wish.tile) })),
       unsubscribe: unsubscribe.map(([, wish]) => idsOf(wish)),
     };
     if (this.#send(content)) this.#told = new Map(this.#wishes);
@@ -81,6 +82,20 @@ function idsOf({ streamId, trackId }) {
   return { stream_id: streamId, track_id: trackId };
 }
 
-function isSame(wish, told) {
-  return told !== undefined && wish.size?.width === told.size?.width && wish.size?.height === told.size?.height;
+/** What is not said is not pinned, and visible. */
+function contentOf(tile) {
+  if (tile === null) return {};
+  const { width, height, isPinned, isVisible } = tile;
+  return { width, height, ...(isPinned && { pinned: true }), ...(!isVisible && { visible: false }) };
+}
+
+/** Whether somebody looks at the place where it is to be. */
+function isAwaited({ tile }, told) {
+  return told === undefined || (tile?.isVisible === true && !told.tile?.isVisible);
+}
+
+function isSame({ tile }, told) {
+  if (told === undefined) return false;
+  if (tile === null || told.tile === null) return tile === told.tile;
+  return Object.keys(tile).every((name) => tile[name] === told.tile[name]);
 }

@@ -6,9 +6,6 @@ import { bitrateText } from "./stats.js";
 
 const REACH = { here: "on this focus", "other-focus": "on another focus", mesh: "calls directly" };
 
-/** How often the focus tells what it measures, while somebody looks. */
-const MEASURE_MS = 2000;
-
 /** Shows a client's call, once a second while it is shown. */
 export class CallTab {
   #client;
@@ -18,7 +15,7 @@ export class CallTab {
   #roomId;
   #encryption;
   #isShown = false;
-  #measured = null;
+  #measured;
   #facts = element("dl", { class: "facts facts-wide" });
   #members = element("ul", { class: "members" });
 
@@ -29,31 +26,32 @@ export class CallTab {
    * @param {FocusClient} client
    * @param {Names} names
    * @param {Stats} stats
+   * @param {Measured} measured
    * @param {{userId: string, deviceId: string}} me
    * @param {string} roomId
    * @param {function(): string} encryption what there is to say of it
    */
-  constructor(client, names, stats, me, roomId, encryption) {
+  constructor(client, names, stats, measured, me, roomId, encryption) {
     this.#me = me;
     this.#client = client;
     this.#names = names;
     this.#stats = stats;
+    this.#measured = measured;
     this.#roomId = roomId;
     this.#encryption = encryption;
-    client.addEventListener("stats", ({ detail }) => (this.#measured = detail));
     for (const type of ["phase", "members"]) client.addEventListener(type, () => this.#fill());
     stats.addEventListener("sample", () => this.#fill());
   }
 
   show() {
     this.#isShown = true;
-    this.#client.askStats(MEASURE_MS);
+    this.#measured.watch(this, true);
     this.#fill();
   }
 
   hide() {
     this.#isShown = false;
-    this.#client.askStats(0);
+    this.#measured.watch(this, false);
   }
 
   #fill() {
@@ -84,7 +82,7 @@ export class CallTab {
       );
       if (connection.availableBps !== null) facts.push(["may send", bitrateText(connection.availableBps)]);
     }
-    if (this.#measured) facts.push(...measuredFacts(this.#measured));
+    facts.push(...this.#measured.facts);
     this.#facts.replaceChildren(
       ...facts.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]),
     );
@@ -115,14 +113,4 @@ export class CallTab {
       why ? element("p", { class: "card-why" }, why) : null,
     );
   }
-}
-
-/** What the focus measures of this leg (`org.matrix_focus.stats`). */
-function measuredFacts({ estimate, round_trip_time: roundTrip, packets_lost: lost, tracks }) {
-  const rate = tracks.reduce((sum, { bitrate }) => sum + bitrate, 0);
-  return [
-    ["focus sends", `${bitrateText(rate)} in ${tracks.length} tracks, ${lost} packets lost`],
-    ["focus estimates", estimate === null ? "nothing yet" : bitrateText(estimate)],
-    ["focus's round trip", roundTrip === null ? "not measured yet" : `${(1000 * roundTrip).toFixed(0)} ms`],
-  ];
 }

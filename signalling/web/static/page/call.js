@@ -9,6 +9,7 @@ import { byId } from "./dom.js";
 import { Encryption } from "./encryption.js";
 import { Faults } from "./faults.js";
 import { FaultsTab } from "./faults-tab.js";
+import { Measured } from "./measured.js";
 import { MessageLog } from "./message-log.js";
 import { MessagesTab } from "./messages-tab.js";
 import { Names } from "./names.js";
@@ -163,13 +164,19 @@ export class Call extends EventTarget {
     );
     this.#tiles.layout = this.#place.layout;
     this.faults = new Faults(this.client, () => this.#tiles.blink());
-    this.#controls = new Controls((name) => this.#press(name));
+    this.#controls = new Controls({
+      press: (name) => this.#press(name),
+      pin: (number) => this.#tiles.pinNumber(number),
+    });
+    const measured = new Measured(this.client);
     this.#devices = new DevicesDialog(this.#media, this.client, this.#tiles);
     const tabs = [
       new MessagesTab(this.log),
-      new TracksTab(this.client, this.#names, this.stats),
+      new TracksTab(this.client, this.#names, this.stats, measured),
       new FaultsTab(this.faults),
-      new CallTab(this.client, this.#names, this.stats, me, this.#place.roomId, () => this.#encryption.state.text),
+      new CallTab(this.client, this.#names, this.stats, measured, me, this.#place.roomId, () =>
+        this.#encryption.state.text,
+      ),
     ];
     this.#panel = new Panel(tabs, (isOpen) => this.#change({ hasPanel: isOpen }));
     this.#panel.toggle(this.#place.hasPanel);

@@ -1,4 +1,4 @@
-/** The bar of buttons in a call, and their keys. */
+/** The bar of buttons in a call, and all keys. */
 
 import { byId, setIcon, setText } from "./dom.js";
 
@@ -10,11 +10,17 @@ const KEYS = { m: "mic", v: "camera", s: "share", l: "layout", p: "panel" };
 export class Controls {
   #buttons = new Map();
   #press;
+  #pin;
   #stop = new AbortController();
 
-  /** @param {function(ControlName): void} press is told of every click and key */
-  constructor(press) {
+  /**
+   * @param {object} acts
+   * @param {function(ControlName): void} acts.press is told of every button's click or key
+   * @param {function(number): void} acts.pin is told of the keys 1 to 9
+   */
+  constructor({ press, pin }) {
     this.#press = press;
+    this.#pin = pin;
     const { signal } = this.#stop;
     for (const button of byId("call").querySelectorAll("[data-control]")) {
       this.#buttons.set(button.dataset.control, button);
@@ -64,6 +70,7 @@ export class Controls {
   #key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
     if (event.target.closest("input, select, textarea, dialog, [role=tablist], pre")) return;
+    if (/^[1-9]$/.test(event.key)) this.#pin(Number(event.key));
     const name = KEYS[event.key.toLowerCase()];
     if (!name || this.#buttons.get(name).disabled) return;
     event.preventDefault();

@@ -89,6 +89,7 @@ const CAUSES = {
   screen_first: "Your connection does not carry more, and the screen share comes first.",
   speaker: "Your connection does not carry more, and who speaks comes first.",
   last_n: "The operator of this focus allows no more pictures at a time.",
+  unheard: "In a call of this size the loudest are forwarded, and others are louder.",
   not_visible: "Its tile is out of sight.",
   codec: "Your browser can't decode what the sender sends.",
   paused: "The sender sends nothing of it now.",
@@ -98,6 +99,34 @@ const CAUSES = {
   negotiating: "It is being agreed on.",
   not_published: "Nobody publishes it.",
 };
+
+/** Causes for which a picture may come in its full size and still be less than was asked for: fewer frames. */
+const LIMITS = new Set(["budget", "cap", "pinned_first", "screen_first", "speaker"]);
+
+/** Causes for which a tile tells why its sound does not come. That it was muted shows anyway. */
+const SILENCES = new Set(["unheard", "codec", "refused", "full"]);
+
+/**
+ * What a tile tells of its picture: nothing where it is what was asked for.
+ *
+ * @param {object|null|undefined} why the focus's word on it
+ * @returns {string}
+ */
+export function pictureText(why) {
+  if (!why || why.cause === "size" || why.cause === "not_visible") return "";
+  const isSmaller = (why.sent?.height ?? 0) < (why.wanted?.height ?? 0);
+  return isSmaller || LIMITS.has(why.cause) ? whyText(why) : "";
+}
+
+/**
+ * What a tile tells of its sound: nothing where it comes.
+ *
+ * @param {object|null|undefined} why the focus's word on it
+ * @returns {string}
+ */
+export function soundText(why) {
+  return SILENCES.has(why?.cause) ? whyText(why) : "";
+}
 
 /**
  * Why a track comes as it comes.

@@ -1,6 +1,6 @@
 /** One tile: somebody's camera or screen, with what there is to say of it. */
 
-import { element, icon, setText } from "./dom.js";
+import { element, icon, setIcon, setText } from "./dom.js";
 import { initials } from "./names.js";
 import { hash } from "./pattern.js";
 
@@ -20,16 +20,18 @@ export class Tile {
   #name;
   #badge;
   #why;
+  #mark;
   #avatar;
   #quality;
   #pin;
+  #number = 0;
+  #said = { picture: "", sound: "" };
   #whyTimer = null;
-  #whyText = "";
 
   /** Whether the person made it large. */
   isPinned = false;
 
-  /** @type {{width: number, height: number}|null} CSS pixels on the screen; null while it can't be seen */
+  /** @type {{width: number, height: number}|null} CSS pixels on the screen; null before it has a place */
   size = null;
 
   /**
@@ -49,6 +51,11 @@ export class Tile {
     this.#name = element("span", { class: "tile-name" });
     this.#badge = element("span", { class: "tile-badge" });
     this.#why = element("p", { class: "tile-why", hidden: true });
+    this.#mark = element(
+      "button",
+      { type: "button", class: "tile-mark", hidden: true, "aria-expanded": "false", onclick: () => this.#tellAll() },
+      icon("info"),
+    );
     this.#quality = element("span", { class: "tile-quality", role: "img" }, element("i"), element("i"), element("i"));
     this.#pin = element(
       "button",
@@ -80,6 +87,7 @@ export class Tile {
             icon("camera-off"),
           ),
           this.#name,
+          this.#mark,
           this.#quality,
         ),
       ),
@@ -101,7 +109,15 @@ export class Tile {
     this.#avatar.style.setProperty("--hue", String(hash(userId) % 360));
     this.element.setAttribute("aria-label", this.#name.textContent);
     this.#pin.setAttribute("aria-label", `Enlarge ${this.#name.textContent}`);
-    this.#pin.title = "Enlarge";
+  }
+
+  /** Its place among the tiles, 1 is the first: the key that enlarges it. */
+  setNumber(number) {
+    if (number === this.#number) return;
+    this.#number = number;
+    this.#pin.title = number < 10 ? `Enlarge (${number})` : "Enlarge";
+    if (number < 10) this.#pin.setAttribute("aria-keyshortcuts", String(number));
+    else this.#pin.removeAttribute("aria-keyshortcuts");
   }
 
   /**
@@ -127,18 +143,44 @@ export class Tile {
     this.#badge.hidden = !text;
   }
 
-  /** Why the picture comes as it comes, in a sentence; empty: as wanted. */
-  setWhy(text) {
-    if (text === this.#whyText) return;
-    this.#whyText = text;
+  /**
+   * Why picture and sound come as they come, in a sentence each; empty: as wanted.
+   *
+   * The picture's stands on the tile where there is room for it. Else, and for the sound's, a mark shows that there is
+   * something to tell: in a large call most are not heard, and a sentence on each tile would hide the people.
+   *
+   * @param {{picture: string, sound: string}} said
+   */
+  setWhy({ picture, sound }) {
+    if (picture === this.#said.picture && sound === this.#said.sound) return;
+    const isNew = (picture && this.#why.hidden) || (sound && this.#mark.hidden);
+    this.#said = { picture, sound };
     clearTimeout(this.#whyTimer);
-    const show = () => {
-      setText(this.#why, text);
-      this.#why.title = text;
-      this.#why.hidden = !text;
-    };
-    if (text && this.#why.hidden) this.#whyTimer = setTimeout(show, WHY_DELAY_MS);
-    else show();
+    if (isNew) this.#whyTimer = setTimeout(() => this.#tell(), WHY_DELAY_MS);
+    else this.#tell();
+  }
+
+  #tell() {
+    const { picture, sound } = this.#said;
+    const all = [picture, sound].filter(Boolean).join(" ");
+    if (!all) this.#mark.setAttribute("aria-expanded", "false");
+    const tellsAll = this.#mark.getAttribute("aria-expanded") === "true";
+    const text = tellsAll ? all : picture;
+    setText(this.#why, text);
+    this.#why.title = text;
+    this.#why.hidden = !text;
+    this.#mark.hidden = !all;
+    setIcon(this.#mark, sound ? "sound-off" : "info");
+    this.#mark.setAttribute("aria-label", all);
+    this.#mark.title = all;
+    this.element.classList.toggle("tile-unheard", sound !== "");
+    this.element.classList.toggle("tile-tells", tellsAll);
+  }
+
+  #tellAll() {
+    const isOpen = this.#mark.getAttribute("aria-expanded") === "true";
+    this.#mark.setAttribute("aria-expanded", String(!isOpen));
+    this.#tell();
   }
 
   /** @param {{bars: number, text: string}} quality */

@@ -1,7 +1,7 @@
 /** All tiles of a call: who is shown, how large, and what is asked for in consequence. */
 
 import { arrangeGrid, arrangeLarge } from "./layout.js";
-import { whyText } from "./sentences.js";
+import { pictureText, soundText } from "./sentences.js";
 import { qualityOf } from "./stats.js";
 import { Tile } from "./tile.js";
 
@@ -34,7 +34,8 @@ export class Tiles extends EventTarget {
   #speakerDevice = null;
   #sizes = new ResizeObserver((entries) => this.#resized(entries));
   #sights = new IntersectionObserver((entries) => this.#sighted(entries), { threshold: 0.05 });
-  #hidden = new Set();
+  #inSight = new Set();
+  #seen = new WeakSet();
 
   /**
    * @param {HTMLElement} stage
@@ -93,7 +94,6 @@ export class Tiles extends EventTarget {
       const hasVideo = stream.getVideoTracks().length > 0;
       tile.setMuted({ audio: audioMuted || !stream.getAudioTracks().length, video: videoMuted, hasVideo });
       tile.setBadge("");
-      tile.setWhy("");
     }
     this.#arrange();
   }
@@ -179,9 +179,15 @@ export class Tiles extends EventTarget {
     for (const tile of this.#tiles.values()) this.#play(tile);
   }
 
-  /** Look away from one picture for a moment: the focus then negotiates anew. */
+  /** Make one large, or no longer: by its place, 1 is the first. */
+  pinNumber(number) {
+    const tile = this.#order()[number - 1];
+    if (tile) this.#pin(tile);
+  }
+
+  /** Give one picture up for a moment: the focus then negotiates anew. */
   blink() {
-    const tile = [...this.#tiles.values()].find((one) => !one.isOwn && !this.#hidden.has(one) && one.size);
+    const tile = [...this.#tiles.values()].find((one) => !one.isOwn && this.#inSight.has(one));
     if (!tile) return;
     this.#client.show(tile.id, null);
     setTimeout(() => this.#ask(tile), BLINK_MS);
@@ -215,7 +221,7 @@ export class Tiles extends EventTarget {
     this.#sights.unobserve(tile.element);
     this.#byElement.delete(tile.element);
     this.#tiles.delete(id);
-    this.#hidden.delete(tile);
+    this.#inSight.delete(tile);
     tile.remove();
   }
 
@@ -228,7 +234,10 @@ export class Tiles extends EventTarget {
 
   #pin(tile) {
     const isPinned = !tile.isPinned;
-    for (const other of this.#tiles.values()) other.setPinned(other === tile && isPinned);
+    for (const other of this.#tiles.values()) {
+      other.setPinned(other === tile && isPinned);
+      this.#ask(other);
+    }
     this.#arrange();
   }
 
@@ -243,6 +252,7 @@ export class Tiles extends EventTarget {
     if (!box.width || !box.height || !this.#tiles.size) return;
     const stage = { width: this.#stage.clientWidth, height: this.#stage.clientHeight };
     const tiles = this.#order();
+    for (const [index, tile] of tiles.entries()) tile.setNumber(index + 1);
     const large = this.#largeTiles(tiles);
     const ids = tiles.map((tile) => tile.id);
     const areWhole = large.some((tile) => tile.isScreen);
@@ -296,12 +306,12 @@ export class Tiles extends EventTarget {
   // A sentence is worth its place where less comes than was asked for.
   #explain() {
     for (const [id, stream] of this.#client.streams) {
-      const video = [...stream.tracks.values()].find((track) => track.kind === "video");
-      const why = video?.why;
+      const why = { audio: null, video: null };
+      for (const track of stream.tracks.values()) why[track.kind] = track.why;
       const key = this.#keyOf(stream.userId, stream.deviceId);
-      const isLess = why && why.cause !== "size" && (why.sent?.height ?? 0) < (why.wanted?.height ?? 0);
-      const text = isLess && !stream.videoMuted ? whyText(why) : "";
-      this.#tiles.get(id)?.setWhy(key && !key.ok ? key.text : text);
+      const picture = stream.videoMuted ? "" : pictureText(why.video);
+      const sound = stream.audioMuted ? "" : soundText(why.audio);
+      this.#tiles.get(id)?.setWhy({ picture: key && !key.ok ? key.text : picture, sound });
     }
   }
 
@@ -310,7 +320,9 @@ export class Tiles extends EventTarget {
     for (const { target, contentRect } of entries) {
       const tile = this.#byElement.get(target);
       if (!tile) continue;
-      tile.size = { width: Math.round(contentRect.width), height: Math.round(contentRect.height) };
+      const size = { width: Math.round(contentRect.width), height: Math.round(contentRect.height) };
+      // One that is folded away keeps its size; that it is out of sight is told apart.
+      if (size.width && size.height) tile.size = size;
       this.#ask(tile);
     }
   }
@@ -319,8 +331,8 @@ export class Tiles extends EventTarget {
     for (const { target, isIntersecting } of entries) {
       const tile = this.#byElement.get(target);
       if (!tile) continue;
-      if (isIntersecting) this.#hidden.delete(tile);
-      else this.#hidden.add(tile);
+      if (isIntersecting) this.#inSight.add(tile);
+      else this.#inSight.delete(tile);
       this.#ask(tile);
     }
   }
@@ -329,11 +341,13 @@ export class Tiles extends EventTarget {
     for (const tile of this.#tiles.values()) this.#ask(tile);
   };
 
+  // What was seen once keeps its place in the connection, and is back without an offer. What never was needs none.
   #ask(tile) {
     if (tile.isOwn || !this.#client.streams.has(tile.id)) return;
-    const { size } = tile;
-    const isSeen = size && size.width > 0 && size.height > 0 && !this.#hidden.has(tile) && !document.hidden;
-    this.#client.show(tile.id, isSeen ? size : null);
+    const { size, isPinned } = tile;
+    const isVisible = size !== null && this.#inSight.has(tile) && !document.hidden;
+    if (isVisible) this.#seen.add(tile);
+    this.#client.show(tile.id, this.#seen.has(tile) ? { ...size, isPinned, isVisible } : null);
   }
 }
 

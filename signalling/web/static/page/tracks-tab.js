@@ -9,7 +9,9 @@ export class TracksTab {
   #client;
   #names;
   #stats;
+  #measured;
   #isShown = false;
+  #path = element("dl", { class: "facts facts-wide" });
   #received = element("div", { class: "cards" });
   #sent = element("div", { class: "cards" });
 
@@ -18,6 +20,7 @@ export class TracksTab {
     "div",
     { class: "tab-body" },
     element("h3", {}, "Received"),
+    this.#path,
     this.#received,
     element("h3", {}, "Sent"),
     this.#sent,
@@ -27,27 +30,33 @@ export class TracksTab {
    * @param {FocusClient} client
    * @param {Names} names
    * @param {Stats} stats
+   * @param {Measured} measured
    */
-  constructor(client, names, stats) {
+  constructor(client, names, stats, measured) {
     this.#client = client;
     this.#names = names;
     this.#stats = stats;
+    this.#measured = measured;
     stats.addEventListener("sample", () => this.#fill());
     client.addEventListener("streams", () => this.#fill());
     client.addEventListener("why", () => this.#fill());
+    measured.addEventListener("changed", () => this.#fill());
   }
 
   show() {
     this.#isShown = true;
+    this.#measured.watch(this, true);
     this.#fill();
   }
 
   hide() {
     this.#isShown = false;
+    this.#measured.watch(this, false);
   }
 
   #fill() {
     if (!this.#isShown) return;
+    this.#path.replaceChildren(...factRows(this.#measured.facts));
     const open = new Set([...this.element.querySelectorAll("details[open]")].map((one) => one.dataset.key));
     const cards = [];
     for (const [streamId, stream] of this.#client.streams) {
@@ -100,7 +109,7 @@ export class TracksTab {
         element("span", { class: "pill" }, stream.purpose === "m.screenshare" ? `screen ${track.kind}` : track.kind),
         muted(stream, track) ? element("span", { class: "pill pill-off" }, "muted") : null,
       ),
-      factsList(facts),
+      element("dl", { class: "facts" }, ...factRows(facts)),
       whyText(why) ? element("p", { class: `card-why${why.cause === "size" ? " is-fine" : ""}` }, whyText(why)) : null,
       raw,
     );
@@ -139,17 +148,15 @@ export class TracksTab {
   }
 }
 
-function factsList(facts) {
-  return element(
-    "dl",
-    { class: "facts" },
-    ...facts.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]),
-  );
+function factRows(facts) {
+  return facts.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]);
 }
 
-function wantedText(track, isVideo) {
-  if (!track.wanted) return "nothing: its tile can't be seen";
-  return isVideo ? sizeText(track.wanted.width, track.wanted.height) : "always";
+function wantedText({ wanted }, isVideo) {
+  if (!wanted) return "nothing: it was never in sight";
+  if (!isVideo) return "always";
+  const { width, height, isPinned, isVisible } = wanted;
+  return [sizeText(width, height), isPinned && "pinned", !isVisible && "out of sight"].filter(Boolean).join(", ");
 }
 
 function arrivesText(row, isVideo, why) {

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 NAMES: Final = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy")
 """Who takes part; more than these are numbered."""
 
+EVERYBODY_IS_HEARD: Final = {"conference": {"loudest": 0}}
+"""Settings of the focus: its participants prove that they hear everybody, however many they are."""
+
 
 @dataclass(frozen=True, slots=True)
 class DemoSettings:
@@ -44,7 +47,7 @@ async def demo(settings: DemoSettings, stage: Stage, ending: Ending) -> Report:
         HomeserverError: the homeserver could not be installed or started.
         FocusProcessError: the focus could not be started.
     """
-    async with grounds(stage, settings.logs) as ground:
+    async with grounds(stage, settings.logs, EVERYBODY_IS_HEARD) as ground:
         focus = ground.focus
         names = [*NAMES, *(f"user{n}" for n in range(len(NAMES) + 1, settings.participants + 1))]
         users = [await ground.register(name) for name in names[: settings.participants]]

@@ -183,6 +183,14 @@ def test_music_is_heard_while_others_are_silent() -> None:
     assert 1 in room.hear(60_000, p1=25)
 
 
+def test_music_does_not_give_way_to_who_clears_their_throat() -> None:
+    room = Room(10)
+    room.hear(60_000, p1=25)
+    heard = room.hear(TICK_MS, p1=25, p2=58, p3=58, p4=58)
+    assert 1 in heard
+    assert len(heard & {2, 3, 4}) == PLACES - 1
+
+
 # --- who comes and goes -----------------------------------------------------------------------------------
 
 
@@ -202,6 +210,17 @@ def test_who_comes_is_heard_until_a_level_is_stated_and_then_competes() -> None:
     room.announce()
     assert room.heard == {7, 8, 9, 11}
     assert room.hear(TICK_MS) == {7, 8, 9}
+
+
+def test_nothing_is_remembered_of_who_has_left() -> None:
+    room = Room(10)
+    everybody = room.sounds
+    assert len(room.hear(1_000, p1=SPEECH)) == PLACES
+    room.sounds = []
+    room.announce()
+    room.sounds = everybody
+    room.announce()
+    assert len(room.heard) == 10
 
 
 def test_a_call_that_becomes_small_is_heard_in_full() -> None:

@@ -32,7 +32,7 @@ class EncodingLayers:
     frame_rates: FloatArray
     is_there: BoolArray
     is_known: BoolArray
-    """(encodings,) its rate was measured."""
+    """(encodings,) its rate was measured, and for long enough."""
     top: IntArray
     """(encodings,) the highest that is there: with it all of an encoding is given, known or not."""
 
@@ -44,16 +44,19 @@ def layers_of(measured: Measured, encoding: IntArray) -> EncodingLayers:
         measured: (encodings,).
         encoding: (encodings,) the number of each in its track.
     """
+    # Before it has settled, a temporal layer may have had one frame or none: they are not told apart.
+    is_settled = measured.settled >= 1.0
     # What is not known yet is nothing: of NaN and a number, fmax takes the number.
-    frames = np.fmax(measured.temporal_frame_rates.T, 0.0)
+    frames = np.fmax(measured.temporal_frame_rates.T, 0.0) * is_settled
     is_counted = frames >= LEAST_FRAME_RATE
     is_counted[0] = True
     top = MAX_TEMPORAL - 1 - is_counted[::-1].argmax(axis=0)
     temporal = np.arange(MAX_TEMPORAL)[:, None]
     bits = np.cumsum(np.fmax(measured.temporal_bps.T, 0.0), axis=0)
     whole = measured.rates_bps
-    is_known = np.isfinite(whole) & (whole > 0)
-    total = np.where(is_known, whole, np.array(ENCODING_BPS)[encoding])
+    is_measured = np.isfinite(whole) & (whole > 0)
+    assumed = np.array(ENCODING_BPS)[encoding]
+    total = np.where(is_measured, whole + (1.0 - measured.settled) * assumed, assumed)
     below_top = temporal < top
     parts = np.where(below_top, bits / np.maximum(bits[-1], 1.0), 1.0)
     shown = np.cumsum(frames, axis=0)
@@ -62,6 +65,6 @@ def layers_of(measured: Measured, encoding: IntArray) -> EncodingLayers:
         costs_bps=np.maximum(total * parts, 1.0),
         frame_rates=np.where(shown[-1] > 0, shown, USUAL_FRAME_RATE),
         is_there=is_counted & (temporal <= top),
-        is_known=is_known,
+        is_known=is_measured & is_settled,
         top=top,
     )

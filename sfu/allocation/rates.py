@@ -35,8 +35,9 @@ RATE_WINDOW_S: Final = 1.0
 encoder's rate is seen late."""
 
 SETTLED_AT: Final = 0.4
-"""What is measured of an encoding that has just begun is taken for so much of the window. Higher: it seems to
-take less than it will. Lower: its first key frame looks like its rate, and who joins is given less."""
+"""When so much of the window was measured, an encoding's rate is known; before, what is missing is assumed.
+Higher: what was assumed counts for longer. Lower: its first key frame looks like its rate, and who joins is
+given less."""
 
 _ENCODING_BITS: Final = np.uint64(0xFF)
 """Of a key; the others are the track's."""
@@ -99,6 +100,8 @@ class Measured:
     """Of each temporal layer alone; NaN before it is known."""
     temporal_frame_rates: FloatArray
     """Frames a second of each temporal layer alone; NaN before it is known."""
+    settled: FloatArray
+    """Which part of the rate was measured, 0 to 1: of an encoding that has just begun, not all was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +192,7 @@ class EncodingRates:
             flowing=self._flowing,
             temporal_bps=self._rates[:, _TEMPORAL_BYTES],
             temporal_frame_rates=self._rates[:, _TEMPORAL_FRAMES],
+            settled=np.minimum(self._weights / SETTLED_AT, 1.0),
         )
 
     def update(self, stats: PlaneStats) -> None:
@@ -234,13 +238,14 @@ class EncodingRates:
         at, found = places.at.T, places.found.T
         if not len(self._keys):
             unknown = np.full((*found.shape, MAX_TEMPORAL), np.nan)
-            return Measured(unknown[..., 0], found, found, unknown, unknown)
+            return Measured(unknown[..., 0], found, found, unknown, unknown, unknown[..., 0])
         return Measured(
             rates_bps=np.where(found, all_there_are.rates_bps[at], np.nan),
             live=found & all_there_are.live[at],
             flowing=found & all_there_are.flowing[at],
             temporal_bps=np.where(found[..., None], all_there_are.temporal_bps[at], np.nan),
             temporal_frame_rates=np.where(found[..., None], all_there_are.temporal_frame_rates[at], np.nan),
+            settled=np.where(found, all_there_are.settled[at], 0.0),
         )
 
     def _sort(self, rows: StructArray) -> BoolArray:
@@ -291,7 +296,8 @@ class EncodingRates:
 
 def _divisors(weights: FloatArray) -> FloatArray:
     """(encodings, _COUNTERS) what sums over the window are divided by to be rates."""
-    return np.maximum(weights[:, None], _LEAST_WEIGHTS)
+    divisors: FloatArray = np.maximum(weights[:, None], _LEAST_WEIGHTS)
+    return divisors
 
 
 def _counted(rows: StructArray, order: IntArray) -> IntArray:

@@ -8,9 +8,18 @@ from sfu.allocation.rates import Measured
 from sfu.rows import MAX_TEMPORAL
 
 
-def layers(rate_bps: float, bits: list[float], frames: list[float], encoding: int = 0) -> EncodingLayers:
+def layers(
+    rate_bps: float, bits: list[float], frames: list[float], encoding: int = 0, settled: float = 1.0
+) -> EncodingLayers:
     is_there = np.ones(1, np.bool_)
-    measured = Measured(np.array([rate_bps]), is_there, is_there, np.array([bits]), np.array([frames]))
+    measured = Measured(
+        np.array([rate_bps]),
+        is_there,
+        is_there,
+        np.array([bits]),
+        np.array([frames]),
+        np.array([settled]),
+    )
     return layers_of(measured, np.array([encoding]))
 
 
@@ -40,3 +49,12 @@ def test_before_anything_is_counted_the_usual_is_assumed() -> None:
     assert found.frame_rates[0, 0] == USUAL_FRAME_RATE
     assert not found.is_known[0]
     assert layers(1.0, unknown, unknown).is_known[0]
+
+
+def test_what_has_just_begun_takes_what_was_measured_and_the_rest_of_what_is_usual() -> None:
+    found = layers(20_000, [0, 0, 80_000], [0, 30, 30], encoding=1, settled=0.25)
+    assert found.costs_bps[:, 0].tolist() == pytest.approx([20_000 + 0.75 * ENCODING_BPS[1]] * MAX_TEMPORAL)
+    assert found.is_there[:, 0].tolist() == [True, False, False]
+    assert found.frame_rates[0, 0] == USUAL_FRAME_RATE
+    assert found.top[0] == 0
+    assert not found.is_known[0]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sfu.bwe.roster import BoolArray, FloatArray, IntArray
     from sfu.units import Instant
 
-START_BPS: Final = 300_000.0
+START_BPS: Final = 1_000_000.0
 """Where an estimate begins. Lower: a first picture is worse until the first probe has come back, a round trip
 and 50 ms. Higher: narrow links begin with a queue."""
 
@@ -109,6 +109,8 @@ class PathSigns:
     """What the path let through lately; NaN where unknown."""
     acked_bps: FloatArray
     """The same over a longer time."""
+    served_bps: FloatArray
+    """What queues let through, where they were seen at work; else NaN."""
     round_trip_ns: IntArray
     inherent_loss: FloatArray
     """Part of the packets that is lost whatever is sent: the path let it through, but for that."""
@@ -127,6 +129,11 @@ class DelayRates:
     """The same, less what is held back while a queue is sent off."""
     outgrew: BoolArray
     """The limit that was known is none any more."""
+
+    def at_most(self, rates_bps: FloatArray) -> DelayRates:
+        """These, or what paths carry at most (NaN: nobody knows), whichever is lower."""
+        lower = (np.fmin(self.rate_bps, rates_bps), np.fmin(self.drained_bps, rates_bps))
+        return DelayRates(*lower, self.outgrew)
 
 
 class DelayRate:
@@ -181,6 +188,8 @@ class DelayRate:
         # Over a short time it is right where the path or the rate has changed, and noise where it has not.
         has_dropped = signs.short_acked_bps < DROP_PART * signs.acked_bps
         acked_bps = np.fmax(signs.short_acked_bps, np.where(has_dropped, 0.0, signs.acked_bps))
+        # Of a burst, what arrived in all tells what was sent, and not what the path carries.
+        acked_bps = np.fmax(acked_bps, signs.served_bps)
         # What arrives within a round trip was sent before: it tells of the path, not of the decrease.
         falls = is_over & (is_new | (age <= signs.round_trip_ns)) & np.isfinite(acked_bps)
         arrived = np.where(falls, acked_bps / (1.0 - signs.inherent_loss), np.inf)

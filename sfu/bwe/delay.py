@@ -49,6 +49,10 @@ STALE_NS: Final = NS_PER_S
 """What nobody tells anything of for so long has no queue. Lower: a pause between frames empties it. Higher: a
 path on which nothing flows any more is not probed."""
 
+WAITED_MS: Final = 10.0
+"""A packet that took so much longer than the fastest stood in a queue. Lower: jitter counts. Higher: a burst
+must be longer to tell what a path carries."""
+
 MAX_JUMP_MS: Final = 10_000.0
 """A change of delay above this is another clock, and measuring begins anew."""
 
@@ -121,6 +125,16 @@ class DelayTrend:
         return Delays(
             np.where(is_stale, 0.0, queue_ms), np.where(is_stale, 0.0, growth_ms), is_new | is_stale
         )
+
+    def waited(self, arrived: Reports) -> BoolArray:
+        """(packets,) whether each stood in a queue."""
+        rows = self.table.rows
+        base_ms = np.minimum(rows["base_ms"], rows["last_base_ms"]) + WAITED_MS
+        waited: BoolArray = (
+            arrived.arrived_at - arrived.sent_at
+            > (rows["origin_delay"] + np.minimum(base_ms, MAX_JUMP_MS) * NS_PER_MS)[arrived.row]
+        )
+        return waited
 
     def _begin(self, now: Instant, row: IntArray, at: IntArray, delay: IntArray, counts: IntArray) -> None:
         """Begin anew where the clock jumped, and where nothing is known yet."""

@@ -20,6 +20,7 @@ from sfu.bwe.reports import is_arrived, sorted_reports
 from sfu.bwe.rivals import Rivals
 from sfu.bwe.roster import Roster
 from sfu.bwe.sending import Sending
+from sfu.bwe.served import ServedRates
 from sfu.units import NS_PER_MS
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Estimators:
         self._sending = Sending()
         self._acked = AckedRates()
         self._trend = DelayTrend()
+        self._served = ServedRates()
         self._rivals = Rivals()
         self._overuse = OveruseDetector()
         self._delay = DelayRate()
@@ -75,6 +77,7 @@ class Estimators:
         self._of_path = (
             self._acked.table,
             self._trend.table,
+            self._served.table,
             self._rivals.table,
             self._overuse.table,
             self._delay.table,
@@ -99,8 +102,10 @@ class Estimators:
         reports = sorted_reports(feedback, self._roster)
         is_media, arrived = reports.cluster == 0, is_arrived(reports)
         sent = self._sending.update(now, transports, reports)
-        self._acked.update(reports.only(arrived))
+        came = reports.only(arrived)
+        self._acked.update(came)
         delays = self._trend.update(now, reports.only(arrived & is_media), self._rivals.has_rival)
+        self._served.update(now, came, self._trend.waited(came))
         losses = self._loss.update(now, reports.only(is_media))
         signs = self._signs(now, delays, sent, losses)
         rates = self._delay.update(now, signs)
@@ -139,6 +144,7 @@ class Estimators:
             queue_ms=delays.queue_ms,
             short_acked_bps=short_acked_bps,
             acked_bps=acked_bps,
+            served_bps=self._served.rates(now),
             round_trip_ns=round_trip_ns.astype(np.int64),
             inherent_loss=losses.inherent,
             has_rival=has_rival,
@@ -152,7 +158,11 @@ class Estimators:
         probes = reports.only(reports.cluster != 0)
         results = self._prober.clusters.update(now, probes, path.losses.inherent)
         rate_bps = np.minimum(path.rates.rate_bps, path.losses.limit_bps)
+        lowered_bps = self._prober.disproven(results)
         proven_bps = self._prober.judge(now, results, rate_bps, self._delay.knows_limit)
+        if not np.isnan(lowered_bps).all():
+            self._delay.lower_to(np.where(np.isnan(lowered_bps), np.inf, lowered_bps))
+            path = replace(path, rates=path.rates.at_most(lowered_bps))
         if np.isnan(proven_bps).all():
             return path
         self._delay.raise_to(proven_bps)
@@ -208,7 +218,8 @@ class Estimators:
         estimates["is_limited_by_us"] = is_limited
         # A receiver that estimates itself sees no more than it is sent: it is shown what is withheld.
         pads = (state == _REMB) & ~sent.has_reports & (wishes["next_bps"] > 0)
-        pacing = self._pacing.update(ids, target_bps, np.where(pads, target_bps, 0.0))
+        begins = self._prober.begins | ((state == _UNKNOWN) & np.isfinite(target_bps))
+        pacing = self._pacing.update(ids, target_bps, np.where(pads, target_bps, 0.0), begins)
         return BweUpdate(estimates, pacing, probes)
 
 

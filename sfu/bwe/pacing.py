@@ -10,12 +10,16 @@ from sfu.bwe.roster import Table
 from sfu.rows import PACING_DTYPE
 
 if TYPE_CHECKING:
-    from sfu.bwe.roster import FloatArray, IdArray
+    from sfu.bwe.roster import BoolArray, FloatArray, IdArray
     from sfu.rows import StructArray
 
 FACTOR: Final = 1.5
 """Media leaves at most so much faster than the target. Lower: key frames wait here. Higher: they wait in the
 path's queue, and sound behind them."""
+
+BEGINNING_BPS: Final = 2_500_000.0
+"""And at least so fast while nothing is known: a call begins with key frames. Lower: they wait here. Higher:
+they wait in front of a narrow line."""
 
 QUEUE_LIMIT_MS: Final = 250.0
 """How long video waits at most, as by default (`sfu.streams.pacer`)."""
@@ -34,10 +38,20 @@ class PacingRows:
     def __init__(self) -> None:
         self.table = Table(_BLANK)
 
-    def update(self, transports: IdArray, target_bps: FloatArray, padding_bps: FloatArray) -> StructArray:
-        """Those to tell again, (n,) of `PACING_DTYPE`."""
+    def update(
+        self, transports: IdArray, target_bps: FloatArray, padding_bps: FloatArray, begins: BoolArray
+    ) -> StructArray:
+        """Those to tell again, (n,) of `PACING_DTYPE`.
+
+        Args:
+            transports: (subscribers,) their ids.
+            target_bps: (subscribers,) what paths carry.
+            padding_bps: (subscribers,) what is to be sent at least.
+            begins: (subscribers,) what the path carries is not known yet.
+        """
         rows = self.table.rows
-        wanted = {"rate_bps": FACTOR * target_bps, "padding_bps": padding_bps}
+        rate_bps = np.maximum(FACTOR * target_bps, np.where(begins, BEGINNING_BPS, 0.0))
+        wanted = {"rate_bps": rate_bps, "padding_bps": padding_bps}
         changed = np.zeros(len(rows), np.bool_)
         for name, value in wanted.items():
             told = rows[name]

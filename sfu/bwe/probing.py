@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sfu.rows import StructArray
     from sfu.units import Instant
 
-START_FACTORS: Final = (3.0, 6.0)
+START_FACTORS: Final = (1.0, 2.0)
 """The first probes, of `START_BPS`. Lower: more round trips to a fast link's rate. Higher: a slow one begins
 with a longer queue."""
 
@@ -63,6 +63,7 @@ _BLANK: Final = np.zeros(
     np.dtype(
         [
             ("has_begun", "?"),
+            ("begins", "?"),
             ("goes_on", "?"),
             ("next_at", "<i8"),
             ("asked_at", "<i8"),
@@ -115,6 +116,20 @@ class Prober:
         self.clusters.table.clear(which)
         self.clusters.table.rows["given"][which] = given
 
+    @property
+    def begins(self) -> BoolArray:
+        """(subscribers,) whether the first probes are under way."""
+        begins: BoolArray = self.table.rows["begins"]
+        return begins
+
+    def disproven(self, results: ProbeResults) -> FloatArray:
+        """What paths carry at most, as the first probes say; NaN where they say nothing of that.
+
+        An estimate begins with what nobody has seen pass.
+        """
+        is_held = self.begins & results.has_ended & ~results.is_full
+        return np.where(is_held, results.rate_bps, np.nan)
+
     def judge(
         self, now: Instant, results: ProbeResults, rate_bps: FloatArray, knows_limit: BoolArray
     ) -> FloatArray:
@@ -135,6 +150,7 @@ class Prober:
         is_proof = results.has_ended & counts & (np.nan_to_num(results.rate_bps) > rate_bps)
         fails = results.has_ended & ~is_proof & ~self.clusters.is_probing
         rows["goes_on"] = np.where(results.has_ended, is_proof & results.is_full, rows["goes_on"])
+        rows["begins"] &= self.clusters.is_probing
         rows["raised_at"] = np.where(is_proof, now, rows["raised_at"])
         rows["raised_bps"] = np.where(is_proof, results.rate_bps, rows["raised_bps"])
         self._back_off(now, fails)
@@ -157,6 +173,7 @@ class Prober:
         asked = []
         if begins.any():
             which = begins.nonzero()[0]
+            rows["begins"][which] = True
             asked += [
                 self._probe(now, transports, which, slot, np.full(len(rows), factor * START_BPS))
                 for slot, factor in enumerate(START_FACTORS)

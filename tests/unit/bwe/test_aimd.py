@@ -37,6 +37,7 @@ def signs(
     *,
     acked_bps: float = np.nan,
     short_acked_bps: float | None = None,
+    served_bps: float = np.nan,
     queue_ms: float = 0.0,
     inherent_loss: float = 0.0,
     has_rival: bool = False,
@@ -47,6 +48,7 @@ def signs(
         np.array([queue_ms]),
         np.array([acked_bps if short_acked_bps is None else short_acked_bps]),
         np.array([acked_bps]),
+        np.array([served_bps]),
         np.array([50 * NS_PER_MS]),
         np.array([inherent_loss]),
         np.array([has_rival]),
@@ -83,6 +85,13 @@ def test_overuse_takes_it_below_what_arrives_at_once() -> None:
 
 def test_overuse_lowers_it_also_where_more_arrived_than_it_is() -> None:
     assert play(rate_of(1e6), 50, 100, signs(Signal.OVER, acked_bps=1.2e6)).rate_bps[0] < 0.9e6
+
+
+def test_a_burst_does_not_take_it_to_what_was_sent_before() -> None:
+    over = signs(Signal.OVER, acked_bps=6e5, served_bps=3e6)
+    assert play(rate_of(2.8e6), 50, 100, over).rate_bps[0] == pytest.approx(BACKOFF * 2.8e6)
+    over = signs(Signal.OVER, acked_bps=6e5)
+    assert play(rate_of(2.8e6), 50, 100, over).rate_bps[0] == pytest.approx(BACKOFF * 6e5)
 
 
 def test_one_overuse_is_one_decrease() -> None:

@@ -225,3 +225,17 @@ def test_who_asks_again_at_once_or_for_a_little_more_is_not() -> None:
     calm = Subscriber().started()
     calm.desired *= 1.1
     assert calm.wait(INTERVAL_S - 0.5)[0] == np.inf
+
+
+def test_only_the_first_probes_can_say_that_less_passes_than_was_assumed() -> None:
+    subscriber = Subscriber()
+    held = ProbeResults(np.array([True]), np.array([4e5]), np.array([False]))
+    full = ProbeResults(np.array([True]), np.array([4e5]), np.array([True]))
+    assert np.isnan(subscriber.prober.disproven(held))
+    subscriber.tick()
+    assert subscriber.prober.begins
+    assert subscriber.prober.disproven(held) == 4e5
+    assert np.isnan(subscriber.prober.disproven(full))
+    subscriber.ends(4e5, is_full=False)
+    assert not subscriber.prober.begins
+    assert np.isnan(subscriber.prober.disproven(held))

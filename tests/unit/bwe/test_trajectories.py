@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 
+from sfu.bwe.aimd import START_BPS
 from sfu.bwe.estimate import EstimateState
 from sfu.units import NS_PER_S
 
@@ -44,7 +45,7 @@ def test_a_drop_is_answered_before_the_queue_is_a_second_long_and_undone() -> No
     assert over.any()
     assert acked_bps(flow, 12, 18) > 0.75 * 0.8 * MEGABIT
     flow.path.change(run.now, 3 * MEGABIT)
-    run.until(25)
+    run.until(25.2)  # of the last 0.1 s nothing has been told yet
     assert acked_bps(flow, 24, 25) > 0.8 * 3 * MEGABIT
 
 
@@ -115,3 +116,25 @@ def test_without_anything_withheld_no_probe_is_sent_after_the_first() -> None:
     run = Run([flow])
     run.until(15)
     assert all(at_s < 1 for at_s, _ in run.probes)
+
+
+@pytest.mark.parametrize(
+    ("bps", "is_narrow"), [(0.5 * MEGABIT, True), (0.8 * MEGABIT, True), (5 * MEGABIT, False)]
+)
+def test_a_narrow_path_is_not_overloaded_for_long_by_what_is_assumed_at_the_start(
+    bps: float, is_narrow: bool
+) -> None:
+    flow = Flow(1, Queue(bps, limit_ms=1_500), target_bps=START_BPS)
+    run = Run([flow])
+    run.until(10)
+    queue = run.traces[1].queue(0, 10)
+    assert (queue > 200).sum() * 0.05 <= 1.0
+    assert (queue > 50).any() == is_narrow
+
+
+@pytest.mark.parametrize("bps", [0.4 * MEGABIT, 4 * MEGABIT])
+def test_what_is_assumed_is_tried_before_anything_is_sent(bps: float) -> None:
+    flow = Flow(1, Queue(bps, limit_ms=1_500), most_bps=0.05 * MEGABIT, withheld_bps=2 * MEGABIT)
+    run = Run([flow])
+    run.until(1.5)
+    assert flow.target_bps > START_BPS if bps > START_BPS else 0.5 * bps < flow.target_bps < 1.1 * bps

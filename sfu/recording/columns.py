@@ -51,17 +51,17 @@ def _packed(column: Column) -> bytes:
     if not column.size:
         return b""
     bits = np.ascontiguousarray(column).reshape(len(column), -1).view(_UNSIGNED[column.dtype.itemsize])
-    differences = bits.copy()
-    differences[1:] -= bits[:-1]
-    by_row = np.ascontiguousarray(differences.T)
-    return by_row.view(np.uint8).reshape(-1, column.dtype.itemsize).T.tobytes()
+    differences = np.diff(bits, axis=0)
+    flat = np.concatenate([bits[0], differences.T.ravel()])
+    return flat.view(np.uint8).reshape(-1, column.dtype.itemsize).T.tobytes()
 
 
 def _unpacked(data: bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Column:
     if not data:
         return np.zeros(shape, dtype)
     unsigned = _UNSIGNED[dtype.itemsize]
-    by_row = np.frombuffer(data, np.uint8).reshape(dtype.itemsize, -1).T.copy().view(unsigned)
-    differences = by_row.reshape(-1, shape[0]).T
-    bits = np.cumsum(differences, axis=0, dtype=unsigned)
+    flat = np.frombuffer(data, np.uint8).reshape(dtype.itemsize, -1).T.copy().view(unsigned).ravel()
+    width = len(flat) // shape[0]
+    differences = flat[width:].reshape(width, -1).T
+    bits = np.cumsum(np.concatenate([flat[None, :width], differences]), axis=0, dtype=unsigned)
     return np.ascontiguousarray(bits).view(dtype).reshape(shape)

@@ -180,7 +180,7 @@ def frame_of(content: bytes) -> Frame:
         if not unpacker.eof:
             raise ParseError("too_long", f"a frame of more than {MAX_CONTENT_BYTES} bytes, or of too few")
         frame: Frame = _decoder.decode(plain)
-    except (zlib.error, msgspec.MsgspecError, RecursionError) as error:
+    except (zlib.error, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ParseError("not_a_recording", str(error)[:200]) from error
     return frame
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sfu.allocation.problem import Policy
     from sfu.control import ControlMemory
     from sfu.recording.steps import Step
+    from sfu.rows import StructArray
     from sfu.units import Instant
 
 
@@ -99,6 +100,11 @@ class Replay:
         self._began_at: Instant | None = None
         self.judge: Final = Judge()
         self.agreement: Final = Agreement()
+
+    @property
+    def decisions(self) -> StructArray:
+        """(routes,) of `DECISION_DTYPE`, the newest."""
+        return self._control.decisions
 
     def step(self, step: Step) -> None:
         """Let the next step happen.

@@ -255,10 +255,10 @@ class PageBrowser:
 
 
 @contextlib.asynccontextmanager
-async def page_browser(url: str) -> AsyncIterator[PageBrowser]:
-    """Debian's Chromium, for the page that a focus serves at `url`."""
+async def page_browser(url: str, program: str = CHROMIUM) -> AsyncIterator[PageBrowser]:
+    """Debian's Chromium, or a twin of it, for the page that a focus serves at `url`."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS], headless=True)
+        browser = await playwright.chromium.launch(executable_path=program, args=[*FLAGS], headless=True)
         try:
             yield PageBrowser(browser, url)
         finally:

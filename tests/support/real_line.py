@@ -10,17 +10,14 @@ simulation's; what lies between them is the kernel's, and when packets come is t
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import random
 import select
 import socket
 import struct
-import subprocess
 import sys
 import time
 from collections import deque
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -35,6 +32,7 @@ from sfu.simulation.run import Run
 from sfu.simulation.scenario import START, Bound, Control, Effect, Scenario
 from sfu.units import NS_PER_S, Instant
 from tests.support.fixed_target import FixedTarget
+from tests.support.other_network import FAR, NEAR, Direction, other_network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,13 +43,12 @@ if TYPE_CHECKING:
 
 RATE_BPS: Final = 3_000_000
 QUEUE_MS: Final = 300
-NEAR, FAR = ("10.98.0.1", 40_001), ("10.98.0.2", 40_002)
+NEAR_END, FAR_END = (NEAR, 40_001), (FAR, 40_002)
 BURST_BYTES: Final = 1_200
 """Of the bucket: one packet of ours, so that packets leave one by one as in a simulation."""
 ETHERNET_BYTES: Final = 14
 """What the qdisc counts of a packet beside what a simulation does."""
 _TIMESTAMPNS: Final = getattr(socket, "SO_TIMESTAMPNS", 35)
-_CLONE_NEWNET: Final = 0x4000_0000
 _STAMP: Final = struct.Struct("@ll")
 
 
@@ -118,7 +115,7 @@ class RealLine:
         del now, flow, size_bytes
         assert not isinstance(datagram, int)
         self._under_way[is_forward].append(datagram)
-        self._ends[is_forward].sendto(datagram.data, FAR if is_forward else NEAR)
+        self._ends[is_forward].sendto(datagram.data, FAR_END if is_forward else NEAR_END)
 
     def poll(self, now: Instant) -> list[Arrival[Carried | int]]:
         """What has come, with the kernel's stamps."""
@@ -153,53 +150,29 @@ class RealLine:
 @contextlib.contextmanager
 def line() -> Iterator[RealLine]:
     """A line from this network namespace to another one."""
-    keep_open = ("unshare", "-n", "sleep", "infinity")
-    with subprocess.Popen(keep_open) as other:  # noqa: S603  # our own words
-        try:
-            time.sleep(0.2)
-            inside = ("nsenter", "-t", str(other.pid), "-n")
-            packet_share = (1_128 + ETHERNET_BYTES) / 1_128
-            limit = round(QUEUE_MS * RATE_BPS * packet_share / 8_000)
-            for command in (
-                ("ip", "link", "add", "near", "type", "veth", "peer", "name", "far"),
-                ("ip", "link", "set", "far", "netns", str(other.pid)),
-                ("ip", "address", "add", f"{NEAR[0]}/24", "dev", "near"),
-                ("ip", "link", "set", "near", "up"),
-                (*inside, "ip", "address", "add", f"{FAR[0]}/24", "dev", "far"),
-                (*inside, "ip", "link", "set", "far", "up"),
-                (
-                    *("tc", "qdisc", "add", "dev", "near", "root", "tbf"),
-                    *("rate", f"{round(RATE_BPS * packet_share)}bit"),
-                    *("burst", str(BURST_BYTES), "limit", str(limit)),
-                ),
-            ):
-                subprocess.run(command, check=True)  # noqa: S603  # our own words
-            with _socket(NEAR) as near, _socket(FAR, other.pid) as far:
-                yield RealLine(near, far)
-        finally:
-            other.kill()
+    with other_network() as network:
+        packet_share = (1_128 + ETHERNET_BYTES) / 1_128
+        network.limit(
+            Direction.THERE,
+            RATE_BPS * packet_share,
+            queue_bytes=round(QUEUE_MS * RATE_BPS * packet_share / 8_000),
+            burst_bytes=BURST_BYTES,
+        )
+        with _socket(NEAR_END) as near, network.open_socket(socket.SOCK_DGRAM, FAR_END) as far:
+            yield RealLine(*(_stamped(end) for end in (near, far)))
 
 
-def _socket(address: tuple[str, int], process: int | None = None) -> socket.socket:
-    """A socket in our network, or in that of a process."""
-    if process is None:
-        end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    else:
-        with Path("/proc/self/ns/net").open() as ours, Path(f"/proc/{process}/ns/net").open() as theirs:
-            _enter(theirs.fileno())
-            end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            _enter(ours.fileno())
-    end.setsockopt(socket.SOL_SOCKET, _TIMESTAMPNS, 1)
+def _socket(address: tuple[str, int]) -> socket.socket:
+    end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     end.setblocking(False)
     end.bind(address)
     return end
 
 
-def _enter(namespace: int) -> None:
-    """What is opened from now on belongs to this network."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.setns(namespace, _CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), "setns")
+def _stamped(end: socket.socket) -> socket.socket:
+    """The same socket, which tells when packets came."""
+    end.setsockopt(socket.SOL_SOCKET, _TIMESTAMPNS, 1)
+    return end
 
 
 def play(scenario: Scenario, real: RealLine, estimators: Estimating) -> Recording:

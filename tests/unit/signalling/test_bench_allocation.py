@@ -56,8 +56,8 @@ def test_a_scene_is_the_same_for_everybody_who_sees_it() -> None:
         left, right = one.after(0.2), other.after(0.2)
         assert left.stats.encodings.tobytes() == right.stats.encodings.tobytes()
         assert left.budgets.tobytes() == right.budgets.tobytes()
-        assert left.speakers.tolist() == right.speakers.tolist()
-    assert Scene(3, 2, 4).after(0.2).speakers.shape == (8,)
+        assert left.speech.tolist() == right.speech.tolist()
+    assert Scene(3, 2, 4).after(0.2).speech.shape == (8,)
     first = [Scene(seed, 2, 4).after(0.2).budgets.tobytes() for seed in (3, 4)]
     assert first[0] != first[1]
 

@@ -155,7 +155,8 @@ class ConferenceConfig:
     )
     loudest_from: int = setting(
         16,
-        "A call is large from so many people with sound on; in a smaller one that takes no more than a picture.",
+        "A call is large from so many people with sound on; "
+        "in a smaller one that takes no more than a picture.",
         low=2,
     )
     offer_timeout_s: float = setting(5.0, "Our offer is sent again after this long.", low=1.0, high=60.0)

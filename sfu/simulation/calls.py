@@ -18,10 +18,10 @@ from sfu.simulation.measures import (
     queue_ms,
     rate_bps,
     time_to_rate,
+    time_to_use,
     use,
 )
 from sfu.simulation.pictures import (
-    all_given_after_s,
     all_seen_after_s,
     freeze_s,
     given_after_s,
@@ -85,6 +85,23 @@ LAYERS_DROP: Final = Scenario(
     ),
     effect=Effect(partial(queue_ms, rank=100, begin_s=30, end_s=33), Bound(low=150)),
     control=DROP.control,
+)
+
+LAYERS_NARROW: Final = Scenario(
+    name="layers_narrow",
+    about="The line falls from 3 to 0.3 Mbit/s for half a minute, on which only the lowest encoding fits.",
+    duration_s=90,
+    forward=replace(
+        HOME, queue_ms=600, rate_steps=(RateStep(at_s(20), 300_000), RateStep(at_s(50), 3_000_000))
+    ),
+    flows=_CAMERA,
+    figures=(
+        Figure("layers_narrow_overload_s", partial(overload_s, limit_ms=200, begin_s=20, end_s=50)),
+        Figure("layers_narrow_shown", partial(shown_share, begin_s=25, end_s=50)),
+        Figure("layers_narrow_rise_s", partial(time_to_rate, bps=_TOP_BPS, since_s=50)),
+    ),
+    effect=Effect(partial(rate_bps, flow=0, begin_s=30, end_s=50), Bound(high=300_000)),
+    control=Control(forward=HOME),
 )
 
 LAYERS_LOSS: Final = replace(
@@ -188,7 +205,7 @@ GRID: Final = Scenario(
 
 GRID_DROP: Final = Scenario(
     name="grid_drop",
-    about="The same call, while the line falls to 0.8 Mbit/s, on which not all are seen, and rises again.",
+    about="The same call, while the line falls to 0.8 Mbit/s, too little for nine pictures, and rises.",
     duration_s=90,
     forward=DROP.forward,
     flows=_NINE,
@@ -196,9 +213,9 @@ GRID_DROP: Final = Scenario(
         Figure("grid_drop_overload_s", partial(overload_s, limit_ms=200, begin_s=30, end_s=60)),
         Figure("grid_drop_shown", partial(shown_share, begin_s=40, end_s=60)),
         Figure("grid_drop_freeze_s", partial(freeze_s, begin_s=5, end_s=88)),
-        Figure("grid_drop_rise_s", partial(all_given_after_s, since_s=60)),
+        Figure("grid_drop_rise_s", partial(time_to_use, share=0.7, since_s=60)),
     ),
-    effect=Effect(partial(shown_share, begin_s=40, end_s=60), Bound(high=0.95)),
+    effect=Effect(partial(rate_bps, flow=0, begin_s=40, end_s=60), Bound(high=800_000)),
     control=Control(forward=HOME),
 )
 
@@ -299,6 +316,7 @@ UPLINK: Final = Scenario(
 CALLS: Final = (
     LAYERS_STEADY,
     LAYERS_DROP,
+    LAYERS_NARROW,
     LAYERS_LOSS,
     LAYERS_BURSTS,
     LAYERS_JITTER,

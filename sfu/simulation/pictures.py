@@ -52,14 +52,6 @@ def given_after_s(recording: Recording, picture: int, encoding: int, since_s: fl
     return float(reached[0] - since_s) if len(reached) else math.inf
 
 
-def all_given_after_s(recording: Recording, since_s: float) -> float:
-    """How long after `since_s` the first flow is given something of each picture; infinite: never."""
-    at_s = recording.flows[0].ticks["at_s"]
-    given = np.all([one.layers != PAUSED for one in recording.flows[0].pictures], axis=0)
-    reached = at_s[given & (at_s >= since_s)]
-    return float(reached[0] - since_s) if len(reached) else math.inf
-
-
 def shown_share(recording: Recording, begin_s: float, end_s: float) -> float:
     """In what part of the time a picture is given, in whatever encoding: the mean over all."""
     return float(np.mean([(layers != PAUSED).mean() for layers in _inside(recording, begin_s, end_s)]))

@@ -7,7 +7,6 @@ import pytest
 
 from sfu.rows import PAUSED
 from sfu.simulation.pictures import (
-    all_given_after_s,
     all_seen_after_s,
     freeze_s,
     given_after_s,
@@ -58,8 +57,6 @@ def test_a_picture_is_given_when_its_encoding_is_reached() -> None:
     assert given_after_s(one, 0, encoding=1, since_s=2) == pytest.approx(1)
     assert given_after_s(one, 0, encoding=2, since_s=2) == pytest.approx(4)
     assert given_after_s(one, 1, encoding=1, since_s=0) == math.inf
-    assert all_given_after_s(one, since_s=1) == pytest.approx(3)
-    assert all_given_after_s(recording(picture()), since_s=1) == math.inf
 
 
 def test_what_is_paused_is_not_shown() -> None:

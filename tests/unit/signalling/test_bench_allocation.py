@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import statistics
+from statistics import mean
 from typing import Final
 
 import numpy as np
@@ -79,15 +80,20 @@ def test_a_scene_wavers_within_what_its_links_carry() -> None:
 
 SHORT: Final = ((2, 8), 40.0)
 """Rooms and members, and seconds."""
+SEEDS: Final = (0, 2)
+"""One short scene alone is as good as chance where two policies are close."""
 
 
 def test_with_ours_fewer_pictures_jump_than_with_the_peers_and_it_is_worth_about_as_much() -> None:
-    outcomes: dict[str, Outcome] = {name: compared(policy, 0, *SHORT) for name, policy in POLICIES.items()}
+    outcomes: dict[str, list[Outcome]] = {
+        name: [compared(policy, seed, *SHORT) for seed in SEEDS] for name, policy in POLICIES.items()
+    }
     ours = outcomes.pop("utility")
-    assert ours.over_link == 0
+    assert [one.over_link for one in ours] == [0] * len(SEEDS)
     for name, theirs in outcomes.items():
-        assert ours.utility >= theirs.utility - 0.02, name
-        assert ours.size_switches_per_min < theirs.size_switches_per_min, name
+        assert mean(one.utility for one in ours) >= mean(one.utility for one in theirs) - 0.02, name
+        jumps, their_jumps = (mean(one.size_switches_per_min for one in those) for those in (ours, theirs))
+        assert jumps < their_jumps, name
 
 
 def test_what_is_counted_tells_policies_apart() -> None:

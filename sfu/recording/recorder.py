@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sfu.recording.told import Told
     from sfu.rows import StructArray
 
-BLOCK_MS: Final = 5_000
+BLOCK_MS: Final = 2_000
 """Steps of so much time go into a block. Lower: each block begins anew, and the file is larger. Higher: more
 is missing at the end of a file that was cut off."""
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from sfu.netem.link import LinkProfile
 from sfu.streams.keyframe import MIN_INTERVAL_S
-from tests.support.simulation.simulation import GOOD, Simulation, seconds
+from tests.support.simulation.simulation import Simulation, seconds
 from tests.support.simulation.sources import Capture
 
 if TYPE_CHECKING:
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
 
 VIEWER: Final = Capture(has_microphone=False, camera=())
 TILE: Final = (640, 360)
-ROUND_TRIP_MS: Final = 2 * GOOD.delay_ms
+NEAR: Final = LinkProfile(delay_ms=2)
+"""So near that the answer to one request seldom serves the next one."""
+ROUND_TRIP_MS: Final = 2 * NEAR.delay_ms
 FRAME_MS: Final = 50
 """Of the encoding for that tile."""
-PACED_MS: Final = 50
+PACED_MS: Final = 60
 """A key frame takes so long to leave, over a path of which little is known."""
 SOON_MS: Final = 3 * ROUND_TRIP_MS + FRAME_MS + PACED_MS
 """The offer and its answer, the request for a key frame and the frame."""
@@ -29,10 +32,10 @@ SETTLED_S: Final = 3.0
 def call(viewers: int) -> Simulation:
     """Alice is seen by Carol; as many others are there and look at nobody."""
     sim = Simulation()
-    sim.add("alice", tile=None).join()
-    sim.add("carol", tile=TILE, capture=VIEWER).join()
+    sim.add("alice", up=NEAR, down=NEAR, tile=None).join()
+    sim.add("carol", up=NEAR, down=NEAR, tile=TILE, capture=VIEWER).join()
     for number in range(viewers):
-        sim.add(f"viewer{number}", tile=None, capture=VIEWER).join()
+        sim.add(f"viewer{number}", up=NEAR, down=NEAR, tile=None, capture=VIEWER).join()
     sim.run_until_s(SETTLED_S)
     return sim
 

@@ -18,6 +18,7 @@ from signalling.cli.bench.allocation import Outcome, compared, parts_of_optimum
 from signalling.cli.bench.allocation_exact import optimum
 from signalling.cli.bench.allocation_instances import problem, tracks
 from signalling.cli.bench.allocation_scene import Scene
+from signalling.cli.bench.allocation_tick import MEMBERS, SKIPPED_TICKS, tick_times
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -61,6 +62,18 @@ def test_a_scene_is_the_same_for_everybody_who_sees_it() -> None:
     assert Scene(3, 2, 4).after(0.2).speech.shape == (8,)
     first = [Scene(seed, 2, 4).after(0.2).budgets.tobytes() for seed in (3, 4)]
     assert first[0] != first[1]
+
+
+def test_in_a_whole_tick_everybody_is_told_of_and_what_they_say_is_read() -> None:
+    pytest.importorskip("sfu.dataplane._native")
+    calls, ticks = 1, SKIPPED_TICKS + 20
+    times = tick_times(calls, ticks)
+    assert len(times.whole) == ticks - SKIPPED_TICKS
+    # Ten packets in each tick for everybody, sound and four pictures.
+    told = statistics.fmean(times.packets_told) / calls / MEMBERS
+    assert told == pytest.approx(10.4, rel=0.15)
+    for whole, reading, estimating in zip(times.whole, times.reading, times.estimating, strict=True):
+        assert 0 < reading + estimating < whole
 
 
 def test_a_scene_wavers_within_what_its_links_carry() -> None:

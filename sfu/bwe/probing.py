@@ -40,6 +40,13 @@ GREW_GAP_NS: Final = NS_PER_S // 2
 for more, and it is looked for at once, but for the third after a probe. Lower: a camera that wavers causes
 probes. Higher: a tile that is made larger waits for the next probe that is due."""
 
+FEEL_FACTOR: Final = 1.4
+FEEL_NS: Final = 4 * NS_PER_S
+"""In between, a path that withholds something is tried with so much more than is known to pass, so often. It
+is little more than it carries, and no burden where nothing has changed; where it passes, larger ones follow.
+Faster or less often: that a path became wider is found later. Slower: what was gained and lost again looks
+like what had been before. More often: a burden after all."""
+
 PROBE_S: Final = 0.025
 MIN_PROBE_BYTES: Final = 5_500
 """A probe lasts so long, and has five packets at least. Shorter: jitter decides. Longer: what the path does
@@ -65,7 +72,9 @@ _BLANK: Final = np.zeros(
             ("has_begun", "?"),
             ("begins", "?"),
             ("goes_on", "?"),
+            ("feels", "?"),
             ("next_at", "<i8"),
+            ("feels_at", "<i8"),
             ("asked_at", "<i8"),
             ("interval_ns", "<i8"),
             ("raised_at", "<i8"),
@@ -148,7 +157,7 @@ class Prober:
         rows = self.table.rows
         counts = results.is_full | ~knows_limit
         is_proof = results.has_ended & counts & (np.nan_to_num(results.rate_bps) > rate_bps)
-        fails = results.has_ended & ~is_proof & ~self.clusters.is_probing
+        fails = results.has_ended & ~is_proof & ~self.clusters.is_probing & ~rows["feels"]
         rows["goes_on"] = np.where(results.has_ended, is_proof & results.is_full, rows["goes_on"])
         rows["begins"] &= self.clusters.is_probing
         rows["raised_at"] = np.where(is_proof, now, rows["raised_at"])
@@ -160,16 +169,15 @@ class Prober:
         """Probes to send now, (n,) of `PROBE_DTYPE`."""
         rows = self.table.rows
         self._watch(now, needs)
-        rows["next_at"] = np.where(
-            needs.fell, np.maximum(rows["next_at"], now + MIN_INTERVAL_NS), rows["next_at"]
-        )
+        for name in ("next_at", "feels_at"):
+            rows[name] = np.where(needs.fell, np.maximum(rows[name], now + MIN_INTERVAL_NS), rows[name])
         grew = self._grew(now, needs)
         rows["next_at"] = np.where(needs.outgrew | grew, now, rows["next_at"])
         rows["interval_ns"][needs.outgrew | grew] = MIN_INTERVAL_NS
         rows["goes_on"] |= grew
         begins = needs.may_probe & ~rows["has_begun"]
         rows["has_begun"] |= begins
-        rows["next_at"][begins] = now + MIN_INTERVAL_NS
+        rows["next_at"][begins] = rows["feels_at"][begins] = now + MIN_INTERVAL_NS
         asked = []
         if begins.any():
             which = begins.nonzero()[0]
@@ -179,26 +187,31 @@ class Prober:
                 for slot, factor in enumerate(START_FACTORS)
             ]
         is_free = needs.may_probe & ~self.clusters.is_probing
-        # On with what is desired after a probe that passed; else up to the step that is withheld.
-        goes_on = is_free & rows["goes_on"] & (needs.desired_bps > needs.target_bps)
         goal = needs.allocated_bps + GOAL_MARGIN * needs.next_bps
+        misses = (needs.next_bps > 0) & (goal > needs.target_bps)
+        # On with what is desired after a probe that passed; else up to the step that is withheld.
+        goes_on = is_free & rows["goes_on"] & (misses | (needs.desired_bps > needs.target_bps))
         due_at = np.where(
             needs.allocated_bps > 0,
             rows["next_at"],
             np.minimum(rows["next_at"], rows["asked_at"] + PAUSED_INTERVAL_NS),
         )
-        is_due = is_free & (now >= due_at) & (needs.next_bps > 0) & (goal > needs.target_bps)
+        is_due = is_free & (now >= due_at) & misses
+        feels = is_free & misses & ~goes_on & ~is_due & (now >= rows["feels_at"]) & (needs.allocated_bps > 0)
         rows["goes_on"] &= ~is_free
         most = np.maximum(MAX_FACTOR * needs.target_bps, START_BPS)
-        rate = np.where(
-            goes_on,
-            np.minimum(STEP_FACTOR * needs.target_bps, GOAL_MARGIN * needs.desired_bps),
-            np.minimum(goal, most),
+        rate = np.where(feels, FEEL_FACTOR * needs.target_bps, np.minimum(goal, most))
+        further = np.minimum(
+            STEP_FACTOR * needs.target_bps, np.maximum(GOAL_MARGIN * needs.desired_bps, goal)
         )
-        which = (goes_on | is_due).nonzero()[0]
+        rate = np.where(goes_on, further, rate)
+        which = (goes_on | is_due | feels).nonzero()[0]
         if len(which):
             asked.append(self._probe(now, transports, which, 0, rate))
-            rows["next_at"][which] = now + rows["interval_ns"][which]
+            rows["feels"][which] = feels[which]
+            rows["feels_at"][which] = now + FEEL_NS
+            later = now + rows["interval_ns"][which]
+            rows["next_at"][which] = np.where(feels[which], rows["next_at"][which], later)
         return np.concatenate(asked) if asked else NO_PROBES
 
     def _grew(self, now: Instant, needs: ProbeNeeds) -> BoolArray:
@@ -222,9 +235,10 @@ class Prober:
         is_lost = needs.target_bps < SURVIVES * raised
         survives = now - rows["raised_at"] >= WATCH_NS
         self._back_off(now, is_lost)
-        rows["interval_ns"] = np.where(
-            np.isfinite(raised) & survives & ~is_lost, MIN_INTERVAL_NS, rows["interval_ns"]
-        )
+        rows["feels_at"] = np.where(is_lost, rows["next_at"], rows["feels_at"])
+        lasts = np.isfinite(raised) & survives & ~is_lost
+        rows["interval_ns"][lasts] = MIN_INTERVAL_NS
+        rows["next_at"] = np.where(lasts, np.minimum(rows["next_at"], now + MIN_INTERVAL_NS), rows["next_at"])
         rows["raised_bps"] = np.where(is_lost | survives, np.nan, raised)
 
     def _back_off(self, now: Instant, which: BoolArray) -> None:

@@ -8,6 +8,8 @@ import pytest
 from sfu.bwe.aimd import START_BPS
 from sfu.bwe.clusters import ProbeResults
 from sfu.bwe.probing import (
+    FEEL_FACTOR,
+    FEEL_NS,
     GOAL_MARGIN,
     GREW,
     GREW_GAP_NS,
@@ -62,11 +64,13 @@ class Subscriber:
         )
         return self.prober.ask(at_ms(self.ms), IDS, needs)
 
-    def wait(self, most_s: float) -> tuple[float, StructArray]:
-        """Tick until there is a probe; how long it took."""
+    def wait(self, most_s: float, *, feels: bool = False) -> tuple[float, StructArray]:
+        """Tick until there is a probe, a small one (`FEEL_FACTOR`) or else not; how long it took."""
         began = self.ms
         probes = self.tick()
-        while not len(probes):
+        while not len(probes) or self.prober.table.rows["feels"][0] != feels:
+            if len(probes):
+                self.ends(1.0, is_full=False, knows_limit=True)
             if self.ms - began >= most_s * 1_000:
                 return np.inf, probes
             probes = self.tick()
@@ -239,3 +243,32 @@ def test_only_the_first_probes_can_say_that_less_passes_than_was_assumed() -> No
     subscriber.ends(4e5, is_full=False)
     assert not subscriber.prober.begins
     assert np.isnan(subscriber.prober.disproven(held))
+
+
+def test_in_between_a_little_more_than_passes_is_tried() -> None:
+    subscriber = Subscriber().started()
+    subscriber.prober.table.rows["interval_ns"] = MAX_INTERVAL_NS
+    subscriber.wait(10)
+    subscriber.ends(1.0, is_full=False, knows_limit=True)
+    for _ in range(3):
+        after_s, probes = subscriber.wait(30, feels=True)
+        assert after_s == pytest.approx(FEEL_NS / NS_PER_S, abs=0.1)
+        assert probes["rate_bps"].tolist() == [FEEL_FACTOR * subscriber.target]
+        subscriber.ends(1.0, is_full=False, knows_limit=True)
+    assert subscriber.prober.table.rows["interval_ns"][0] == MAX_INTERVAL_NS
+
+
+def test_where_a_little_more_passes_larger_probes_follow_at_once() -> None:
+    subscriber = Subscriber().started()
+    subscriber.prober.table.rows["next_at"] = at_ms(60_000)
+    subscriber.wait(10, feels=True)
+    subscriber.ends(FEEL_FACTOR * subscriber.target)
+    assert subscriber.tick()["rate_bps"].tolist() == [STEP_FACTOR * FEEL_FACTOR * 1e6]
+
+
+def test_after_a_probe_that_passed_it_goes_on_up_to_the_step_that_is_withheld() -> None:
+    subscriber = Subscriber()
+    subscriber.tick()
+    subscriber.allocated, subscriber.desired, subscriber.next = 5e5, 1.9e6, 1.8e6
+    subscriber.ends(2e6)
+    assert subscriber.tick()["rate_bps"].tolist() == [5e5 + GOAL_MARGIN * 1.8e6]

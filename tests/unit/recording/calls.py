@@ -16,7 +16,7 @@ from sfu.recording.recorder import Recorder, encoded
 from sfu.recording.told import DemandSet
 from sfu.recording.watched import WatchedControl
 from sfu.rows import FEEDBACK_DTYPE, TRANSPORT_DTYPE
-from sfu.units import ConferenceId, Kind, TrackHandle
+from sfu.units import NS_PER_S, ConferenceId, Instant, Kind, TrackHandle
 from signalling.cli.bench.allocation_scene import Scene
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class Call:
         for wish in self.wishes:
             self.control.set_demand(wish)
         self.ticks = 0
+        self.now = Instant(1_000 * NS_PER_S)
 
     def record(self, *, has_packets: bool = False) -> Tape:
         """Record from now on."""
@@ -72,6 +73,7 @@ class Call:
         for _ in range(ticks):
             self.ticks += 1
             moment = self.scene.after(TICK_S)
+            self.now = moment.stats.now
             self._happens(self.ticks)
             if self.ticks % 7 == 3:
                 self.control.allocate(moment.stats.now)

@@ -53,7 +53,7 @@ def memory() -> ControlMemory:
 
 def test_a_file_is_a_header_a_beginning_blocks_and_an_end() -> None:
     kinds = [type(frame) for frame in frames_of([recorded()])]
-    assert kinds == [Header, Beginning, Block, End]
+    assert kinds == [Header, Beginning, Block, Block, End]
 
 
 @given(st.integers(1, 5_000))

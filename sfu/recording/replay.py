@@ -19,7 +19,7 @@ from sfu.plane import PlaneStats
 from sfu.recording.file import Beginning, End, Header, frames_of, memory_of
 from sfu.recording.judge import Judge, JudgedPolicy
 from sfu.recording.steps import Block, StepKind, steps_of
-from sfu.recording.tables import DECISIONS, ENCODINGS, ESTIMATES
+from sfu.recording.tables import DECISIONS, ENCODINGS, ESTIMATES, FEEDBACK, TRANSPORTS
 from sfu.recording.told import tell
 from sfu.rows import ENCODING_DTYPE, ROUTE_DTYPE, TRANSPORT_DTYPE
 from sfu.units import NS_PER_S
@@ -83,6 +83,10 @@ class Agreement:
     different: int = 0
     first_at_s: float | None = None
     """When the first was different, from the beginning on."""
+    targets: int = 0
+    """Of paths that were estimated again: where both have found something, one for each path in each step."""
+    targets_off: float = 0.0
+    """How far they are from those that were recorded, as a part of those, on average."""
 
 
 class Replay:
@@ -91,9 +95,12 @@ class Replay:
     Args:
         memory: as the recording has it.
         policy: decides.
+        is_estimating: what paths carry is found again, of packets, and not taken as it was found then. In the
+            beginning nothing is known of it, so the first seconds differ.
     """
 
-    def __init__(self, memory: ControlMemory, policy: Policy) -> None:
+    def __init__(self, memory: ControlMemory, policy: Policy, *, is_estimating: bool = False) -> None:
+        self._is_estimating = is_estimating
         self._policy = JudgedPolicy(policy)
         self._control = Control.resumed(memory, self._policy)
         self._estimates = memory.estimates
@@ -134,15 +141,34 @@ class Replay:
         encodings, estimates = step.whole(ENCODINGS), step.whole(ESTIMATES)
         if estimates is not None:
             self._estimates = estimates
+        transports, feedback = step.whole(TRANSPORTS), step.whole(FEEDBACK)
         stats = PlaneStats(
             now=step.stats_at,
-            transports=np.zeros(0, TRANSPORT_DTYPE),
+            transports=np.zeros(0, TRANSPORT_DTYPE) if transports is None else transports,
             encodings=np.zeros(0, ENCODING_DTYPE) if encodings is None else encodings,
             routes=np.zeros(0, ROUTE_DTYPE),
             drops={},
         )
-        update = self._control.follow(stats, self._estimates, is_full=step.kind is StepKind.FULL)
+        is_full = step.kind is StepKind.FULL
+        if not self._is_estimating:
+            return self._control.follow(stats, self._estimates, is_full=is_full).targets is not None
+        if transports is None or feedback is None:
+            raise ParseError("no_packets", "what was told of packets was not recorded")
+        update = self._control.tick(step.now, stats, feedback, is_full=is_full)
+        self._compare_paths(update.estimates)
         return update.targets is not None
+
+    def _compare_paths(self, estimates: StructArray) -> None:
+        recorded = self._estimates
+        if estimates["transport"].tobytes() != recorded["transport"].tobytes():
+            return
+        then, now = recorded["target_bps"], estimates["target_bps"]
+        is_known = np.isfinite(then) & np.isfinite(now) & (then > 0)
+        off = np.abs(now[is_known] / then[is_known] - 1.0)
+        agreement = self.agreement
+        total = agreement.targets_off * agreement.targets + float(off.sum())
+        agreement.targets += len(off)
+        agreement.targets_off = total / max(agreement.targets, 1)
 
     def _compare(self, step: Step, *, is_decided: bool) -> None:
         agreement = self.agreement

@@ -96,12 +96,15 @@ def replay(
         ),
     ] = None,
     *,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Estimate paths again, of the packets in the recording.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Let a recording happen again, to its policy and to another one; print how each subscriber fares.
 
     Both see the same wishes, the same encodings and the same estimates. Ends with status 3 where the
-    recording's own policy chooses anything else today.
+    recording's own policy chooses anything else now, unless paths are estimated again.
     """
     from sfu.recording.replay import Replay  # noqa: PLC0415  # it brings numpy and more
     from signalling.cli.media_tables import outcomes_json, outcomes_table  # noqa: PLC0415
@@ -109,7 +112,7 @@ def replay(
     with _reading(recording) as read:
         then = recorded or read.header.policy
         names = [then] if policy in {None, then} else [then, str(policy)]
-        replays = {name: Replay(read.memory, _policy(name)) for name in names}
+        replays = {name: Replay(read.memory, _policy(name), is_estimating=estimate) for name in names}
         for step in read.steps:
             for one in replays.values():
                 one.step(step)
@@ -118,6 +121,11 @@ def replay(
     else:
         Console().print(outcomes_table(replays))
     agreement = replays[then].agreement
+    if estimate:
+        _say(
+            f"what paths carry is found within {agreement.targets_off:.1%} of what was found then, on average"
+        )
+        return
     if agreement.different_steps:
         first = f"the first after {agreement.first_at_s or 0:.1f} s"
         _say(

@@ -89,6 +89,33 @@ def test_an_estimate_holds_until_the_next_one() -> None:
     assert not any(ESTIMATES.name in step.rows for step in steps if ENCODINGS.name not in step.rows)
 
 
+def test_paths_are_estimated_again_of_what_was_told_of_packets() -> None:
+    call = Call()
+    tape = call.record(has_packets=True)
+    call.play(40)
+    recording = read_recording([tape.file()])
+    replay = Replay(recording.memory, POLICIES["utility"], is_estimating=True)
+    for step in recording.steps:
+        replay.step(step)
+    assert replay.agreement.targets > 50
+    assert replay.agreement.targets_off == pytest.approx(0.0, abs=0.02)
+    assert replay.agreement.different < 0.1 * replay.agreement.decisions
+
+
+def test_estimating_needs_packets_and_says_how_far_it_is_off() -> None:
+    recording = read_recording([recorded(0, 15)])
+    with pytest.raises(ParseError, match="packets"):
+        Replay(recording.memory, POLICIES["utility"], is_estimating=True).step(next(recording.steps))
+    call = Call()
+    tape = call.record(has_packets=True)
+    call.play(20)
+    recording = read_recording([tape.file()])
+    replay = Replay(recording.memory, POLICIES["utility"], is_estimating=True)
+    for step in recording.steps:
+        replay.step(changed(step, "estimates"))
+    assert replay.agreement.targets_off > 1.0
+
+
 def test_what_cannot_have_happened_is_no_recording() -> None:
     data = recorded(0, 20)
     recording = read_recording([data])

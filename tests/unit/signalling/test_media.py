@@ -57,6 +57,13 @@ def test_another_policy_is_compared_with_it(recorded: Path) -> None:
     assert table.count("signal_like") == 5
 
 
+def test_paths_can_be_estimated_again(recorded: Path) -> None:
+    result = run("replay", recorded, "--estimate", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["utility"]["agreement"]["targets"] > 0
+    assert "% of what was found then" in result.stderr
+
+
 def test_a_policy_of_a_file_can_be_either(recorded: Path, tmp_path: Path) -> None:
     mine = tmp_path / "mine.py"
     mine.write_text(MINE)

@@ -3,8 +3,8 @@
 A hundred calls of five, in which everybody shows a camera of three encodings and three are heard. Each of
 the 500 subscribers is sent 200 packets a second over a line of its own, which carries a part of what is
 wanted, and tells of each packet in each tick. The native plane's core forwards, stamps and reads all of it.
-What is timed is what a tick does (`sfu.runtime.tick`), and the reading of that feedback, for which a focus that
-runs has the plane's own threads.
+What is timed is what a tick does (`sfu.runtime.tick`), and the reading of that feedback, for which a focus
+that runs has the plane's own threads.
 """
 
 from __future__ import annotations

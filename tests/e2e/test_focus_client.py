@@ -339,7 +339,9 @@ async def test_a_channel_that_is_cut_is_opened_again_in_the_same_leg(meeting: Me
 # --- what is published -------------------------------------------------------------------------------------
 
 
-async def test_layers_that_the_focus_does_not_want_are_not_encoded(meeting: Meeting) -> None:
+async def test_layers_that_the_focus_does_not_want_are_not_encoded(
+    meeting: Meeting, browser: Chromium
+) -> None:
     _, erin, frank = meeting
     await asyncio.gather(*(tab.do("person.show(90)") for tab in (erin, frank)))
     await encodes(erin, {"q"})
@@ -353,6 +355,12 @@ async def test_layers_that_the_focus_does_not_want_are_not_encoded(meeting: Meet
     await erin.do("client.setMuted('video', false)")
     await frank.sees(erin.party)
     await encodes(erin, {"q"})
+    # And over descriptions: browsers then begin with all of them again.
+    async with browser.tab(meeting.call, "gwen") as gwen:
+        await gwen.do("{ person.wantedHeight = 90 }")
+        await gwen.join()
+        await asyncio.gather(erin.sees(gwen.party), gwen.sees(erin.party))
+        await encodes(erin, {"q"})
     await asyncio.gather(*(tab.do("person.show(180)") for tab in (erin, frank)))
     await meeting.goes_on()
 

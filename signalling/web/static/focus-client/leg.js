@@ -248,6 +248,7 @@ export class FocusLeg {
       this.#sendNegotiation(this.#negotiation(), way);
     }
     this.#owner.onDescription();
+    await this.#senders.restore();
     await this.#offerIfDirty();
   }
 

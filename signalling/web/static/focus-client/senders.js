@@ -80,6 +80,14 @@ export class Senders {
     await setEncodings(slot);
   }
 
+  /** After a description: Chromium then encodes again whatever it does not call paused. */
+  async restore() {
+    for (const slot of this.#slots) {
+      const { encodings } = slot.transceiver.sender.getParameters();
+      if (encodings.some((encoding) => encoding.active !== isWanted(encoding, slot.active))) await setEncodings(slot);
+    }
+  }
+
   /**
    * All that is published, by the ids that stand in our SDP: they are not always those of the browser's objects.
    *
@@ -107,9 +115,14 @@ async function setEncodings({ local, kind, active, transceiver: { sender } }) {
   const parameters = sender.getParameters();
   for (const [index, encoding] of parameters.encodings.entries()) {
     Object.assign(encoding, local.encodings[index]);
-    encoding.active = active === null || (encoding.rid ? active.has(encoding.rid) : active.size > 0);
+    encoding.active = isWanted(encoding, active);
   }
   await sender.setParameters(parameters);
+}
+
+/** Whether the focus wants an encoding; a section without rids has one. */
+function isWanted({ rid }, active) {
+  return active === null || (rid ? active.has(rid) : active.size > 0);
 }
 
 /** Whether a section can be used again for a kind, with just these encodings. */

@@ -63,6 +63,7 @@ async def bench_browser(settings: BrowserBenchSettings, stage: Stage) -> Figures
         async with BenchCall.held(ground, browser) as call:
             raw = {
                 **await _joins(call, settings.rounds, stage),
+                **await _late_joins(call, settings.rounds, stage),
                 **await _switches_up(call, settings.rounds, stage),
                 **await _switches_up_paused(call, settings.rounds, stage),
                 **await _lip_sync(call, stage),
@@ -76,6 +77,7 @@ async def bench_browser(settings: BrowserBenchSettings, stage: Stage) -> Figures
         {
             "first_frame_ms_p50": percentile(raw["first_frame_ms"], 50),
             "first_audio_ms_p50": percentile(raw["first_audio_ms"], 50),
+            "late_joiner_ms_p50": percentile(raw["late_joiner_ms"], 50),
             "switch_up_ms_p50": percentile(raw["switch_up_ms"], 50),
             "switch_up_paused_ms_p50": percentile(raw["switch_up_paused_ms"], 50),
             "switch_freeze_ms_max": highest([*raw["switch_gap_ms"], *raw["switch_paused_gap_ms"]]),
@@ -113,6 +115,21 @@ async def _joins(call: BenchCall, rounds: int, stage: Stage) -> Raw:
                 frames.append(frame - invited)
                 sounds.append(sound - invited)
     return {"first_frame_ms": frames, "first_audio_ms": sounds}
+
+
+async def _late_joins(call: BenchCall, rounds: int, stage: Stage) -> Raw:
+    """From the wish for a large picture, which flows to somebody else already, to the first one."""
+    times = []
+    async with call.watching(LARGE) as other, call.viewer() as viewer:
+        await other.first_frame(call.shown, 0, LARGE.height)
+        for number in range(rounds):
+            stage.say(f"joining late, {number + 1} of {rounds}")
+            await asyncio.sleep(SETTLE_S)
+            await call.enter(viewer, LARGE)
+            frame = await viewer.first_frame(call.shown, 0)
+            times.append(frame - float(await viewer.do("return participant.marks.subscription")))
+            await viewer.leave()
+    return {"late_joiner_ms": times}
 
 
 async def _switches_up(call: BenchCall, rounds: int, stage: Stage) -> Raw:

@@ -144,7 +144,10 @@ window.bench = (() => {
       this.client = new FocusClient(this.matrix, { roomId, focus });
       this.client.wire = { outgoing: async (message) => message, incoming: async (message) => this.rerouted(message) };
       this.client.addEventListener("message", ({ detail }) => {
-        if (detail.direction === "out" && detail.type === "m.call.invite") this.marks.invite ??= wall();
+        if (detail.direction !== "out") return;
+        if (detail.type === "m.call.invite") this.marks.invite ??= wall();
+        // Pictures have a size, sound has none.
+        if (detail.content.subscribe?.some(({ height }) => height > 0)) this.marks.subscription ??= wall();
       });
       for (const type of ["streams", "track"]) this.client.addEventListener(type, () => this.follow());
       this.local ??= source(size.width, size.height, size.fps);

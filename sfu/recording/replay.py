@@ -84,7 +84,7 @@ class Agreement:
     first_at_s: float | None = None
     """When the first was different, from the beginning on."""
     targets: int = 0
-    """Of paths that were estimated again: where both have found something, one for each path in each step."""
+    """Of paths that were estimated again from their beginning on, one for each in each step."""
     targets_off: float = 0.0
     """How far they are from those that were recorded, as a part of those, on average."""
 
@@ -95,8 +95,8 @@ class Replay:
     Args:
         memory: as the recording has it.
         policy: decides.
-        is_estimating: what paths carry is found again, of packets, and not taken as it was found then. In the
-            beginning nothing is known of it, so the first seconds differ.
+        is_estimating: what paths carry is found again, of packets, and not taken as it was found then. Of
+            paths that are older than the recording less is known than was.
     """
 
     def __init__(self, memory: ControlMemory, policy: Policy, *, is_estimating: bool = False) -> None:
@@ -104,6 +104,7 @@ class Replay:
         self._policy = JudgedPolicy(policy)
         self._control = Control.resumed(memory, self._policy)
         self._estimates = memory.estimates
+        self._older: Final = memory.estimates["transport"]
         self._began_at: Instant | None = None
         self.judge: Final = Judge()
         self.agreement: Final = Agreement()
@@ -163,7 +164,7 @@ class Replay:
         if estimates["transport"].tobytes() != recorded["transport"].tobytes():
             return
         then, now = recorded["target_bps"], estimates["target_bps"]
-        is_known = np.isfinite(then) & np.isfinite(now) & (then > 0)
+        is_known = np.isfinite(then) & np.isfinite(now) & ~np.isin(recorded["transport"], self._older)
         off = np.abs(now[is_known] / then[is_known] - 1.0)
         agreement = self.agreement
         total = agreement.targets_off * agreement.targets + float(off.sum())

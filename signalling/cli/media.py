@@ -122,9 +122,8 @@ def replay(
         Console().print(outcomes_table(replays))
     agreement = replays[then].agreement
     if estimate:
-        _say(
-            f"what paths carry is found within {agreement.targets_off:.1%} of what was found then, on average"
-        )
+        off = f"on average {agreement.targets_off:.1%} off what was found then"
+        _say(f"of paths that began in the recording, {agreement.targets} estimates are {off}")
         return
     if agreement.different_steps:
         first = f"the first after {agreement.first_at_s or 0:.1f} s"

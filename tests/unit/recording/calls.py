@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 TICK_S: Final = 0.1
 FULL_EVERY: Final = 10
 """Ticks."""
+LATE_TICKS: Final = 5
+"""After so many the last one's path is there."""
 CALL: Final = ConferenceId(1)
 VERSION: Final = "1.2.3"
 
@@ -77,9 +79,10 @@ class Call:
             self._happens(self.ticks)
             if self.ticks % 7 == 3:
                 self.control.allocate(moment.stats.now)
+            is_late = self.ticks < LATE_TICKS
             self.control.tick(
                 moment.stats.now,
-                _told_by_remb(moment.stats, moment.budgets),
+                _told_by_remb(moment.stats, moment.budgets[:-1] if is_late else moment.budgets),
                 np.zeros(0, FEEDBACK_DTYPE),
                 is_full=self.ticks % FULL_EVERY == 0,
             )

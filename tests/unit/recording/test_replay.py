@@ -97,9 +97,8 @@ def test_paths_are_estimated_again_of_what_was_told_of_packets() -> None:
     replay = Replay(recording.memory, POLICIES["utility"], is_estimating=True)
     for step in recording.steps:
         replay.step(step)
-    assert replay.agreement.targets > 50
-    assert replay.agreement.targets_off == pytest.approx(0.0, abs=0.02)
-    assert replay.agreement.different < 0.1 * replay.agreement.decisions
+    assert replay.agreement.targets > 30
+    assert replay.agreement.targets_off == 0.0
 
 
 def test_estimating_needs_packets_and_says_how_far_it_is_off() -> None:

@@ -54,10 +54,11 @@ FREE_FACTOR: Final = 1.1
 MAX_DEVIATION: Final = 0.25
 """A limit that differs so much from the one known is a new one; else it is one more measurement."""
 
-MAX_ACKED_FACTOR: Final = 1.5
-ACKED_MARGIN_BPS: Final = 10_000.0
-"""The rate does not grow past what arrives by this. Lower: pauses of a source hold the rate back. Higher: it
-is proven by less."""
+MAX_ACKED_FACTOR: Final = 1.25
+ACKED_MARGIN_BPS: Final = 100_000.0
+"""The rate does not grow past what arrives by this factor and so much: the lowest layer of a camera, or who
+hears only sound would never see anything. Lower: pauses of a source hold the rate back. Higher: it is proven
+by less, and several layers are given that the path does not carry."""
 
 WAIT_NS: Final = 300 * NS_PER_MS
 """After a decrease and a round trip, no other for so long: the trend has the old growth in it."""
@@ -214,7 +215,8 @@ class DelayRate:
         packets = np.maximum(NEAR_PACKETS * PACKET_BITS / response_s, NEAR_GROWTH[0] * rate)
         near = elapsed_s * np.minimum(packets, NEAR_GROWTH[1] * rate)
         far = rate * np.expm1(elapsed_s * np.log1p(GROWTH))
-        most = np.minimum(MAX_ACKED_FACTOR * signs.acked_bps + ACKED_MARGIN_BPS, MAX_BPS)
+        arrived = signs.acked_bps / (1.0 - signs.inherent_loss)
+        most = np.minimum(MAX_ACKED_FACTOR * arrived + ACKED_MARGIN_BPS, MAX_BPS)
         beside = elapsed_s * PACKET_BITS / (signs.round_trip_ns / NS_PER_S) ** 2
         growth = np.where(signs.has_rival, beside, np.where(knows_limit, near, far))
         grown = np.minimum(rate + growth, most)

@@ -23,6 +23,10 @@ START_FACTORS: Final = (1.0, 2.0)
 """The first probes, of `START_BPS`. Lower: more round trips to a fast link's rate. Higher: a slow one begins
 with a longer queue."""
 
+KNOWN_BPS: Final = 6_000_000.0
+"""At the start they go on up to here, whatever is desired: each only where the one before has passed. Lower:
+who asks for more later waits for a probe. Higher: fast links carry probes for nothing."""
+
 STEP_FACTOR: Final = 2.0
 """After one that passed the next is so much faster, while more is desired."""
 
@@ -159,7 +163,7 @@ class Prober:
         is_proof = results.has_ended & counts & (np.nan_to_num(results.rate_bps) > rate_bps)
         fails = results.has_ended & ~is_proof & ~self.clusters.is_probing & ~rows["feels"]
         rows["goes_on"] = np.where(results.has_ended, is_proof & results.is_full, rows["goes_on"])
-        rows["begins"] &= self.clusters.is_probing
+        rows["begins"] &= self.clusters.is_probing | rows["goes_on"]
         rows["raised_at"] = np.where(is_proof, now, rows["raised_at"])
         rows["raised_bps"] = np.where(is_proof, results.rate_bps, rows["raised_bps"])
         self._back_off(now, fails)
@@ -189,8 +193,12 @@ class Prober:
         is_free = needs.may_probe & ~self.clusters.is_probing
         goal = needs.allocated_bps + GOAL_MARGIN * needs.next_bps
         misses = (needs.next_bps > 0) & (goal > needs.target_bps)
-        # On with what is desired after a probe that passed; else up to the step that is withheld.
-        goes_on = is_free & rows["goes_on"] & (misses | (needs.desired_bps > needs.target_bps))
+        # On after a probe that passed, with what is desired; else up to the step that is withheld.
+        is_unknown = rows["begins"] & (needs.target_bps < KNOWN_BPS)
+        further = np.maximum(GOAL_MARGIN * needs.desired_bps, np.where(misses, goal, 0.0))
+        further = np.where(is_unknown, np.maximum(further, KNOWN_BPS), further)
+        goes_on = is_free & rows["goes_on"] & (misses | is_unknown | (needs.desired_bps > needs.target_bps))
+        rows["begins"] &= goes_on | ~is_free
         due_at = np.where(
             needs.allocated_bps > 0,
             rows["next_at"],
@@ -201,10 +209,7 @@ class Prober:
         rows["goes_on"] &= ~is_free
         most = np.maximum(MAX_FACTOR * needs.target_bps, START_BPS)
         rate = np.where(feels, FEEL_FACTOR * needs.target_bps, np.minimum(goal, most))
-        further = np.minimum(
-            STEP_FACTOR * needs.target_bps, np.maximum(GOAL_MARGIN * needs.desired_bps, goal)
-        )
-        rate = np.where(goes_on, further, rate)
+        rate = np.where(goes_on, np.minimum(STEP_FACTOR * needs.target_bps, further), rate)
         which = (goes_on | is_due | feels).nonzero()[0]
         if len(which):
             asked.append(self._probe(now, transports, which, 0, rate))

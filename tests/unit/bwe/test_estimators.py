@@ -123,7 +123,7 @@ def test_who_is_sent_less_than_the_target_is_limited_by_us() -> None:
 def test_what_a_new_path_carries_is_not_known() -> None:
     estimators = Estimators()
     play(estimators, 100, 3_100)
-    assert play(estimators, 3_100, 3_150).estimates["target_bps"][0] > 1.1 * START_BPS
+    assert play(estimators, 3_100, 3_150).estimates["target_bps"][0] > 1.05 * START_BPS
     estimators.route_changed([TransportId(7), TransportId(99)])
     update = play(estimators, 3_150, 3_200)
     assert update.estimates["target_bps"][0] == pytest.approx(START_BPS)

@@ -13,6 +13,7 @@ from sfu.bwe.probing import (
     GOAL_MARGIN,
     GREW,
     GREW_GAP_NS,
+    KNOWN_BPS,
     MAX_FACTOR,
     MAX_INTERVAL_NS,
     MIN_INTERVAL_NS,
@@ -105,9 +106,25 @@ def test_it_begins_with_two_probes_once_the_peer_tells_of_packets() -> None:
     assert not len(subscriber.tick())
 
 
-def test_after_one_that_passed_it_goes_on_up_to_what_is_desired() -> None:
+def test_at_the_start_it_goes_on_whatever_is_desired_while_probes_pass() -> None:
     subscriber = Subscriber()
+    subscriber.desired = subscriber.next = 0
     subscriber.tick()
+    subscriber.ends(2e6)
+    assert subscriber.tick()["rate_bps"].tolist() == [STEP_FACTOR * 2e6]
+    subscriber.ends(4e6)
+    assert subscriber.tick()["rate_bps"].tolist() == [KNOWN_BPS]
+    subscriber.ends(KNOWN_BPS)
+    assert not len(subscriber.tick())
+    narrow = Subscriber()
+    narrow.desired = narrow.next = 0
+    narrow.tick()
+    narrow.ends(1.5e6, is_full=False)
+    assert not len(narrow.tick())
+
+
+def test_after_one_that_passed_it_goes_on_up_to_what_is_desired() -> None:
+    subscriber = Subscriber().started()
     assert subscriber.ends(1.8e6) == 1.8e6
     assert subscriber.tick()["rate_bps"].tolist() == [min(STEP_FACTOR * 1.8e6, GOAL_MARGIN * 3e6)]
     subscriber.ends(3.6e6)
@@ -267,8 +284,7 @@ def test_where_a_little_more_passes_larger_probes_follow_at_once() -> None:
 
 
 def test_after_a_probe_that_passed_it_goes_on_up_to_the_step_that_is_withheld() -> None:
-    subscriber = Subscriber()
-    subscriber.tick()
+    subscriber = Subscriber().started()
     subscriber.allocated, subscriber.desired, subscriber.next = 5e5, 1.9e6, 1.8e6
     subscriber.ends(2e6)
     assert subscriber.tick()["rate_bps"].tolist() == [5e5 + GOAL_MARGIN * 1.8e6]

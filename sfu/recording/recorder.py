@@ -40,8 +40,7 @@ def encoded(part: Part) -> bytes:
 class Recorder:
     """Writes down what it is told; `take` has it.
 
-    A recording begins with the first step after which nothing waits to be decided, at latest with the next
-    full tick.
+    A recording begins with the next tick: after it, nothing waits to be decided.
 
     Args:
         control: who is watched.
@@ -109,8 +108,7 @@ class Recorder:
 
     def _begin(self, stats_at: Instant) -> None:
         memory = self._control.memory()
-        if memory is None:
-            return
+        assert memory is not None, "a tick leaves nothing to be decided"  # noqa: S101
         self._has_begun = True
         self._estimates, self._stats_at = self._control.estimates, stats_at
         self._ready += [self._header, beginning_of(memory)]

@@ -164,7 +164,8 @@ class Replay:
         if estimates["transport"].tobytes() != recorded["transport"].tobytes():
             return
         then, now = recorded["target_bps"], estimates["target_bps"]
-        is_known = np.isfinite(then) & np.isfinite(now) & ~np.isin(recorded["transport"], self._older)
+        is_known = np.isfinite(then) & np.isfinite(now) & (then > 0)
+        is_known &= ~np.isin(recorded["transport"], self._older)
         off = np.abs(now[is_known] / then[is_known] - 1.0)
         agreement = self.agreement
         total = agreement.targets_off * agreement.targets + float(off.sum())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 import msgspec
 
@@ -89,3 +89,5 @@ def tell(control: Control, told: Told) -> None:
             control.route_changed(legs)
         case LegForgotten(leg):
             control.forget(leg)
+        case _:
+            assert_never(told)

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
 import pytest
 
+from sfu.allocation.policies.utility import utility
+from sfu.control import Control
 from sfu.recording import recorder
 from sfu.recording.file import Beginning, Header
 from sfu.recording.recorder import BLOCK_MS
+from sfu.recording.replay import Replay, read_recording
 from sfu.recording.steps import Step, StepKind
 from sfu.recording.tables import DECISIONS, ENCODINGS, ESTIMATES, FEEDBACK, TRANSPORTS
-from sfu.recording.watched import NoTap
-from sfu.units import NS_PER_MS
-from tests.unit.recording.calls import TICK_S, Call, Tape
+from sfu.recording.watched import NoTap, WatchedControl
+from sfu.rows import ENCODING_DTYPE, FEEDBACK_DTYPE
+from sfu.units import NS_PER_MS, after_ms
+from tests.unit.recording.calls import TICK_S, VERSION, Call, Tape
+
+if TYPE_CHECKING:
+    from sfu.allocation.problem import Problem
+    from sfu.allocation.rates import IntArray
 
 
 def steps_of(tape: Tape) -> list[Step]:
@@ -117,6 +129,45 @@ def test_a_tap_hears_of_a_tick_that_has_failed() -> None:
     with pytest.raises(AttributeError):
         call.control.tick(0, None, None)  # type: ignore[arg-type]  # a mistake of ours
     assert tape.has_failed
+
+
+def test_a_tap_hears_of_an_allocation_that_has_failed() -> None:
+    def fails(_: Problem) -> IntArray:
+        raise RuntimeError("a mistake of ours")
+
+    call = Call(fails)
+    tape = call.record()
+    with pytest.raises(RuntimeError):
+        call.control.allocate(call.now)
+    assert tape.has_failed
+
+
+def test_before_a_tick_there_is_nothing_to_begin_with() -> None:
+    call = Call()
+    assert call.control.control.memory() is None
+    tape = call.record()
+    call.control.allocate(call.now)
+    assert tape.take(is_last=True) == []
+    assert call.control.control.memory() is not None
+    call.control.drop_demand(call.wishes[0].route)
+    assert call.control.control.memory() is None
+
+
+def test_where_nothing_happens_a_tick_is_only_what_was_counted() -> None:
+    idle = WatchedControl(Control())
+    idle.tap = tape = Tape(idle.control, VERSION, "utility")
+    stats = replace(Call().scene.after(TICK_S).stats, encodings=np.zeros(0, ENCODING_DTYPE))
+    for ms in (0, 50, 100):
+        now = after_ms(stats.now, ms)
+        idle.tick(now, replace(stats, now=now), np.zeros(0, FEEDBACK_DTYPE))
+    data = tape.file()
+    recording = read_recording([data])
+    steps = list(recording.steps)
+    assert [list(step.rows) for step in steps] == [[ENCODINGS.name], [ENCODINGS.name]]
+    replay = Replay(recording.memory, utility)
+    for step in steps:
+        replay.step(step)
+    assert replay.agreement.steps == 0
 
 
 def test_the_same_is_told_of_a_control_as_by_itself() -> None:

@@ -101,6 +101,28 @@ def test_paths_are_estimated_again_of_what_was_told_of_packets() -> None:
     assert replay.agreement.targets_off == 0.0
 
 
+def test_estimates_of_other_paths_are_not_compared() -> None:
+    call = Call()
+    tape = call.record(has_packets=True)
+    call.play(20)
+    recording = read_recording([tape.file()])
+    replay = Replay(recording.memory, POLICIES["utility"], is_estimating=True)
+    for step in recording.steps:
+        rows = step.rows.get(ESTIMATES.name)
+        fewer = {} if rows is None else {ESTIMATES.name: Rows(rows.ids[1:], rows.values[1:])}
+        replay.step(replace(step, rows={**step.rows, **fewer}))
+    assert replay.agreement.targets == 0
+
+
+def test_one_that_was_cut_off_is_replayed_as_far_as_it_goes() -> None:
+    data = recorded(10, 30)
+    end = len(written(End("test")))
+    whole, cut = replayed(data, "utility").agreement, replayed(data[: -end - 1], "utility").agreement
+    assert 0 < cut.decisions < whole.decisions
+    assert replayed(data[:-end], "utility").agreement == whole
+    assert cut.different == 0
+
+
 def test_estimating_needs_packets_and_says_how_far_it_is_off() -> None:
     recording = read_recording([recorded(0, 15)])
     with pytest.raises(ParseError, match="packets"):

@@ -42,6 +42,19 @@ STEADY: Final = Scenario(
     control=Control(forward=_ENDLESS),
 )
 
+NARROW: Final = Scenario(
+    name="narrow",
+    about="A subscriber joins over a line that carries half of what an estimate begins with.",
+    duration_s=20,
+    forward=LinkProfile(rate_bps=500_000, delay_ms=25, queue_ms=1_500),
+    figures=(
+        Figure("narrow_overload_s", partial(overload_s, limit_ms=200, begin_s=0, end_s=20), Bound(high=1.0)),
+        Figure("narrow_use", partial(use, begin_s=5, end_s=20)),
+    ),
+    effect=Effect(partial(queue_ms, rank=100, begin_s=0, end_s=2), Bound(low=100)),
+    control=Control(forward=_ENDLESS),
+)
+
 DROP: Final = Scenario(
     name="drop",
     about="The line falls from 3 to 0.8 Mbit/s, and half a minute later it is as before.",
@@ -123,10 +136,10 @@ JAIN_2: Final = Scenario(
 
 JAIN_5: Final = Scenario(
     name="jain_5",
-    about="Five subscribers behind one line of 6 Mbit/s, who join 2 s one after the other.",
+    about="Five subscribers behind one line of 6 Mbit/s, joining 2 s apart, with frames out of step.",
     duration_s=90,
     forward=_FIVE,
-    flows=tuple(MediaFlow(starts_at_s=2 * number) for number in range(5)),
+    flows=tuple(MediaFlow(starts_at_s=2.007 * number) for number in range(5)),
     figures=(
         Figure("jain_5", partial(fairness, begin_s=60, end_s=90), Bound(low=0.95)),
         Figure("jain_5_use", partial(use, begin_s=60, end_s=90)),
@@ -149,4 +162,4 @@ TCP: Final = Scenario(
     control=Control(tcp=()),
 )
 
-SCENARIOS: Final = (STEADY, DROP, LOSS, BURSTS, JITTER, POLICER, JAIN_2, JAIN_5, TCP)
+SCENARIOS: Final = (STEADY, NARROW, DROP, LOSS, BURSTS, JITTER, POLICER, JAIN_2, JAIN_5, TCP)

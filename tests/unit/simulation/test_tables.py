@@ -13,6 +13,7 @@ ALL = (*SCENARIOS, *CALLS, *CASES)
 KNOWN = {
     "start_s",
     "steady_use",
+    "narrow_overload_s",
     "steady_queue_p95_ms",
     "drop_overload_s",
     "rise_s",

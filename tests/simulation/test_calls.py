@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sfu.netem.link import RateStep
+from sfu.netem.link import LinkProfile, RateStep
 from sfu.simulation.calls import GRID, LATE, LAYERS_DROP, LAYERS_STEADY, SCREEN, UPLINK
 from sfu.simulation.cores import native_core
 from sfu.simulation.deciding import mind_of
@@ -25,7 +25,7 @@ from sfu.simulation.pictures import (
     uplink_audio_loss,
 )
 from sfu.simulation.run import run
-from sfu.simulation.scenario import Bound, Effect, Figure, MediaFlow, at_s
+from sfu.simulation.scenario import Bound, Camera, Effect, Figure, MediaFlow, at_s
 
 if TYPE_CHECKING:
     from sfu.simulation.recording import Recording
@@ -38,7 +38,16 @@ ROWS = (
         LAYERS_STEADY,
         duration_s=12,
         effect=Effect(partial(queue_ms, rank=95, begin_s=6, end_s=12), Bound(low=1)),
-        figures=(Figure("starts", partial(time_to_rate, bps=1_800_000, since_s=0), Bound(high=8)),),
+        figures=(Figure("starts", partial(time_to_rate, bps=1_800_000, since_s=0), Bound(high=4)),),
+    ),
+    replace(
+        LAYERS_STEADY,
+        name="layers_that_just_fit",
+        duration_s=14,
+        forward=replace(HOME, rate_bps=3_500_000),
+        flows=(MediaFlow(cameras=(Camera(layers_bps=(200_000, 700_000, 2_500_000)),)),),
+        effect=Effect(partial(queue_ms, rank=95, begin_s=6, end_s=14), Bound(low=1)),
+        figures=(Figure("stays", partial(rate_bps, flow=0, begin_s=6, end_s=14), Bound(low=2.4e6)),),
     ),
     replace(
         LAYERS_DROP,
@@ -51,6 +60,7 @@ ROWS = (
             Figure("overload", partial(overload_s, limit_ms=200, begin_s=8, end_s=14), Bound(high=3)),
             Figure("shown", partial(shown_share, begin_s=1, end_s=24), Bound(low=0.95)),
             Figure("freeze", partial(freeze_s, begin_s=2, end_s=24), Bound(high=1)),
+            Figure("rises", partial(time_to_rate, bps=1_800_000, since_s=14), Bound(high=8)),
         ),
     ),
     replace(
@@ -61,6 +71,17 @@ ROWS = (
             Figure("seen", all_seen_after_s, Bound(high=1)),
             Figure("shown", partial(shown_share, begin_s=2, end_s=6), Bound(low=0.95)),
             Figure("use", partial(use, begin_s=3, end_s=6), Bound(low=0.5)),
+        ),
+    ),
+    replace(
+        GRID,
+        name="grid_narrow",
+        duration_s=8,
+        forward=LinkProfile(rate_bps=500_000, delay_ms=25, queue_ms=1_500),
+        effect=Effect(partial(queue_ms, rank=100, begin_s=0, end_s=3), Bound(low=150)),
+        figures=(
+            Figure("overload", partial(overload_s, limit_ms=200, begin_s=0, end_s=8), Bound(high=1)),
+            Figure("shown", partial(shown_share, begin_s=3, end_s=8), Bound(low=0.4)),
         ),
     ),
     replace(

@@ -276,6 +276,9 @@ class EncodingRates:
         is_back = flowing & ~self._flowing
         returned_at = np.where(self._failed, received_at, _LONG_AGO)
         self._returned_at = np.where(is_back, returned_at, self._returned_at)
+        # What it was before it stopped, and that it was nothing since, says nothing of what it is now.
+        self._weights = np.where(is_back, 0.0, self._weights)
+        self._rates = np.where(is_back[:, None], np.nan, self._rates)
         live = flowing & (received_at - self._returned_at >= _RETURN_AFTER_NS)
         self._changes += not (np.array_equal(flowing, self._flowing) and np.array_equal(live, self._live))
         self._flowing, self._live = flowing, live

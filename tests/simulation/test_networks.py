@@ -73,14 +73,11 @@ def all_is_shown(sim: Simulation) -> None:
 
 
 def the_sound_survives(sim: Simulation) -> None:
-    """What holds without an estimate of the line: nothing but the queue of the line delays or drops.
-
-    Sound shares the queue with the pictures, and loses its part of what is too much. Nothing grows without
-    bound in the focus, and the picture comes back by itself when it fits again.
-    """
-    sounds = sound(sim).between(2, 6).sounds
-    assert len(sounds) >= 0.5 * 200
-    assert max(s.at - s.captured_at for s in sounds) < 0.4e9
+    """In the first seconds the line is found out, by what waits in front of it."""
+    sounds = sound(sim).between(4, 10).sounds
+    assert len(sounds) >= 0.98 * 300
+    assert max(s.at - s.captured_at for s in sounds) < 0.25e9
+    assert len(picture(sim).between(4, 10).frames) >= 30
     assert sim["bob"].is_connected
 
 
@@ -135,7 +132,7 @@ ROWS: Final = (
     Scenario(
         "jitter is no loss",
         (Member("alice", up=JITTER), Member("bob", down=JITTER)),
-        lambda sim: max(f.delay_ms for f in picture(sim).frames) > 50,
+        lambda sim: max(f.delay_ms for f in picture(sim).between(2, sim.now_s).frames) > 50,
         all_is_shown,
     ),
     Scenario(
@@ -145,11 +142,11 @@ ROWS: Final = (
         all_is_shown,
     ),
     Scenario(
-        "a line too narrow for the picture still carries most of the sound",
-        (Member("alice"), Member("bob", down=NARROW)),
-        lambda sim: sim.network.stats(sim["bob"].address)[1].queue_drops > 20,
+        "over a line too narrow for the picture a smaller one comes, and all of the sound",
+        (Member("alice"), Member("bob", down=NARROW, tile=(1_280, 720))),
+        lambda sim: any(why.cause == "budget" for _, why in sim["bob"].reasons),
         the_sound_survives,
-        seconds=6,
+        seconds=10,
     ),
     Scenario(
         "after an outage of a second the picture comes back within another",
@@ -180,7 +177,9 @@ def test_control(scenario: Scenario) -> None:
     assert seen.undecodable_frames == seen.duplicates == seen.pli_count == 0
     assert upstream_nacks(sim) == 0
     assert seen.longest_freeze_ms < 100
-    assert max(f.delay_ms for f in seen.frames) < 2 * GOOD.delay_ms + 10
+    # While the path is measured, a picture may wait for a few packets.
+    assert max(f.delay_ms for f in seen.frames) < 100
+    assert max(f.delay_ms for f in seen.between(2, sim.now_s).frames) < 2 * GOOD.delay_ms + 10
 
 
 def test_feedback_tells_a_publisher_what_arrived_and_what_did_not() -> None:

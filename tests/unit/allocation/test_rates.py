@@ -74,6 +74,19 @@ def test_the_first_key_frame_is_not_taken_for_the_rate() -> None:
     assert of(rates).rates_bps[0, 0] == pytest.approx(200_000, rel=0.05)
 
 
+def test_an_encoding_that_is_back_is_measured_anew() -> None:
+    rates = EncodingRates()
+    for tick in range(60):
+        counted = 10_000 * min(tick, 20) + 1_000 * max(0, tick - 50)
+        at = after_ms(NOW, 100 * tick)
+        flows_at = at if tick <= 20 or tick > 50 else after_ms(NOW, 2_000)
+        rates.update(stats_of(at, {(1, 0): counted if tick else 0}, {(1, 0): flows_at}))
+        if tick == 51:
+            assert of(rates).settled[0, 0] < 0.5
+    assert of(rates).rates_bps[0, 0] == pytest.approx(80_000, rel=0.1)
+    assert of(rates).settled[0, 0] == 1
+
+
 def test_counters_that_fall_are_no_negative_rate() -> None:
     rates = EncodingRates()
     rates.update(stats_of(NOW, {(1, 0): 5_000}))

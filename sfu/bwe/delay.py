@@ -86,6 +86,10 @@ class Delays:
     """One-way delay above its minimum."""
     growth_ms: FloatArray
     """By how much it grew over `TREND_MS`, by least squares; 0 where too little is known."""
+    growth_error_ms: FloatArray
+    """The standard error of that, by how far delays are from the line."""
+    noise_ms: FloatArray
+    """The standard deviation of delays about the line: jitter, and bursts."""
     is_new: BoolArray
     """There were samples in this update, or there have been none for `STALE_NS`."""
 
@@ -121,9 +125,13 @@ class DelayTrend:
         self._age(now, has_rival)
         rows["heard_at"][is_new] = now
         is_stale = now - rows["heard_at"] >= STALE_NS
-        growth_ms, queue_ms = self._measure()
+        growth_ms, error_ms, noise_ms, queue_ms = self._measure()
         return Delays(
-            np.where(is_stale, 0.0, queue_ms), np.where(is_stale, 0.0, growth_ms), is_new | is_stale
+            queue_ms=np.where(is_stale, 0.0, queue_ms),
+            growth_ms=np.where(is_stale, 0.0, growth_ms),
+            growth_error_ms=error_ms,
+            noise_ms=noise_ms,
+            is_new=is_new | is_stale,
         )
 
     def waited(self, arrived: Reports) -> BoolArray:
@@ -173,8 +181,8 @@ class DelayTrend:
             rows["base_ms"][is_old] = np.inf
             rows["base_since"][is_old] = now
 
-    def _measure(self) -> tuple[FloatArray, FloatArray]:
-        """Growth and queue from what is remembered."""
+    def _measure(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Growth, its error, noise and queue from what is remembered."""
         rows = self.table.rows
         at_ms, delay_ms = rows["at_ms"], rows["delay_ms"]
         newest_ms = at_ms.max(1)
@@ -185,14 +193,18 @@ class DelayTrend:
         x, y = np.where(is_recent, -ages, 0.0), np.where(is_recent, delay_ms, 0.0)
         x_sum, y_sum = x.sum(1), y.sum(1)
         spread = np.einsum("ij,ij->i", x, x) - x_sum * x_sum / count
-        slope = (np.einsum("ij,ij->i", x, y) - x_sum * y_sum / count) / np.maximum(spread, 1e-9)
+        spread = np.maximum(spread, 1e-9)
+        slope = (np.einsum("ij,ij->i", x, y) - x_sum * y_sum / count) / spread
+        off_line = np.einsum("ij,ij->i", y, y) - y_sum * y_sum / count - slope * slope * spread
+        noise_ms = np.sqrt(np.maximum(off_line, 0.0) / np.maximum(count - 2, 1))
         enough = known & (count >= MIN_SAMPLES) & (-x.min(1) >= MIN_SPREAD_MS)
         recent = np.where(ages <= QUEUE_MS, delay_ms, np.inf).min(1)
         base = np.minimum(rows["base_ms"], rows["last_base_ms"])
         queue_ms = np.where(
             known & np.isfinite(base), np.maximum(recent - np.where(known, base, 0.0), 0.0), 0.0
         )
-        return np.where(enough, slope * TREND_MS, 0.0), queue_ms
+        growth_ms = np.where(enough, slope * TREND_MS, 0.0)
+        return growth_ms, noise_ms * TREND_MS / np.sqrt(spread), noise_ms, queue_ms
 
 
 def _samples(arrived: Reports) -> tuple[IntArray, IntArray, IntArray]:

@@ -42,6 +42,14 @@ PROBED_QUEUE_MS: Final = 45.0
 jitter looks like overuse. Higher: everybody waits so much longer."""
 
 
+SURE: Final = 3.0
+"""Growth counts that is so many times its standard error. Lower: where packets are few and jitter is large,
+it looks like overuse now and then, and each time a part of the rate is taken. Higher: there, overuse is seen
+late."""
+
+NOISE: Final = 1.5
+"""A queue counts that is longer by so many standard deviations of delay. The same."""
+
 RIVAL_THRESHOLD_MS: Final = 30.0
 """The least threshold where a rival fills the queue: its slow growth is the rival's. Lower: we give way to
 it. Higher: our own overuse makes its queue longer."""
@@ -81,7 +89,9 @@ class OveruseDetector:
         rows = self.table.rows
         growth, threshold = delays.growth_ms, rows["threshold_ms"]
         least = np.where(has_rival, np.maximum(threshold, RIVAL_THRESHOLD_MS), threshold)
-        is_over = (growth > least) & (delays.queue_ms >= np.where(is_probed, PROBED_QUEUE_MS, MIN_QUEUE_MS))
+        queue_ms = np.where(is_probed, PROBED_QUEUE_MS, MIN_QUEUE_MS) + NOISE * delays.noise_ms
+        least = np.maximum(least, SURE * delays.growth_error_ms)
+        is_over = (growth > least) & (delays.queue_ms >= queue_ms)
         signal = is_over.astype(np.int8) - (growth < -least)
         rows["signal"] = np.where(delays.is_new, signal, rows["signal"])
         height = np.abs(growth)

@@ -26,8 +26,21 @@ def detector_of() -> OveruseDetector:
     return detector
 
 
-def delays(growth_ms: float, queue_ms: float = 50.0, *, is_new: bool = True) -> Delays:
-    return Delays(np.array([queue_ms]), np.array([growth_ms]), np.array([is_new]))
+def delays(
+    growth_ms: float,
+    queue_ms: float = 50.0,
+    *,
+    error_ms: float = 0.0,
+    noise_ms: float = 0.0,
+    is_new: bool = True,
+) -> Delays:
+    return Delays(
+        np.array([queue_ms]),
+        np.array([growth_ms]),
+        np.array([error_ms]),
+        np.array([noise_ms]),
+        np.array([is_new]),
+    )
 
 
 def test_growth_is_overuse_and_its_opposite_is_underuse() -> None:
@@ -39,6 +52,16 @@ def test_growth_is_overuse_and_its_opposite_is_underuse() -> None:
 
 def test_growth_of_a_queue_that_is_short_is_no_overuse() -> None:
     assert detector_of().update(at_ms(0), delays(40, MIN_QUEUE_MS - 1), ALONE, QUIET)[0] == Signal.NORMAL
+
+
+def test_what_may_be_jitter_is_neither() -> None:
+    for growth_ms in (40, -40):
+        told = delays(growth_ms, error_ms=14)
+        assert detector_of().update(at_ms(0), told, ALONE, QUIET)[0] == Signal.NORMAL
+    assert detector_of().update(at_ms(0), delays(40, error_ms=13), ALONE, QUIET)[0] == Signal.OVER
+    long, short = (delays(40, queue_ms, noise_ms=20) for queue_ms in (41, 39))
+    assert detector_of().update(at_ms(0), long, ALONE, QUIET)[0] == Signal.OVER
+    assert detector_of().update(at_ms(0), short, ALONE, QUIET)[0] == Signal.NORMAL
 
 
 def test_without_news_the_last_word_holds() -> None:

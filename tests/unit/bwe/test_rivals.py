@@ -20,7 +20,7 @@ def rivals_of() -> Rivals:
 def play(rivals: Rivals, queue_ms: float, begin_ms: int, end_ms: int, *, is_new: bool = True) -> bool:
     has_rival = False
     for ms in range(begin_ms, end_ms, 50):
-        delays = Delays(np.array([queue_ms]), np.zeros(1), np.array([is_new]))
+        delays = Delays(np.array([queue_ms]), np.zeros(1), np.zeros(1), np.zeros(1), np.array([is_new]))
         has_rival = bool(rivals.update(at_ms(ms), delays)[0])
     assert rivals.has_rival[0] == has_rival
     return has_rival

@@ -122,10 +122,10 @@ POLICER: Final = Scenario(
 
 JAIN_2: Final = Scenario(
     name="jain_2",
-    about="Two subscribers behind one line of 4 Mbit/s; the second joins 5 s later.",
+    about="Two subscribers behind one line of 4 Mbit/s; the second joins 5 s later, its frames out of step.",
     duration_s=90,
     forward=_TWO,
-    flows=(MediaFlow(), MediaFlow(starts_at_s=5)),
+    flows=(MediaFlow(), MediaFlow(starts_at_s=5.013)),
     figures=(
         Figure("jain_2", partial(fairness, begin_s=60, end_s=90), Bound(low=0.95)),
         Figure("jain_2_use", partial(use, begin_s=60, end_s=90)),

@@ -56,6 +56,8 @@ class FrameAssembler:
         self._last_ids: tuple[int | None, int | None] = (None, None)
         self.id_jumps = 0
         """Picture ids or TL0 indexes that do not follow on where no packet is missing."""
+        self.cut_frames = 0
+        """Frames that another one followed before their end: who can't keep up is sent no more of them."""
 
     @property
     def wants_key_frame(self) -> bool:
@@ -99,6 +101,10 @@ class FrameAssembler:
             start = self._next_seq if self._next_seq is not None else self._key_start()
             if start is None:
                 break
+            cut_at = self._cut_at(start)
+            if cut_at is not None:
+                self._cut(cut_at)
+                continue
             end = self._end_of_frame(start)
             if end is None:
                 break
@@ -128,10 +134,29 @@ class FrameAssembler:
         """The last packet of the frame (or of the filler) that begins at `start`, where all are held."""
         seq = start
         while (held := self._held.get(seq)) is not None:
+            if held.timestamp != self._held[start].timestamp and held.payload is not None:
+                return None
             if held.marker or held.payload is None:
                 return seq
             seq += 1
         return None
+
+    def _cut_at(self, start: int) -> int | None:
+        """Where another frame begins before this one has ended, if it does."""
+        seq = start
+        while (held := self._held.get(seq)) is not None and held.payload is not None:
+            if held.timestamp != self._held[start].timestamp:
+                return seq
+            if held.marker:
+                return None
+            seq += 1
+        return None
+
+    def _cut(self, at: int) -> None:
+        """Let go of what is before; nothing can be decoded before the next key frame."""
+        self.cut_frames += 1
+        self._held = {seq: held for seq, held in self._held.items() if seq >= at}
+        self._next_seq, self._after_gap = None, True
 
     def _take(self, start: int, end: int) -> WholeFrame | None:
         held = [self._held.pop(seq) for seq in range(start, end + 1)]

@@ -112,6 +112,26 @@ def test_a_frame_without_its_beginning_is_left_out() -> None:
     assert whole == [sent[0], sent[2]]
 
 
+def test_a_frame_that_is_cut_off_is_never_decoded_and_the_next_key_frame_is() -> None:
+    """Who can't keep up is sent no more of a frame; numbers go on without a gap with a key frame."""
+    sent, arrivals = stream(3)
+    begun = arrivals[:5]  # a whole frame, and two packets of the three of the next
+    again = [(seq + 2, payload, 90_000, marker) for seq, payload, _, marker in arrivals[:3]]
+    again = [(begun[-1][0] + 1 + index, *one[1:]) for index, one in enumerate(again)]
+    assembler = FrameAssembler()
+    assert feed(assembler, [*begun, *again]) == [sent[0], sent[0]]
+    assert (assembler.cut_frames, assembler.id_jumps) == (1, 0)
+
+
+def test_after_a_frame_that_is_cut_off_others_wait_for_a_key_frame() -> None:
+    sent, arrivals = stream(3)
+    begun = arrivals[:5]
+    later = [(seq - 1, payload, timestamp, marker) for seq, payload, timestamp, marker in arrivals[6:]]
+    assembler = FrameAssembler()
+    assert feed(assembler, [*begun, *later]) == sent[:1]
+    assert assembler.wants_key_frame
+
+
 def test_old_packets_are_ignored() -> None:
     sent, arrivals = stream(2)
     assembler = FrameAssembler()

@@ -60,6 +60,12 @@ ACKED_MARGIN_BPS: Final = 100_000.0
 hears only sound would never see anything. Lower: pauses of a source hold the rate back. Higher: it is proven
 by less, and several layers are given that the path does not carry."""
 
+KNOWN_ACKED_FACTOR: Final = 1.1
+FREE_BPS: Final = 250_000.0
+"""Where a limit is known, the rate does not grow past it and past what arrives by the first, but up to the
+second: layers take less than the rate, so that nothing tells when it has grown past the path, until several
+step up at once. Probes find more. Lower: a source that wavers holds the rate back. Higher: such steps."""
+
 WAIT_NS: Final = 300 * NS_PER_MS
 """After a decrease and a round trip, no other for so long: the trend has the old growth in it."""
 
@@ -217,6 +223,8 @@ class DelayRate:
         far = rate * np.expm1(elapsed_s * np.log1p(GROWTH))
         arrived = signs.acked_bps / (1.0 - signs.inherent_loss)
         most = np.minimum(MAX_ACKED_FACTOR * arrived + ACKED_MARGIN_BPS, MAX_BPS)
+        known = np.fmax(np.fmax(limit, KNOWN_ACKED_FACTOR * arrived), FREE_BPS)
+        most = np.where(knows_limit, np.minimum(most, known), most)
         beside = elapsed_s * PACKET_BITS / (signs.round_trip_ns / NS_PER_S) ** 2
         growth = np.where(signs.has_rival, beside, np.where(knows_limit, near, far))
         grown = np.minimum(rate + growth, most)

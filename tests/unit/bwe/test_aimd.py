@@ -6,8 +6,10 @@ import pytest
 from sfu.bwe.aimd import (
     ACKED_MARGIN_BPS,
     BACKOFF,
+    FREE_BPS,
     FREE_FACTOR,
     GROWTH,
+    KNOWN_ACKED_FACTOR,
     MAX_ACKED_FACTOR,
     MIN_BPS,
     RIVAL_BACKOFF,
@@ -70,6 +72,17 @@ def test_it_does_not_grow_past_what_arrives_nor_without_proof() -> None:
     rates = play(rate_of(1e6), 50, 60_050, signs(acked_bps=8e5))
     assert rates.rate_bps[0] == pytest.approx(MAX_ACKED_FACTOR * 8e5 + ACKED_MARGIN_BPS)
     assert play(rate_of(1e6), 50, 60_050, signs()).rate_bps[0] == 1e6
+
+
+@pytest.mark.parametrize(
+    ("limit_bps", "acked_bps", "most_bps"),
+    [(1e6, 8e5, 1e6), (1e6, 9.8e5, KNOWN_ACKED_FACTOR * 9.8e5), (2.4e5, 1.5e5, FREE_BPS)],
+    ids=["to the limit", "past it with what arrives", "past it where that is little"],
+)
+def test_where_a_limit_is_known_it_grows(limit_bps: float, acked_bps: float, most_bps: float) -> None:
+    rate = rate_of(acked_bps)
+    rate.table.rows["limit_bps"] = limit_bps
+    assert play(rate, 50, 60_050, signs(acked_bps=acked_bps)).rate_bps[0] == pytest.approx(most_bps)
 
 
 def test_a_source_that_sends_less_does_not_lower_it() -> None:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 
 NOT_OURS = {"forged", "malformed", "codec", "failed"}
-"""Reasons for which no frame of an honest call is dropped; before its key comes, one has none, and what measures a
-path comes twice."""
+"""Reasons for which no frame of an honest call is dropped; before its key comes, one has none, and what
+measures a path comes twice."""
 NOTICE_PERIOD_S = 10.0
 """By then whoever left is shut out: several times what it takes on a quiet machine."""
 

@@ -57,6 +57,8 @@ QUEUE_S: Final = 0.5
 """Of a line, when it is full: as of routers that people have at home."""
 PATIENCE_S: Final = 60.0
 HOLD_S: Final = 5.0
+MAX_TRIED: Final = 0.3
+"""The part of that in which a step may be shown that is taken back."""
 """For so long it is watched that what was reached stays. Longer than a step down takes."""
 UPLINK_S: Final = 15.0
 MAX_LOSS: Final = 0.01
@@ -206,13 +208,13 @@ async def pictures(page: CallPage, since: int = 0) -> list[tuple[float, int]]:
 
 
 async def holds(page: CallPage, owner: Party, height: int) -> None:
-    """For a while no picture is higher than fits, pictures go on, and no sound is lost."""
+    """For a while pictures are no higher than fits (but where a step is tried), go on, and no sound is lost."""
     packets, lost = await heard(page, owner)
     count = len(await pictures(page))
     await asyncio.sleep(HOLD_S)
     shown = await pictures(page, count)
     more_packets, more_lost = await heard(page, owner)
-    assert {lines for _, lines in shown} <= {one for one in (90, 180, 360) if one <= height}
+    assert sum(lines > height for _, lines in shown) <= MAX_TRIED * len(shown)
     assert longest_gap(shown) < 1_000 * MAX_STANDSTILL_S
     assert len(shown) > FRAME_RATE
     assert more_packets - packets > 25 * HOLD_S

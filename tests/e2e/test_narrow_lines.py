@@ -57,9 +57,9 @@ QUEUE_S: Final = 0.5
 """Of a line, when it is full: as of routers that people have at home."""
 PATIENCE_S: Final = 60.0
 HOLD_S: Final = 5.0
+"""For so long it is watched that what was reached stays. Longer than a step down takes."""
 MAX_TRIED: Final = 0.3
 """The part of that in which a step may be shown that is taken back."""
-"""For so long it is watched that what was reached stays. Longer than a step down takes."""
 UPLINK_S: Final = 15.0
 MAX_LOSS: Final = 0.01
 """Of sound, where nothing changes."""

@@ -208,7 +208,7 @@ async def pictures(page: CallPage, since: int = 0) -> list[tuple[float, int]]:
 
 
 async def holds(page: CallPage, owner: Party, height: int) -> None:
-    """For a while pictures are no higher than fits (but where a step is tried), go on, and no sound is lost."""
+    """For a while pictures are no higher than fits, but where a step is tried; no sound is lost."""
     packets, lost = await heard(page, owner)
     count = len(await pictures(page))
     await asyncio.sleep(HOLD_S)

@@ -36,17 +36,17 @@ if TYPE_CHECKING:
     from sfu.rows import StructArray
     from sfu.units import ConferenceId, Instant, RouteId, TrackHandle, TransportId
 
-CALM_MS: Final = 200
+CALM_MS: Final = 500
 """Where everybody gets all they want and nothing is amiss, paths are looked at so often. Lower: more of a
 core goes into what does not change. Higher: estimates that people are shown are older."""
 
 AMISS_MS: Final = 15.0
-"""In a calm time feedback is looked at at once when the packets of a path differ so much in delay. Lower:
+"""In a calm time feedback is looked at at once when the packets of one report differ so much in delay. Lower:
 jitter is an alarm. Higher: a queue is noticed when it is longer."""
 
 AMISS_LOST: Final = 2
-"""Or when so many of one path's packets were lost. Lower: one packet is an alarm. Higher: a path that ends is
-noticed later."""
+"""Or when so many of one report's packets were lost. Lower: one packet is an alarm. Higher: a path that ends
+is noticed later."""
 
 ENOUGH: Final = 1.1
 """A path that carries so many times what is wanted is calm. Lower: a rise of a camera's rate finds it full.
@@ -118,6 +118,8 @@ class Control:
         """Feedback that was not looked at yet."""
         self._is_calm = True
         self._estimate_at: Instant | None = None
+        self._matters: bool | None = False
+        """Whether estimates ask for other decisions; None: one of both is new."""
 
     @classmethod
     def resumed(cls, memory: ControlMemory, policy: Policy = utility) -> Control:
@@ -133,7 +135,7 @@ class Control:
         past = Past.of(layout, memory.past_rows, memory.past_subscribers)
         control._allocator = Allocator.resumed(policy, past)
         control._estimates, control._decisions = memory.estimates, memory.decisions
-        control._wishes = _wish_rows(wishes_of(memory.decisions))
+        control._wishes, control._matters = _wish_rows(wishes_of(memory.decisions)), None
         control._is_stale, control._allocated_changes = False, control._rates.changes
         return control
 
@@ -239,7 +241,7 @@ class Control:
     def follow(self, stats: PlaneStats, estimates: StructArray, *, is_full: bool = False) -> ControlUpdate:
         """Advance like `tick`, by what was found of paths elsewhere: (n,) of `ESTIMATE_DTYPE`, ascending."""
         self._rates.update(stats)
-        self._estimates = estimates
+        self._estimates, self._matters = estimates, None
         return self._decided(_NO_PACING, _NO_PROBES, is_full=is_full)
 
     def allocate(self) -> StructArray:
@@ -256,7 +258,7 @@ class Control:
         self._decisions = self._allocator.decide(
             self._demand, self._rates, budgets, self._caps_rows, self._speech
         )
-        self._wishes = _wish_rows(wishes_of(self._decisions))
+        self._wishes, self._matters = _wish_rows(wishes_of(self._decisions)), None
         if self._is_calm and not self._carries_all():
             # More is wanted than before: what paths carry of it is asked with the next tick.
             self._is_calm, self._estimate_at = False, None
@@ -265,9 +267,9 @@ class Control:
     # --- within -------------------------------------------------------------------------------------------
 
     def _decided(self, pacing: StructArray, probes: StructArray, *, is_full: bool) -> ControlUpdate:
-        has_news = (
-            self._is_stale or self._rates.changes != self._allocated_changes or self._estimates_matter()
-        )
+        if self._matters is None:
+            self._matters = self._estimates_matter()
+        has_news = self._is_stale or self._rates.changes != self._allocated_changes or self._matters
         targets = self.allocate() if has_news or is_full else None
         return ControlUpdate(self._estimates, self._decisions, targets, has_news, pacing, probes)
 
@@ -287,7 +289,7 @@ class Control:
         together = np.concatenate(self._waiting) if self._waiting else _NO_FEEDBACK
         self._waiting = []
         update = self._estimators.update(now, together, stats.transports, self._wishes)
-        self._estimates = update.estimates
+        self._estimates, self._matters = update.estimates, None
         self._is_calm = self._carries_all()
         self._estimate_at = after_ms(now, CALM_MS) if self._is_calm else now
         return update.pacing, update.probes
@@ -318,23 +320,29 @@ class Control:
 _NO_FEEDBACK: Final = np.zeros(0, FEEDBACK_DTYPE)
 _NO_PACING: Final = np.zeros(0, PACING_DTYPE)
 _NO_PROBES: Final = np.zeros(0, PROBE_DTYPE)
+_FIRST: Final = np.zeros(1, np.int64)
+_NEVER: Final = np.iinfo(np.int64)
 
 
 def is_amiss(feedback: StructArray) -> bool:
-    """Whether feedback of one tick, (n,) of `FEEDBACK_DTYPE`, is worth a closer look at once."""
+    """Whether feedback of one tick, (n,) of `FEEDBACK_DTYPE` as peers reported it, is worth a closer look at once."""
     if not len(feedback):
         return False
-    order = np.argsort(feedback["transport"], kind="stable")
-    ordered = feedback[order]
-    starts = np.flatnonzero(np.diff(ordered["transport"].astype(np.int64), prepend=-1))
-    is_lost = ordered["arrived_at"] == LOST
-    if (np.add.reduceat(is_lost.astype(np.int64), starts) >= AMISS_LOST).any():
+    # What follows another peer's report, or an earlier one, begins a report.
+    transport, reported_at = feedback["transport"], feedback["reported_at"]
+    begins = (transport[1:] != transport[:-1]) | (reported_at[1:] != reported_at[:-1])
+    starts = np.concatenate((_FIRST, begins.nonzero()[0] + 1))
+    arrived_at = feedback["arrived_at"]
+    delays = arrived_at - feedback["sent_at"]
+    is_lost = arrived_at == LOST
+    if not is_lost.any():
+        spread = np.maximum.reduceat(delays, starts) - np.minimum.reduceat(delays, starts)
+        return bool(spread.max() > AMISS_MS * NS_PER_MS)
+    if np.add.reduceat(is_lost.astype(np.int64), starts).max() >= AMISS_LOST:
         return True
-    delays = ordered["arrived_at"] - ordered["sent_at"]
-    never = np.iinfo(np.int64)
-    longest = np.maximum.reduceat(np.where(is_lost, never.min // 2, delays), starts)
-    shortest = np.minimum.reduceat(np.where(is_lost, never.max // 2, delays), starts)
-    return bool((longest - shortest > AMISS_MS * NS_PER_MS).any())
+    longest = np.maximum.reduceat(np.where(is_lost, _NEVER.min // 2, delays), starts)
+    shortest = np.minimum.reduceat(np.where(is_lost, _NEVER.max // 2, delays), starts)
+    return bool((longest - shortest).max() > AMISS_MS * NS_PER_MS)
 
 
 def _wish_rows(wishes: Wishes) -> StructArray:

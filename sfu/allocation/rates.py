@@ -70,7 +70,7 @@ RATES_DTYPE: Final = np.dtype(
         ("keys", "<u8"),
         ("counted", "<i8", (_COUNTERS,)),
         ("weights", "<f8"),
-        ("rates", "<f8", (_COUNTERS,)),
+        ("sums", "<f8", (_COUNTERS,)),
         ("flowing", "?"),
         ("live", "?"),
         ("returned_at", "<i8"),
@@ -81,7 +81,7 @@ RATES_DTYPE: Final = np.dtype(
 """All that is remembered of one encoding: the fields of `EncodingRates` by these names."""
 
 
-_PER_SECOND: Final = np.array([8] * (1 + MAX_TEMPORAL) + [1] * MAX_TEMPORAL)
+_PER_SECOND: Final = np.array([8.0] * (1 + MAX_TEMPORAL) + [1.0] * MAX_TEMPORAL)
 """Bits of a byte, frames of a frame."""
 _ALL_KNOWN: Final = np.ones((), np.bool_)
 
@@ -127,7 +127,8 @@ class EncodingRates:
         self._counted = np.zeros((0, _COUNTERS), np.int64)
         self._weights = np.zeros(0)
         """What part of the window was measured of each."""
-        self._rates = np.zeros((0, _COUNTERS))
+        self._sums = np.zeros((0, _COUNTERS))
+        """Over the window, of what was measured: divided by its part they are rates."""
         self._flowing = np.zeros(0, np.bool_)
         self._live = np.zeros(0, np.bool_)
         self._returned_at = np.zeros(0, np.int64)
@@ -186,12 +187,14 @@ class EncodingRates:
     @property
     def measured(self) -> Measured:
         """(encodings,) of all that there are, in an order of its own."""
+        weights, rates = self._weights[:, None], np.full_like(self._sums, np.nan)
+        np.divide(self._sums, np.maximum(weights, _LEAST_WEIGHTS), out=rates, where=weights > 0)
         return Measured(
-            rates_bps=self._rates[:, _BYTES],
+            rates_bps=rates[:, _BYTES],
             live=self._live,
             flowing=self._flowing,
-            temporal_bps=self._rates[:, _TEMPORAL_BYTES],
-            temporal_frame_rates=self._rates[:, _TEMPORAL_FRAMES],
+            temporal_bps=rates[:, _TEMPORAL_BYTES],
+            temporal_frame_rates=rates[:, _TEMPORAL_FRAMES],
             settled=np.minimum(self._weights / SETTLED_AT, 1.0),
         )
 
@@ -259,7 +262,7 @@ class EncodingRates:
         at, found = _find(self._keys, keys)
         self._counted = _carried(self._counted, at, found, _counted(rows, self._order))
         self._weights = _carried(self._weights, at, found, np.zeros(len(keys)))
-        self._rates = _carried(self._rates, at, found, np.full((len(keys), _COUNTERS), np.nan))
+        self._sums = _carried(self._sums, at, found, np.zeros((len(keys), _COUNTERS)))
         self._flowing = _carried(self._flowing, at, found, np.ones(len(keys), np.bool_))
         self._live = _carried(self._live, at, found, np.ones(len(keys), np.bool_))
         self._returned_at = _carried(self._returned_at, at, found, np.full(len(keys), _LONG_AGO))
@@ -278,7 +281,7 @@ class EncodingRates:
         self._returned_at = np.where(is_back, returned_at, self._returned_at)
         # What it was before it stopped, and that it was nothing since, says nothing of what it is now.
         self._weights = np.where(is_back, 0.0, self._weights)
-        self._rates = np.where(is_back[:, None], np.nan, self._rates)
+        self._sums = np.where(is_back[:, None], 0.0, self._sums)
         live = flowing & (received_at - self._returned_at >= _RETURN_AFTER_NS)
         self._changes += not (np.array_equal(flowing, self._flowing) and np.array_equal(live, self._live))
         self._flowing, self._live = flowing, live
@@ -286,21 +289,15 @@ class EncodingRates:
 
     def _update_rates(self, now: int, counted: IntArray, known: BoolArray) -> None:
         elapsed_s = (now - self._measured_at) / NS_PER_S
-        newest = np.maximum(counted - self._counted, 0) / elapsed_s * _PER_SECOND
+        newest = np.maximum(counted - self._counted, 0) * (_PER_SECOND / elapsed_s)
         weight = -math.expm1(-elapsed_s / RATE_WINDOW_S)
         weights = self._weights + weight * (1.0 - self._weights)
-        sums = np.nan_to_num(self._rates) * _divisors(self._weights)
-        rates = (sums + weight * (newest - sums)) / _divisors(weights)
-        self._weights = np.where(known, weights, 0.0)
-        self._rates = np.where(known[..., None], rates, np.nan)
+        sums = self._sums + weight * (newest - self._sums)
+        # Of one that came with these counters, it is not known since when they count.
+        self._weights = weights if known is _ALL_KNOWN else np.where(known, weights, 0.0)
+        self._sums = sums if known is _ALL_KNOWN else np.where(known[:, None], sums, 0.0)
         self._counted = counted
         self._measured_at = now
-
-
-def _divisors(weights: FloatArray) -> FloatArray:
-    """(encodings, _COUNTERS) what sums over the window are divided by to be rates."""
-    divisors: FloatArray = np.maximum(weights[:, None], _LEAST_WEIGHTS)
-    return divisors
 
 
 def _counted(rows: StructArray, order: IntArray) -> IntArray:

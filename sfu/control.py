@@ -325,7 +325,7 @@ _NEVER: Final = np.iinfo(np.int64)
 
 
 def is_amiss(feedback: StructArray) -> bool:
-    """Whether feedback of one tick, (n,) of `FEEDBACK_DTYPE` as peers reported it, is worth a closer look at once."""
+    """Whether feedback of one tick, (n,) of `FEEDBACK_DTYPE` in its order, is worth a closer look at once."""
     if not len(feedback):
         return False
     # What follows another peer's report, or an earlier one, begins a report.

@@ -23,8 +23,9 @@ from sfu.allocation.table import DemandTable
 from sfu.allocation.wishes import Wishes, wishes_of
 from sfu.bwe.estimate import NO_ESTIMATES, WISH_DTYPE, EstimateState
 from sfu.bwe.estimators import Estimators
-from sfu.rows import FEEDBACK_DTYPE, LOST, PACING_DTYPE, PROBE_DTYPE
-from sfu.units import NS_PER_MS, after_ms
+from sfu.bwe.watch import Watch
+from sfu.rows import FEEDBACK_DTYPE, PACING_DTYPE, PROBE_DTYPE
+from sfu.units import after_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,17 +37,13 @@ if TYPE_CHECKING:
     from sfu.rows import StructArray
     from sfu.units import ConferenceId, Instant, RouteId, TrackHandle, TransportId
 
-CALM_MS: Final = 500
+CALM_MS: Final = 1_000
 """Where everybody gets all they want and nothing is amiss, paths are looked at so often. Lower: more of a
 core goes into what does not change. Higher: estimates that people are shown are older."""
 
-AMISS_MS: Final = 15.0
-"""In a calm time feedback is looked at at once when the packets of one report differ so much in delay. Lower:
-jitter is an alarm. Higher: a queue is noticed when it is longer."""
-
-AMISS_LOST: Final = 2
-"""Or when so many of one report's packets were lost. Lower: one packet is an alarm. Higher: a path that ends
-is noticed later."""
+CALM_LOSS: Final = 0.02
+"""Where more is lost, paths are looked at closely. Lower: at a wireless link, all day. Higher: what a lossy
+path carries is learnt from a few large observations."""
 
 ENOUGH: Final = 1.1
 """A path that carries so many times what is wanted is calm. Lower: a rise of a camera's rate finds it full.
@@ -116,6 +113,9 @@ class Control:
         self._wishes = _wish_rows(wishes_of(self._decisions))
         self._waiting: list[StructArray] = []
         """Feedback that was not looked at yet."""
+        self._watch = Watch()
+        self._estimated = b""
+        """Who was there at the last look, in the plane's order: who is new is looked at at once."""
         self._is_calm = True
         self._estimate_at: Instant | None = None
         self._matters: bool | None = False
@@ -283,13 +283,17 @@ class Control:
         """Pacing and probes, of what is known now."""
         if len(feedback):
             self._waiting.append(feedback)
-        is_due = self._estimate_at is None or now >= self._estimate_at
-        if not is_due and not is_amiss(feedback):
+        legs = stats.transports["transport"].tobytes()
+        is_due = self._estimate_at is None or now >= self._estimate_at or legs != self._estimated
+        if not is_due and not self._watch.is_amiss(feedback):
             return _NO_PACING, _NO_PROBES
+        self._estimated = legs
         together = np.concatenate(self._waiting) if self._waiting else _NO_FEEDBACK
         self._waiting = []
         update = self._estimators.update(now, together, stats.transports, self._wishes)
         self._estimates, self._matters = update.estimates, None
+        is_unheard = update.estimates["state"] == EstimateState.UNKNOWN
+        self._watch.looked(update.estimates["transport"][is_unheard])
         self._is_calm = self._carries_all()
         self._estimate_at = after_ms(now, CALM_MS) if self._is_calm else now
         return update.pacing, update.probes
@@ -302,7 +306,8 @@ class Control:
         if (target_bps < ENOUGH * wishes["desired_bps"]).any():
             return False
         is_quiet = np.isin(estimates["state"], (EstimateState.NORMAL, EstimateState.UNKNOWN))
-        return bool((is_quiet & ~estimates["is_probing"]).all())
+        is_lossy = estimates["loss"] > CALM_LOSS
+        return bool((is_quiet & ~is_lossy & ~estimates["is_probing"]).all())
 
     def _estimates_matter(self) -> bool:
         """Whether somebody is given more than the path carries now, or could be given more than it is."""
@@ -320,29 +325,6 @@ class Control:
 _NO_FEEDBACK: Final = np.zeros(0, FEEDBACK_DTYPE)
 _NO_PACING: Final = np.zeros(0, PACING_DTYPE)
 _NO_PROBES: Final = np.zeros(0, PROBE_DTYPE)
-_FIRST: Final = np.zeros(1, np.int64)
-_NEVER: Final = np.iinfo(np.int64)
-
-
-def is_amiss(feedback: StructArray) -> bool:
-    """Whether feedback of one tick, (n,) of `FEEDBACK_DTYPE` in its order, is worth a closer look at once."""
-    if not len(feedback):
-        return False
-    # What follows another peer's report, or an earlier one, begins a report.
-    transport, reported_at = feedback["transport"], feedback["reported_at"]
-    begins = (transport[1:] != transport[:-1]) | (reported_at[1:] != reported_at[:-1])
-    starts = np.concatenate((_FIRST, begins.nonzero()[0] + 1))
-    arrived_at = feedback["arrived_at"]
-    delays = arrived_at - feedback["sent_at"]
-    is_lost = arrived_at == LOST
-    if not is_lost.any():
-        spread = np.maximum.reduceat(delays, starts) - np.minimum.reduceat(delays, starts)
-        return bool(spread.max() > AMISS_MS * NS_PER_MS)
-    if np.add.reduceat(is_lost.astype(np.int64), starts).max() >= AMISS_LOST:
-        return True
-    longest = np.maximum.reduceat(np.where(is_lost, _NEVER.min // 2, delays), starts)
-    shortest = np.minimum.reduceat(np.where(is_lost, _NEVER.max // 2, delays), starts)
-    return bool((longest - shortest).max() > AMISS_MS * NS_PER_MS)
 
 
 def _wish_rows(wishes: Wishes) -> StructArray:

@@ -34,11 +34,12 @@ class Watch:
         self._roster = Roster()
         self._shortest = np.zeros(0, np.int64)
         """(transports,) the least delay of a packet since the last look, by clocks that differ."""
-        self._unheard: IdArray = self._roster.transports
+        self._unheard: frozenset[int] = frozenset()
 
     def looked(self, unheard: IdArray) -> None:
         """They were looked at closely; these (n,) have said nothing yet: their first word is worth a look."""
-        self._roster, self._shortest, self._unheard = Roster(), self._shortest[:0], unheard
+        self._roster, self._shortest = Roster(), self._shortest[:0]
+        self._unheard = frozenset(unheard.tolist())
 
     def is_amiss(self, feedback: StructArray) -> bool:
         """Whether they are to be looked at now.
@@ -52,7 +53,7 @@ class Watch:
         begins = (transport[1:] != transport[:-1]) | (reported_at[1:] != reported_at[:-1])
         starts = np.concatenate((_FIRST, begins.nonzero()[0] + 1))
         reporting = transport[starts]
-        if len(self._unheard) and np.isin(reporting, self._unheard).any():
+        if not self._unheard.isdisjoint(reporting.tolist()):
             return True
         arrived_at = feedback["arrived_at"]
         longest = shortest = arrived_at - feedback["sent_at"]

@@ -37,7 +37,7 @@ ALLOCATION_GAP_MS: Final = 10
 """Between allocations that a change of demand asks for. Lower: fifty people who subscribe in one burst cost
 fifty passes. Higher: each waits for its first picture."""
 
-QUIET_TICK_MS: Final = 100
+QUIET_TICK_MS: Final = 200
 """The same where nobody is heard, nothing has changed for `QUIET_AFTER_MS`, and everybody gets all they want.
 Lower: an idle process wakes more often. Higher: the first syllable after a silence, a layer that comes or
 stops, and a path that fills up are noticed later."""
@@ -49,7 +49,7 @@ FULL_MS: Final = 1_000
 """So often a tick allocates and counts although nothing has changed. Lower: more of a core goes into finding
 that out. Higher: rates that people and metrics are told are older."""
 
-ALIVE_MS: Final = 200
+ALIVE_MS: Final = 150
 """Where nothing has changed, the plane is told so often that somebody still chooses. Lower: it is woken for
 nothing. Higher: a tick or two that come late look like a stalled Python (`TARGETS_STALE_MS`)."""
 

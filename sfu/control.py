@@ -114,8 +114,6 @@ class Control:
         self._waiting: list[StructArray] = []
         """Feedback that was not looked at yet."""
         self._watch = Watch()
-        self._estimated = b""
-        """Who was there at the last look, in the plane's order: who is new is looked at at once."""
         self._is_calm = True
         self._estimate_at: Instant | None = None
         self._matters: bool | None = False
@@ -283,17 +281,15 @@ class Control:
         """Pacing and probes, of what is known now."""
         if len(feedback):
             self._waiting.append(feedback)
-        legs = stats.transports["transport"].tobytes()
-        is_due = self._estimate_at is None or now >= self._estimate_at or legs != self._estimated
-        if not is_due and not self._watch.is_amiss(feedback):
+        is_due = self._estimate_at is None or now >= self._estimate_at
+        if not is_due and not self._watch.is_amiss(now, stats.transports, feedback):
             return _NO_PACING, _NO_PROBES
-        self._estimated = legs
         together = np.concatenate(self._waiting) if self._waiting else _NO_FEEDBACK
         self._waiting = []
         update = self._estimators.update(now, together, stats.transports, self._wishes)
         self._estimates, self._matters = update.estimates, None
         is_unheard = update.estimates["state"] == EstimateState.UNKNOWN
-        self._watch.looked(update.estimates["transport"][is_unheard])
+        self._watch.looked(now, stats.transports, update.estimates["transport"][is_unheard])
         self._is_calm = self._carries_all()
         self._estimate_at = after_ms(now, CALM_MS) if self._is_calm else now
         return update.pacing, update.probes

@@ -42,12 +42,14 @@ _BLANK: Final = np.zeros(
             ("began_at", "<i8"),
             ("reported_at", "<i8"),
             ("reported_packets", "<i8"),
+            ("awaited_from", "<i8"),
             ("round_trip_ns", "<f8"),
         ]
     ),
 )
 _BLANK["updated_at"] = -1
 _BLANK["began_at"] = -1
+_BLANK["awaited_from"] = -1
 _BLANK["round_trip_ns"] = np.nan
 
 
@@ -91,11 +93,11 @@ class Sending:
         self._hear(reports, packets)
         rows["packets"] = packets
         has_reports = rows["reported_at"] > 0
-        is_silent = (
-            has_reports
-            & (now - rows["reported_at"] >= SILENT_NS)
-            & (packets - rows["reported_packets"] >= SILENT_PACKETS)
-        )
+        # Since packets went out, not since it spoke: a source may have been paused in between.
+        is_awaited = has_reports & (packets - rows["reported_packets"] >= SILENT_PACKETS)
+        begins = is_awaited & (rows["awaited_from"] < 0)
+        rows["awaited_from"] = np.where(begins, now, np.where(is_awaited, rows["awaited_from"], -1))
+        is_silent = is_awaited & (now - rows["awaited_from"] >= SILENT_NS)
         unanswered_s = np.where(
             has_reports | (rows["began_at"] < 0), np.nan, (now - rows["began_at"]) / NS_PER_S
         )

@@ -13,6 +13,7 @@ from sfu.units import NS_PER_MS
 if TYPE_CHECKING:
     from sfu.bwe.roster import IdArray, IntArray
     from sfu.rows import StructArray
+    from sfu.units import Instant
 
 AMISS_MS: Final = 15.0
 """A queue is one where packets of one report differ so much in delay, or all of them came so much later than
@@ -22,7 +23,13 @@ AMISS_LOST: Final = 2
 """So many lost packets of one report are worth a look. Lower: one packet is an alarm. Higher: a path that
 ends is noticed later."""
 
+UNANSWERED_MS: Final = 250
+UNANSWERED_PACKETS: Final = 10
+"""A peer that has said nothing for the first, of as many packets as the second, is looked at: it may be gone.
+Lower: a report that comes late is an alarm. Higher: a path that is dead is filled for longer."""
+
 _AMISS_NS: Final = round(AMISS_MS * NS_PER_MS)
+_UNANSWERED_NS: Final = UNANSWERED_MS * NS_PER_MS
 _NEVER: Final = 2**62
 _FIRST: Final = np.zeros(1, np.int64)
 
@@ -31,24 +38,49 @@ class Watch:
     """What is remembered of paths from one close look at them to the next."""
 
     def __init__(self) -> None:
+        self._named = b""
+        self._order: IntArray = np.zeros(0, np.int64)
         self._roster = Roster()
+        # Of each transport, in the roster's order:
         self._shortest = np.zeros(0, np.int64)
-        """(transports,) the least delay of a packet since the last look, by clocks that differ."""
+        """The least delay of a packet since the last look, by clocks that differ."""
+        self._heard_at = np.zeros(0, np.int64)
+        self._packets = np.zeros(0, np.uint64)
+        """Sent by the last look."""
         self._unheard: frozenset[int] = frozenset()
 
-    def looked(self, unheard: IdArray) -> None:
-        """They were looked at closely; these (n,) have said nothing yet: their first word is worth a look."""
-        self._roster, self._shortest = Roster(), self._shortest[:0]
+    def looked(self, now: Instant, transports: StructArray, unheard: IdArray) -> None:
+        """They were looked at closely.
+
+        Args:
+            now: time.
+            transports: (transports,) of `TRANSPORT_DTYPE`.
+            unheard: (n,) those who have said nothing yet: their first word is worth a look.
+        """
+        ids = transports["transport"]
+        self._named = ids.tobytes()
+        self._order = np.argsort(ids, kind="stable")
+        self._roster = Roster()
+        self._roster.adopt(ids[self._order])
+        self._shortest = np.full(len(ids), _NEVER)
+        self._heard_at = np.full(len(ids), now)
+        self._packets = transports["packets_sent"][self._order]
         self._unheard = frozenset(unheard.tolist())
 
-    def is_amiss(self, feedback: StructArray) -> bool:
+    def is_amiss(self, now: Instant, transports: StructArray, feedback: StructArray) -> bool:
         """Whether they are to be looked at now.
 
         Args:
+            now: time.
+            transports: (transports,) of `TRANSPORT_DTYPE`: others than at the last look are looked at.
             feedback: (n,) of `FEEDBACK_DTYPE`, all since the last call, each peer's reports in one piece.
         """
-        if not len(feedback):
-            return False
+        if transports["transport"].tobytes() != self._named:
+            return True
+        return (len(feedback) > 0 and self._is_told(now, feedback)) or self._is_gone(now, transports)
+
+    def _is_told(self, now: Instant, feedback: StructArray) -> bool:
+        """Whether feedback tells of a queue, of losses, or of a peer that had said nothing."""
         transport, reported_at = feedback["transport"], feedback["reported_at"]
         begins = (transport[1:] != transport[:-1]) | (reported_at[1:] != reported_at[:-1])
         starts = np.concatenate((_FIRST, begins.nonzero()[0] + 1))
@@ -63,23 +95,17 @@ class Watch:
                 return True
             longest, shortest = np.where(is_lost, -_NEVER, longest), np.where(is_lost, _NEVER, shortest)
         longest, shortest = np.maximum.reduceat(longest, starts), np.minimum.reduceat(shortest, starts)
-        risen = shortest - self._least(reporting, shortest)
+        at, is_there = self._roster.find(reporting)
+        self._heard_at[at[is_there]] = now
+        np.minimum.at(self._shortest, at[is_there], shortest[is_there])
+        risen = np.where(is_there, shortest - self._shortest[at], 0)
         has_arrived = shortest < _NEVER
         return bool((has_arrived & (np.maximum(longest - shortest, risen) > _AMISS_NS)).any())
 
-    def _least(self, transports: IdArray, shortest: IntArray) -> IntArray:
-        """(reports,) the least delay known of each one's path, its own among them."""
-        at, found = self._roster.find(transports)
-        if not found.all():
-            self._meet(transports)
-            at, _ = self._roster.find(transports)
-        np.minimum.at(self._shortest, at, shortest)
-        least: IntArray = self._shortest[at]
-        return least
-
-    def _meet(self, transports: IdArray) -> None:
-        """Remember those who said nothing before, too."""
-        move = self._roster.adopt(np.union1d(self._roster.transports, transports))
-        if move is not None:
-            before, self._shortest = self._shortest, np.full(move.size, _NEVER)
-            self._shortest[move.after] = before[move.before]
+    def _is_gone(self, now: Instant, transports: StructArray) -> bool:
+        """Whether somebody says nothing of what is sent."""
+        is_mute = now - self._heard_at >= _UNANSWERED_NS
+        if not is_mute.any():
+            return False
+        sent = transports["packets_sent"][self._order] - self._packets
+        return bool((is_mute & (sent >= UNANSWERED_PACKETS)).any())

@@ -63,6 +63,18 @@ def test_who_says_nothing_any_more_is_silent_while_something_is_sent() -> None:
     assert not play(sending, 1_100 + SILENT_MS, 1_200 + SILENT_MS, 1e6, told=True).is_silent[0]
 
 
+@pytest.mark.parametrize("look_ms", [50, 900])
+def test_a_source_that_was_paused_makes_nobody_silent(look_ms: int) -> None:
+    sending = sending_of()
+    play(sending, 0, 1_000, 1e6, told=True)
+    row = transports_of(0, bytes_sent=125_000, packets=950)
+    for ms in range(1_000, 5_000, look_ms):
+        sending.update(at_ms(ms), row, reports_of([]))
+    row = transports_of(0, bytes_sent=130_000, packets=950 + 5 * SILENT_PACKETS)
+    assert not sending.update(at_ms(5_000), row, reports_of([])).is_silent[0]
+    assert sending.update(at_ms(5_000 + SILENT_MS), row, reports_of([])).is_silent[0]
+
+
 def test_where_nothing_is_sent_nothing_is_awaited() -> None:
     sending = sending_of()
     play(sending, 0, 1_000, 1e6, told=True)

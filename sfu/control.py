@@ -288,7 +288,7 @@ class Control:
         self._waiting = []
         update = self._estimators.update(now, together, stats.transports, self._wishes)
         self._estimates, self._matters = update.estimates, None
-        is_unheard = update.estimates["state"] == EstimateState.UNKNOWN
+        is_unheard = np.isnan(update.estimates["acked_bps"])
         self._watch.looked(now, stats.transports, update.estimates["transport"][is_unheard])
         self._is_calm = self._carries_all()
         self._estimate_at = after_ms(now, CALM_MS) if self._is_calm else now

@@ -45,6 +45,7 @@ class Watch:
         self._shortest = np.zeros(0, np.int64)
         """The least delay of a packet since the last look, by clocks that differ."""
         self._heard_at = np.zeros(0, np.int64)
+        """`_NEVER`: nothing is awaited."""
         self._packets = np.zeros(0, np.uint64)
         """Sent by the last look."""
         self._unheard: frozenset[int] = frozenset()
@@ -55,7 +56,8 @@ class Watch:
         Args:
             now: time.
             transports: (transports,) of `TRANSPORT_DTYPE`.
-            unheard: (n,) those who have said nothing yet: their first word is worth a look.
+            unheard: (n,) those who have said nothing lately: their next word is worth a look, that they still
+                say nothing is not.
         """
         ids = transports["transport"]
         self._named = ids.tobytes()
@@ -63,7 +65,7 @@ class Watch:
         self._roster = Roster()
         self._roster.adopt(ids[self._order])
         self._shortest = np.full(len(ids), _NEVER)
-        self._heard_at = np.full(len(ids), now)
+        self._heard_at = np.where(np.isin(self._roster.transports, unheard), _NEVER, now)
         self._packets = transports["packets_sent"][self._order]
         self._unheard = frozenset(unheard.tolist())
 

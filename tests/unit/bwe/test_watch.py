@@ -141,6 +141,11 @@ def test_a_peer_that_says_nothing_of_what_is_sent_is_looked_at(
     assert found is is_worth_a_look
 
 
+def test_of_a_peer_that_never_spoke_nothing_is_awaited() -> None:
+    watch = watch_of(1, unheard=(1,))
+    assert not watch.is_amiss(at_ms(UNANSWERED_MS), sent_to(1, packets=UNANSWERED_PACKETS), feedback_of([]))
+
+
 def test_a_peer_that_speaks_is_not_gone() -> None:
     watch = watch_of(2, 1)
     for number in range(1, 9):

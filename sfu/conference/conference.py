@@ -6,78 +6,40 @@ as legs and has never heard of the signalling that named them.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
-from sfu.conference.caps import NO_CAPS, Caps, lowest
-from sfu.conference.leg import Leg
+from sfu.conference.agreements import Agreements
+from sfu.conference.announcements import Announcements
+from sfu.conference.arrivals import Arrivals, LocalMedia
+from sfu.conference.caps import NO_CAPS, Caps
 from sfu.conference.leg_stats import StatsRequest
-from sfu.conference.publications import Publications
+from sfu.conference.outputs import ConferenceOutput
 from sfu.conference.reports import NEXT_REPORT
 from sfu.conference.snapshot import ConferenceSnapshot, snapshot_of
 from sfu.conference.speech import Speech
-from sfu.conference.subscriptions import Subscriptions
 from sfu.conference.telling import Telling
-from sfu.conference.turn import CloseLeg, RuntimeOutput, SetCaps, StartDtls
-from sfu.conference.values import (
-    DescriptionType,
-    LegUnusable,
-    Refused,
-    SendDescription,
-    SignallingOutput,
-    ViewChanged,
-)
-from sfu.conference.view import Board
+from sfu.conference.turn import CloseLeg
+from sfu.conference.values import Refused
 from sfu.errors import CapacityError, LocalError
-from sfu.negotiation.negotiation import (
-    AnswerMade,
-    IceRestarted,
-    Negotiation,
-    NegotiationFailed,
-    OfferMade,
-    ParametersChanged,
-    SendTrackRefused,
-    new_credentials,
-)
-from sfu.negotiation.writer import LocalDescription
-from sfu.plane import (
-    AddTransport,
-    PlaneEvent,
-    RemoveTrack,
-    SetCredentials,
-    SetTrack,
-    StreamBound,
-    StreamEnded,
-)
-from sfu.units import TrackHandle, TransportId, earliest
+from sfu.plane import PlaneEvent, StreamBound, StreamEnded
+from sfu.units import TransportId, earliest
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Iterable, KeysView, Sequence
 
     from sfu.conference.ids import IdSource
+    from sfu.conference.leg import Leg
+    from sfu.conference.outputs import Outputs
     from sfu.conference.publications import PublishedTrack
     from sfu.conference.reports import Reports
     from sfu.conference.turn import MediaReport
     from sfu.conference.values import Speaker, StreamDescription, StreamView, Wish
-    from sfu.conference.view import AnnouncedTrack, TrackIds
     from sfu.config import ConferenceConfig, LimitsConfig
     from sfu.negotiation.negotiation import NegotiationOutput
-    from sfu.negotiation.parameters import Candidate, Fingerprint, LegParameters
     from sfu.units import ConferenceId, Instant
 
-ConferenceOutput = RuntimeOutput | SignallingOutput
-Outputs = list[ConferenceOutput]
-
-
-@dataclass(frozen=True, slots=True)
-class LocalMedia:
-    """What legs are told of this server, and the worker of the plane that they find by it."""
-
-    fingerprint: Fingerprint
-    candidates: tuple[Candidate, ...]
-    worker: int = 0
+__all__ = ["Conference", "ConferenceOutput", "LocalMedia"]
 
 
 class Conference:
@@ -107,18 +69,17 @@ class Conference:
             caps: what everybody in it is given at most, besides `config.max_height`.
         """
         self._conference = conference
-        self._ids = ids
         self._local = local
-        self._config = config
         self._limits = limits
-        self._rng = rng
+        self._reports = reports
+        self._arrivals = Arrivals(ids, config, limits, rng, caps)
         self._legs: dict[TransportId, Leg] = {}
-        self._owners: dict[TrackHandle, TransportId] = {}
-        self._board = Board(config.announce_delay_ms)
         self._speech = Speech(conference, config)
         self._telling = Telling(sender_layers=config.sender_layers)
-        self._reports = reports
-        self._caps = lowest((caps, Caps(max_height=config.max_height)))
+        self._agreements = Agreements(self._legs, self._telling)
+        self._announcements = Announcements(
+            config.announce_delay_ms, self._legs, self._agreements, self._speech
+        )
 
     @property
     def id(self) -> ConferenceId:
@@ -156,30 +117,12 @@ class Conference:
         Raises:
             CapacityError: `legs_per_call`.
         """
-        given = lowest((self._caps, caps))
-        place = local or self._local
         if len(self._legs) >= self._limits.legs_per_call:
             raise CapacityError(f"{len(self._legs)} legs in conference {self._conference}")
-        leg = self._ids.transport()
-        credentials = new_credentials(self._rng)
-        described = LocalDescription(credentials, place.fingerprint, place.candidates)
-        self._legs[leg] = Leg(
-            transport=leg,
-            negotiation=Negotiation(described, self._config, self._rng),
-            publications=Publications(leg, self._ids, self._limits.tracks_per_leg),
-            subscriptions=Subscriptions(
-                leg,
-                self._ids,
-                self._telling.routes,
-                limit=self._limits.subscriptions_per_leg,
-                max_height=given.max_height,
-            ),
-            is_admitted=admitted,
-        )
-        outputs: Outputs = [AddTransport(leg, credentials, place.worker)]
-        if given != NO_CAPS:
-            outputs.append(SetCaps(leg, given.max_bps or math.inf, given.max_height, given.max_videos))
-        return leg, outputs
+        place = local or self._local
+        member, outputs = self._arrivals.leg(place, self._telling.routes, caps, is_admitted=admitted)
+        self._legs[member.transport] = member
+        return member.transport, outputs
 
     def admit(self, now: Instant, leg: TransportId) -> Outputs:
         """The leg is who it says: what it publishes is announced, and what it wishes for sent, at once."""
@@ -187,27 +130,23 @@ class Conference:
         if member.is_admitted:
             return []
         member.is_admitted = True
-        self._note(now, member)
-        outputs = self._flush(now, also=leg)
-        outputs += member.subscriptions.reconcile(tuple(member.subscriptions.wished), self._find)
-        return [*outputs, *self._renegotiate(now, member)]
+        self._announcements.note(now, member)
+        outputs = self._announcements.flush(now, also=leg)
+        outputs += self._announcements.reconcile(member, tuple(member.subscriptions.wished))
+        return [*outputs, *self._agreements.renegotiate(now, member)]
 
     def remove_leg(self, now: Instant, leg: TransportId) -> Outputs:
         """The leg is over, for whatever reason: ends with its `CloseLeg`; others are told after the delay."""
         member = self._leg(leg)
         outputs: Outputs = [*member.subscriptions.close()]
         del self._legs[leg]
-        for one in member.publications:
-            outputs += [*self._drop_track(one.track), RemoveTrack(one.track)]
-        self._board.remove(now, leg)
-        self._speech.forget(leg)
-        if not self._legs:
-            outputs += self._speech.announce(now, ())
+        outputs += self._agreements.withdraw(member)
+        outputs += self._announcements.remove(now, leg)
         return [*outputs, CloseLeg(leg)]
 
     def view(self, leg: TransportId) -> tuple[StreamView, ...]:
         """What a leg may subscribe to: the announced streams of admitted others."""
-        return self._board.view_without(leg) if self._leg(leg).is_admitted else ()
+        return self._announcements.view(self._leg(leg))
 
     def published(self, leg: TransportId) -> tuple[PublishedTrack, ...]:
         """What of a leg may be announced now, whether others were told of it yet or not."""
@@ -261,20 +200,20 @@ class Conference:
             outputs.append(Refused(leg, "too_many_subscriptions", text))
         if member.is_admitted:
             ids = [(wish.stream_id, wish.track_id) for wish in wishes]
-            outputs += member.subscriptions.reconcile(ids, self._find)
-        return [*outputs, *self._renegotiate(now, member)]
+            outputs += self._announcements.reconcile(member, ids)
+        return [*outputs, *self._agreements.renegotiate(now, member)]
 
     def unsubscribe(self, now: Instant, leg: TransportId, ids: Sequence[tuple[str, str]]) -> Outputs:
         """The leg wants tracks no more, by the stream and track ids announced to it."""
         member = self._leg(leg)
         outputs: Outputs = [*member.subscriptions.unwish(ids)]
-        return [*outputs, *self._renegotiate(now, member)]
+        return [*outputs, *self._agreements.renegotiate(now, member)]
 
     def channel_ready(self, now: Instant, leg: TransportId) -> Outputs:
         """The data channel is open: offers of ours can go."""
         member = self._leg(leg)
         member.channel_is_ready = True
-        return [*self._telling.channel_ready(member), *self._renegotiate(now, member)]
+        return [*self._telling.channel_ready(member), *self._agreements.renegotiate(now, member)]
 
     def channel_lost(self, now: Instant, leg: TransportId) -> Outputs:
         """The data channel is closed: nothing new is offered until there is one again."""
@@ -293,15 +232,14 @@ class Conference:
         """Something came up from the plane; what is about tracks of other calls is ignored."""
         if not isinstance(event, (StreamBound, StreamEnded)):
             return []
-        owner = self._owners.get(event.track)
-        if owner is None:
+        member = self._agreements.publisher(event.track)
+        if member is None:
             return []
-        member = self._leg(owner)
         if isinstance(event, StreamBound):
             member.publications.bind(event.track, event.encoding)
         else:
             member.publications.unbind(event.track, event.encoding)
-        self._note(now, member)
+        self._announcements.note(now, member)
         return []
 
     def report(self, now: Instant, report: MediaReport) -> Outputs:
@@ -325,14 +263,14 @@ class Conference:
         """Repeat offers that are unanswered, tell what has changed."""
         outputs: Outputs = []
         for member in self._legs.values():
-            outputs += self._follow(now, member, member.negotiation.handle_timeout(now))
-        due_at = self._board.next_timeout()
-        return [*outputs, *self._flush(now)] if due_at is not None and now >= due_at else outputs
+            outputs += self._agreements.follow(now, member, member.negotiation.handle_timeout(now))
+        return [*outputs, *self._announcements.handle_timeout(now)]
 
     def next_timeout(self) -> Instant | None:
         """When `handle_timeout` next has something to do."""
         return earliest(
-            self._board.next_timeout(), *(one.negotiation.next_timeout() for one in self._legs.values())
+            self._announcements.next_timeout(),
+            *(one.negotiation.next_timeout() for one in self._legs.values()),
         )
 
     def snapshot(self) -> ConferenceSnapshot:
@@ -340,7 +278,7 @@ class Conference:
         return snapshot_of(
             self._conference,
             self._legs.values(),
-            self._board,
+            self._announcements.board,
             self._speech.told,
             self._reports.by_number,
         )
@@ -362,77 +300,6 @@ class Conference:
     ) -> Outputs:
         if streams is not None:
             member.publications.describe(streams)
-        outputs = self._follow(now, member, given)
-        self._note(now, member)
-        return [*outputs, *self._renegotiate(now, member)]
-
-    def _follow(self, now: Instant, member: Leg, given: Iterable[NegotiationOutput]) -> Outputs:
-        leg = member.transport
-        outputs: Outputs = []
-        for one in given:
-            match one:
-                case ParametersChanged(parameters):
-                    outputs += self._agree(now, member, parameters)
-                case IceRestarted(credentials):
-                    outputs.append(SetCredentials(leg, credentials))
-                case AnswerMade(sdp):
-                    outputs.append(SendDescription(leg, DescriptionType.ANSWER, sdp))
-                    if not member.has_dtls:
-                        member.has_dtls = True
-                        parameters = member.negotiation.parameters
-                        outputs.append(StartDtls(leg, parameters.fingerprints, parameters.data_port))
-                case OfferMade(sdp):
-                    outputs.append(SendDescription(leg, DescriptionType.OFFER, sdp))
-                case NegotiationFailed(reason):
-                    outputs.append(LegUnusable(leg, reason))
-                case SendTrackRefused(key, reason):
-                    ids = member.subscriptions.refuse(key, reason)
-                    if ids is not None and reason == "codec":
-                        outputs.append(Refused(leg, "unknown_codec", f"track {ids[1]}"))
-                case _:
-                    assert_never(one)
-        return outputs
-
-    def _agree(self, now: Instant, member: Leg, parameters: LegParameters) -> Outputs:
-        outputs: Outputs = []
-        for one in member.publications.set_sections(parameters.receive):
-            if isinstance(one, RemoveTrack):
-                outputs += self._drop_track(one.track)
-            elif isinstance(one, SetTrack):
-                self._owners[one.track] = member.transport
-                self._telling.set_track(now, one)
-            outputs.append(one)
-        return [*outputs, *member.subscriptions.agree(parameters)]
-
-    def _drop_track(self, track: TrackHandle) -> Outputs:
-        del self._owners[track]
-        self._telling.drop_track(track)
-        return [output for one in self._legs.values() for output in one.subscriptions.drop_track(track)]
-
-    def _find(self, ids: TrackIds) -> AnnouncedTrack | None:
-        # What ended a moment ago is still announced, but can't be forwarded.
-        announced = self._board.find(ids)
-        return announced if announced is not None and announced.track in self._owners else None
-
-    def _renegotiate(self, now: Instant, member: Leg) -> Outputs:
-        return self._follow(now, member, member.renegotiate(now))
-
-    def _note(self, now: Instant, member: Leg) -> None:
-        if member.is_admitted:
-            self._board.note(now, member.transport, member.publications.published())
-
-    def _flush(self, now: Instant, *, also: TransportId | None = None) -> Outputs:
-        change = self._board.flush(now)
-        admitted = [member for member in self._legs.values() if member.is_admitted]
-        told = tuple(
-            one.transport for one in admitted if one.transport == also or change.owners - {one.transport}
-        )
-        # The view goes first: an offer with a track that was not listed yet is lost on clients.
-        outputs: Outputs = [ViewChanged(told)] if told else []
-        outputs += self._speech.announce(now, self._board.tracks)
-        for member in admitted:
-            touched = member.subscriptions.wished & change.tracks
-            if touched:
-                outputs += member.subscriptions.reconcile(sorted(touched), self._find)
-                outputs += self._renegotiate(now, member)
-        return outputs
+        outputs = self._agreements.follow(now, member, given)
+        self._announcements.note(now, member)
+        return [*outputs, *self._agreements.renegotiate(now, member)]

@@ -365,7 +365,8 @@ def _insides(conference: object) -> list[object]:
     speech = vars(inner["_speech"])
     owners = (
         conference,
-        inner["_board"],
+        inner["_agreements"],
+        vars(inner["_announcements"])["board"],
         inner["_speech"],
         *(speech[name] for name in ("_voices", "_speakers", "_loudest")),
         vars(speech["_speakers"])["_turns"],

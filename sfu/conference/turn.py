@@ -157,7 +157,8 @@ class SetDemand:
 
     `width` and `height` of 0: no size was said, take the lowest. `full_width` and `full_height` are those
     of the track's highest encoding, 0 where unknown. `max_height` caps what is given, 0 is no cap. Of a tile
-    that is not visible no picture is needed.
+    that is not visible no picture is needed. Where `only` is an encoding, the row is for that one whatever the
+    size and the cap: it is given or nothing is; -1: for any.
     """
 
     route: RouteId
@@ -173,6 +174,7 @@ class SetDemand:
     screen_share: bool = False
     is_pinned: bool = False
     is_visible: bool = True
+    only: int = -1
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,10 @@ CALM_MS: Final = 1_000
 """Where everybody gets all they want and nothing is amiss, paths are looked at so often. Lower: more of a
 core goes into what does not change. Higher: estimates that people are shown are older."""
 
+CLOSE_MS: Final = 90
+"""Else so often, that is at every other tick, unless something is amiss: then at once. Lower: more of a core
+goes into paths on which nothing happens but a probe. Higher: a start takes longer, probe by probe."""
+
 CALM_LOSS: Final = 0.02
 """Where more is lost, paths are looked at closely. Lower: at a wireless link, all day. Higher: what a lossy
 path carries is learnt from a few large observations."""
@@ -291,7 +295,7 @@ class Control:
         is_unheard = np.isnan(update.estimates["acked_bps"])
         self._watch.looked(now, stats.transports, update.estimates["transport"][is_unheard])
         self._is_calm = self._carries_all()
-        self._estimate_at = after_ms(now, CALM_MS) if self._is_calm else now
+        self._estimate_at = after_ms(now, CALM_MS if self._is_calm else CLOSE_MS)
         return update.pacing, update.probes
 
     def _carries_all(self) -> bool:

@@ -232,11 +232,18 @@ def test_in_a_calm_time_what_is_amiss_is_looked_at_at_once(rows: list[tuple[int,
     assert plane.tick(*rows).estimates is not last.estimates
 
 
-def test_while_a_path_carries_less_than_is_wanted_it_looks_each_tick() -> None:
+def test_while_a_path_carries_less_than_is_wanted_it_looks_at_every_other_tick() -> None:
     plane = settled(remb_bps=400_000)
     assert not plane.control.is_calm
-    first, second = plane.tick(), plane.tick()
-    assert second.estimates is not first.estimates
+    first, second, third = plane.ticks(3 * TICK_MS / 1_000)
+    assert len({id(update.estimates) for update in (first, second, third)}) == 2
+
+
+def test_where_something_is_amiss_besides_it_looks_at_once() -> None:
+    plane = settled(remb_bps=400_000)
+    queue = [packet(20), packet(20 + AMISS_MS + 1)]
+    first, second, third = (plane.tick(*queue) for _ in range(3))
+    assert len({id(update.estimates) for update in (first, second, third)}) == 3
 
 
 def test_in_a_calm_time_who_wants_more_than_the_path_is_known_to_carry_is_looked_at_at_once() -> None:

@@ -22,6 +22,10 @@ TARGETS_STALE_MS: Final = 500
 """Where no `set_targets` comes for this long, a plane falls back to the lowest encoding. Lower: one slow
 tick degrades every picture. Higher: a stalled Python keeps overloading links that got worse."""
 
+MAX_STUN_REQUESTS: Final = 64
+"""Requests of ours that one transport waits for. Lower: where a check goes to many addresses, and again and
+again, a slow path answers in vain. Higher: more that a stranger could guess, and more memory."""
+
 # --- what goes down ---------------------------------------------------------------------------------------
 
 
@@ -172,6 +176,7 @@ class SetRoute:
     A new route sends nothing until a target chooses an encoding for it. `ssrc` and `rtx_ssrc` stay the same
     for the life of a route and are never used twice on one transport (packet rule 3). With an `rtx_ssrc` and
     a format that has RTX, resends go over RTX; else video is the same bytes again, and sound is not resent.
+    Several routes may take one track to one transport, under one mid: each has the encoding of its target.
     """
 
     route: RouteId
@@ -210,7 +215,38 @@ class SendDatagram:
     data: bytes = field(repr=False)
 
 
-OfTransports = AddTransport | SetCredentials | InstallSrtp | RemoveTransport | SendDatagram
+@dataclass(frozen=True, slots=True)
+class SendStun:
+    """Send a STUN Binding request of ours to an address, by UDP from the port of the transport's worker.
+
+    What answers it from there comes up once (`Batch.responses`). There are no timers: `MAX_STUN_REQUESTS` of
+    a transport are waited for, then the oldest is forgotten. One that is sent again is waited for anew.
+    """
+
+    transport: TransportId
+    host: str
+    """Numeric IPv4 or IPv6, without an interface."""
+    port: int
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SelectAddress:
+    """Send to this address from now on, and hear the peer from there: we have checked it ourselves.
+
+    Comes up as `PairSelected` where it is another than before. To ask for consent is left to whoever has
+    checked: `ConsentLost` is about checks of the peer.
+    """
+
+    transport: TransportId
+    host: str
+    """As of `SendStun`."""
+    port: int
+
+
+OfTransports = (
+    AddTransport | SetCredentials | InstallSrtp | RemoveTransport | SendDatagram | SendStun | SelectAddress
+)
 OfMedia = SetTrack | RemoveTrack | SetRoute | RemoveRoute | RequestKeyframe
 PlaneOperation = OfTransports | OfMedia
 
@@ -255,7 +291,10 @@ class DropReason(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class PairSelected:
-    """The peer nominated a pair; DTLS may start. Comes again when the peer moves (NAT rebinding, restart)."""
+    """A pair was nominated, by the peer or by `SelectAddress`; DTLS may start.
+
+    Comes again when the peer moves (NAT rebinding, restart).
+    """
 
     transport: TransportId
 
@@ -294,6 +333,9 @@ class Batch:
     datagrams: tuple[tuple[TransportId, bytes], ...]
     """DTLS datagrams, only of transports with a selected or authenticated pair."""
     events: tuple[PlaneEvent, ...]
+    responses: tuple[tuple[TransportId, tuple[str, int], bytes], ...] = ()
+    """What answers requests of `SendStun`, from the addresses that these went to; whether it is authentic is
+    not known yet. Hosts in the form of RFC 5952; an IPv4-mapped one is the IPv4 address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,7 +383,8 @@ class Plane(Protocol):
 
         Raises:
             LocalError: an operation contradicts an earlier one (an id twice, an unknown profile), or names a
-                worker that is not there. Those before it were carried out.
+                worker that is not there, or what can be no address or no request. Those before it were
+                carried out.
         """
         ...
 

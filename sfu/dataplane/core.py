@@ -221,4 +221,6 @@ class PlaneCore:
         if result.selected is not None:
             self._program.peers[result.selected].departures.wake(now)
             self._upward.tell(PairSelected(result.selected))
+        if result.asked_by is not None:
+            self._upward.pass_response(result.asked_by, address[:2], data)
         return [] if result.answer is None else [Transmit(address, result.answer)]

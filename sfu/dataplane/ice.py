@@ -1,5 +1,7 @@
 """The lite side of ICE (RFC 8445 section 2.5): answers checks, and adopts what the peer nominates.
 
+Where we are the ones who check, that is done above: here is known which answers are waited for.
+
 Integrity comes first: before a check is authenticated, nothing is allocated, bound or refreshed for it.
 """
 
@@ -9,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from sfu.dataplane.allowance import Allowance
+from sfu.dataplane.requests import Requests
 from sfu.dataplane.stun import BINDING, Attribute, ErrorCode, MessageClass, StunMessage, error, success
 from sfu.errors import LocalError, ParseError
 from sfu.plane import DropReason
@@ -35,6 +38,8 @@ class CheckResult:
     drop: DropReason | None = None
     selected: TransportId | None = None
     """The peer of this transport has nominated another pair, or the first."""
+    asked_by: TransportId | None = None
+    """It answers a request that was sent for this transport."""
 
 
 @dataclass(slots=True)
@@ -68,6 +73,7 @@ class LiteAgent:
         self._by_ufrag: dict[str, _Peer] = {}
         self._by_address: dict[Address, _Peer] = {}
         self._refusals = Allowance(MAX_REFUSALS_PER_S)
+        self._requests = Requests()
 
     def add(self, transport: TransportId, credentials: Credentials) -> None:
         """Answer checks that name these credentials.
@@ -98,6 +104,7 @@ class LiteAgent:
         for ufrag in list(peer.passwords):
             self._retire(peer, ufrag)
         self._unbind(peer)
+        self._requests.forget(transport)
 
     def forget(self, address: Address) -> None:
         """Forget an address that nothing can come from any more: a connection has ended."""
@@ -129,6 +136,26 @@ class LiteAgent:
         self._bind(peer, address)
         peer.selected = address
 
+    def select(self, transport: TransportId, address: Address) -> bool:
+        """Send to an address that we have checked ourselves; whether it is another than before."""
+        is_news = self._peers[transport].selected != address
+        self.move(transport, address)
+        return is_news
+
+    def ask(self, transport: TransportId, address: Address, data: bytes) -> None:
+        """A request of ours goes to an address: wait for its answer from there.
+
+        Raises:
+            LocalError: it is no request that ICE makes.
+        """
+        try:
+            message = StunMessage.parse(data)
+        except ParseError as error:
+            raise LocalError(f"a request that can't be read: {error}") from error
+        if message.message_class is not MessageClass.REQUEST or message.method != BINDING:
+            raise LocalError(f"a {message.message_class.name} of method {message.method} is asked of nobody")
+        self._requests.add(transport, address, message.transaction_id)
+
     def handle(self, now: Instant, address: Address, data: bytes) -> CheckResult:
         """Take a STUN datagram."""
         try:
@@ -138,8 +165,7 @@ class LiteAgent:
         if message.message_class is MessageClass.INDICATION and address in self._by_address:
             return CheckResult()  # RFC 8445 section 11: a keepalive, which nobody answers
         if message.message_class is not MessageClass.REQUEST or message.method != BINDING:
-            # We ask nothing, so nobody has a response for us.
-            return CheckResult(drop=DropReason.UNKNOWN_PEER)
+            return self._answered(address, message)
         username = message.attribute(Attribute.USERNAME)
         if username is None or message.signature is None:
             return self._refuse(now, message, ErrorCode.BAD_REQUEST)
@@ -181,6 +207,12 @@ class LiteAgent:
                 selected = peer.transport
             peer.selected, peer.selected_ufrag = address, ufrag
         return CheckResult(success(message, address, password), selected=selected)
+
+    def _answered(self, address: Address, message: StunMessage) -> CheckResult:
+        """Who waits for what is no request. What nobody has asked for is nobody's."""
+        is_answer = message.message_class is not MessageClass.INDICATION and message.method == BINDING
+        asked_by = self._requests.take(address, message.transaction_id) if is_answer else None
+        return CheckResult(drop=DropReason.UNKNOWN_PEER if asked_by is None else None, asked_by=asked_by)
 
     def _refuse(self, now: Instant, message: StunMessage, code: ErrorCode) -> CheckResult:
         if not self._refusals.admit(now):

@@ -9,16 +9,20 @@ from sfu.dataplane.reports import KEY_BITS, ReportSchedule
 from sfu.dataplane.route import Route
 from sfu.dataplane.track import Track
 from sfu.dataplane.transport import Transport
-from sfu.dataplane.wire import Transmit
+from sfu.dataplane.wire import Transmit, udp_address
 from sfu.errors import LocalError
 from sfu.plane import (
     AddTransport,
     InstallSrtp,
+    OfMedia,
+    PairSelected,
     RemoveRoute,
     RemoveTrack,
     RemoveTransport,
     RequestKeyframe,
+    SelectAddress,
     SendDatagram,
+    SendStun,
     SetCredentials,
     SetRoute,
     SetTrack,
@@ -89,6 +93,8 @@ class Program:
         Raises:
             LocalError: it contradicts an earlier one.
         """
+        if isinstance(operation, OfMedia):
+            return self._apply_to_media(now, operation)
         match operation:
             case AddTransport():
                 self._add_transport(operation)
@@ -98,6 +104,18 @@ class Program:
                 return self._install_srtp(now, operation)
             case RemoveTransport(transport):
                 return self._remove_transport(transport)
+            case SendDatagram():
+                return self._send_datagram(operation)
+            case SendStun():
+                return self._send_stun(operation)
+            case SelectAddress():
+                self._select_address(now, operation)
+            case _:
+                assert_never(operation)
+        return []
+
+    def _apply_to_media(self, now: Instant, operation: OfMedia) -> list[Transmit]:
+        match operation:
             case SetTrack():
                 return self._set_track(now, operation)
             case RemoveTrack(track):
@@ -108,8 +126,6 @@ class Program:
                 return self._remove_route(route)
             case RequestKeyframe():
                 self._request_keyframe(now, operation)
-            case SendDatagram():
-                return self._send_datagram(operation)
             case _:
                 assert_never(operation)
         return []
@@ -220,3 +236,18 @@ class Program:
             return [outcome]
         self._drops[outcome] += 1
         return []
+
+    def _send_stun(self, operation: SendStun) -> list[Transmit]:
+        if operation.transport not in self.peers:
+            return []
+        address = udp_address(operation.host, operation.port)
+        self._ice.ask(operation.transport, address, operation.data)
+        return [Transmit(address, operation.data)]
+
+    def _select_address(self, now: Instant, operation: SelectAddress) -> None:
+        peer = self.peers.get(operation.transport)
+        if peer is None:
+            return
+        if self._ice.select(operation.transport, udp_address(operation.host, operation.port)):
+            peer.departures.wake(now)
+            self._upward.tell(PairSelected(operation.transport))

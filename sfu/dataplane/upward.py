@@ -1,4 +1,4 @@
-"""What goes up: DTLS datagrams and events, kept until the next `drain`."""
+"""What goes up: DTLS datagrams, events and answers to our checks, kept until the next `drain`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sfu.plane import Batch, PairSelected
 
 if TYPE_CHECKING:
+    from sfu.dataplane.wire import UdpAddress
     from sfu.plane import PlaneEvent
     from sfu.units import TransportId
 
@@ -17,17 +18,18 @@ flood holds more memory, and DTLS and SCTP send again what is lost anyway."""
 
 
 class Upward:
-    """Two queues in order of arrival."""
+    """Three queues in order of arrival."""
 
     def __init__(self) -> None:
         self._datagrams: list[tuple[TransportId, bytes]] = []
         self._queued: Counter[TransportId] = Counter()
         self._events: list[PlaneEvent] = []
+        self._responses: list[tuple[TransportId, UdpAddress, bytes]] = []
 
     @property
     def has_output(self) -> bool:
         """Whether `drain` would return something."""
-        return bool(self._datagrams or self._events)
+        return bool(self._datagrams or self._events or self._responses)
 
     def pass_datagram(self, transport: TransportId, data: bytes) -> bool:
         """Queue a datagram; False where too many of this transport wait."""
@@ -42,15 +44,21 @@ class Upward:
         if not (isinstance(event, PairSelected) and event in self._events):
             self._events.append(event)
 
+    def pass_response(self, transport: TransportId, address: UdpAddress, data: bytes) -> None:
+        """Queue an answer to a request. There are no more of them than Python has sent requests."""
+        self._responses.append((transport, address, data))
+
     def forget(self, transport: TransportId) -> None:
-        """Nobody will read this transport's datagrams."""
+        """Nobody will read this transport's datagrams, nor what answers its requests."""
         if self._queued.pop(transport, 0):
             self._datagrams = [entry for entry in self._datagrams if entry[0] != transport]
+        self._responses = [entry for entry in self._responses if entry[0] != transport]
 
     def drain(self) -> Batch:
         """Everything since the last call."""
-        batch = Batch(tuple(self._datagrams), tuple(self._events))
+        batch = Batch(tuple(self._datagrams), tuple(self._events), tuple(self._responses))
         self._datagrams.clear()
         self._queued.clear()
         self._events.clear()
+        self._responses.clear()
         return batch

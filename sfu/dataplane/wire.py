@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
+from ipaddress import IPv6Address, ip_address
 from typing import Final
+
+from sfu.errors import LocalError
 
 UdpAddress = tuple[str, int]
 """Host and port of a peer. IPv4 is never written as an IPv4-mapped IPv6 address."""
@@ -41,6 +44,22 @@ class Transmit:
 
     address: Address
     data: bytes = field(repr=False)
+
+
+def udp_address(host: str, port: int) -> UdpAddress:
+    """An address as it is written where a datagram comes from it.
+
+    Raises:
+        LocalError: the host is not numeric, or names an interface; or the port is none.
+    """
+    if "%" in host or not 0 < port < 1 << 16:
+        raise LocalError(f"an address with an interface, or with port {port}")
+    try:
+        ip = ip_address(host)
+    except ValueError as error:
+        raise LocalError("an address whose host is not numeric") from error
+    mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
+    return str(mapped or ip), port
 
 
 def protocol_of(data: bytes) -> WireProtocol:

@@ -226,3 +226,22 @@ def test_a_peer_that_is_removed_is_unknown(agent: LiteAgent) -> None:
         assert checked(agent, credentials=credentials).drop is DropReason.STUN_UNAUTHENTICATED
     agent.add(ONE, FIRST)
     assert checked(agent).selected == ONE
+
+
+def test_an_answer_is_for_who_asked_and_over_udp_alone(agent: LiteAgent) -> None:
+    agent.ask(ONE, HERE, binding_request(SECOND))
+    answer = StunMessage(MessageClass.SUCCESS, BINDING, b"transaction!").serialise()
+    assert agent.handle(START, (*HERE, 7), answer) == CheckResult(drop=DropReason.UNKNOWN_PEER)
+    assert agent.handle(START, HERE, answer) == CheckResult(asked_by=ONE)
+    assert agent.handle(START, HERE, answer) == CheckResult(drop=DropReason.UNKNOWN_PEER)
+    assert agent.transport_of(HERE) is None
+    assert agent.next_timeout() is None
+
+
+def test_an_address_that_we_have_checked_is_selected_and_asks_for_no_consent(agent: LiteAgent) -> None:
+    assert agent.select(ONE, HERE)
+    assert not agent.select(ONE, HERE)
+    assert (agent.selected(ONE), agent.transport_of(HERE)) == (HERE, ONE)
+    assert agent.select(ONE, THERE)
+    assert (agent.selected(ONE), agent.transport_of(HERE)) == (THERE, ONE)
+    assert agent.next_timeout() is None

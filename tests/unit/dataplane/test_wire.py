@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfu.dataplane.wire import WireProtocol, protocol_of
+from sfu.dataplane.wire import WireProtocol, protocol_of, udp_address
+from sfu.errors import LocalError
 
 
 @pytest.mark.parametrize(
@@ -52,3 +53,20 @@ def test_a_single_byte_of_rtp_is_rtp() -> None:
 @given(data=st.binary(max_size=4))
 def test_any_bytes_are_of_one_protocol(data: bytes) -> None:
     assert protocol_of(data) in WireProtocol
+
+
+@pytest.mark.parametrize(
+    ("host", "written"),
+    [("192.0.2.1", "192.0.2.1"), ("2001:DB8:0::1", "2001:db8::1"), ("::ffff:192.0.2.1", "192.0.2.1")],
+)
+def test_an_address_is_written_as_that_of_a_datagram(host: str, written: str) -> None:
+    assert udp_address(host, 65_535) == (written, 65_535)
+
+
+@pytest.mark.parametrize(
+    ("host", "port"),
+    [("localhost", 1), ("", 1), ("fe80::1%3", 1), ("192.0.2.1", 0), ("192.0.2.1", 65_536), ("::1", -1)],
+)
+def test_what_is_no_address_is_refused(host: str, port: int) -> None:
+    with pytest.raises(LocalError, match="an address"):
+        udp_address(host, port)

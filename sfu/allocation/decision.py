@@ -136,7 +136,7 @@ def _causes(layout: Layout, flow: Flow, problem: Problem, chosen: Chosen, best: 
             (layout.is_beyond_last_n, Cause.LAST_N),
             (is_less & is_capped.take(problem.subscriber), Cause.CAP),
             (is_less, chosen.short),
-            (flow.best == PAUSED, Cause.CEILING),
+            ((flow.best == PAUSED) & (rows["only"] < 0), Cause.CEILING),
             (flow.best != layout.allowed, Cause.LAYER_NOT_SENT),
         )
     ):

@@ -11,7 +11,7 @@ from sfu.allocation.budgets import rows_of
 from sfu.allocation.decision import DECISION_DTYPE
 from sfu.allocation.speech import places_of
 from sfu.allocation.wanted import below_ceiling, full_sizes, scales, wanted_encodings
-from sfu.rows import MAX_TEMPORAL
+from sfu.rows import MAX_ENCODINGS, MAX_TEMPORAL
 
 if TYPE_CHECKING:
     from sfu.allocation.rates import BoolArray, FloatArray, IntArray
@@ -36,11 +36,12 @@ class Layout:
     """Among its subscriber's rows, from 0 on: who is pinned, screen shares, who spoke last, the others."""
     speaker: IntArray
     wanted: IntArray
-    """The encoding that fits the tile."""
+    """The encoding that fits the tile, or the only one that the row is for."""
     allowed: IntArray
     """The same below the ceiling."""
     permitted: BoolArray
-    """(MAX_ENCODINGS, rows) whether an encoding exists, and keeps below the ceiling."""
+    """(MAX_ENCODINGS, rows) whether an encoding exists, and keeps below the ceiling; of a row that is for one
+    encoding only, whether it is that one."""
     is_unheard: BoolArray
     """Sound that is not needed now."""
     is_beyond_last_n: BoolArray
@@ -76,10 +77,13 @@ def layout_of(demand: StructArray, speech: StructArray, caps: StructArray) -> La
     pictures = np.cumsum(is_picture)
     before = pictures - is_picture
     max_videos = given["max_videos"][subscriber]
-    permitted = below_ceiling(rows)
-    wanted = wanted_encodings(rows)
+    # What is for one encoding only has no tile, and whoever looks at it beyond has a ceiling of their own.
+    only = rows["only"].astype(np.int64)
+    is_any = only < 0
+    permitted = np.where(is_any[:, None], below_ceiling(rows), np.arange(MAX_ENCODINGS) == only[:, None])
+    wanted = np.where(is_any, wanted_encodings(rows), only)
     width, height = full_sizes(rows)
-    allowed = np.minimum(wanted, permitted.sum(axis=1) - 1)
+    allowed = np.where(is_any, np.minimum(wanted, permitted.sum(axis=1) - 1), only)
     rank = np.arange(len(rows)) - starts[subscriber]
     place = np.argsort(order)
     record = np.zeros(len(rows), DECISION_DTYPE)

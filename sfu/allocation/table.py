@@ -31,9 +31,11 @@ DEMAND_DTYPE: Final = np.dtype(
         ("max_height", "<u2"),
         ("is_pinned", "?"),
         ("is_visible", "?"),
+        ("only", "<i1"),
     ]
 )
-"""One wish that is being fulfilled; the fields are those of `Demand`. Sizes in pixels, 0: none."""
+"""One wish that is being fulfilled; the fields are those of `Demand`. Sizes in pixels, 0: none. `only` is an
+encoding that there is, or -1."""
 
 _FIRST_ROWS: Final = 64
 
@@ -67,6 +69,8 @@ class Demand(Protocol):
     def is_pinned(self) -> bool: ...
     @property
     def is_visible(self) -> bool: ...
+    @property
+    def only(self) -> int: ...
 
 
 class DemandTable:
@@ -106,13 +110,14 @@ class DemandTable:
             if index == len(self._rows):
                 self._rows = np.concatenate([self._rows, np.zeros(index, DEMAND_DTYPE)])
             self._index[demand.route] = index
+        encodings = min(max(demand.encodings, 1), MAX_ENCODINGS)
         self._rows[index] = (
             demand.route,
             demand.subscriber,
             demand.track,
             demand.kind is Kind.AUDIO,
             demand.screen_share,
-            min(max(demand.encodings, 1), MAX_ENCODINGS),
+            encodings,
             _pixels(demand.width),
             _pixels(demand.height),
             _pixels(demand.full_width),
@@ -120,6 +125,7 @@ class DemandTable:
             _pixels(demand.max_height),
             demand.is_pinned,
             demand.is_visible,
+            min(max(demand.only, -1), encodings - 1),
         )
         self._changes += 1
 

@@ -29,6 +29,7 @@ class DemandSet(msgspec.Struct, tag="demand_set", array_like=True, frozen=True):
     screen_share: bool
     is_pinned: bool
     is_visible: bool
+    only: int
 
     @classmethod
     def of(cls, demand: Demand) -> DemandSet:

@@ -109,11 +109,11 @@ class Call:
 
 
 def _wish(row: StructArray) -> DemandSet:
-    route, subscriber, track, is_audio, is_screen, encodings, *sizes, is_pinned, is_visible = row.item()
+    route, subscriber, track, is_audio, is_screen, encodings, *sizes, is_pinned, is_visible, only = row.item()
     *tile, max_height = sizes
     kind = Kind.AUDIO if is_audio else Kind.VIDEO
     flags = is_screen, is_pinned, is_visible
-    fields = route, subscriber, track, kind, *tile, encodings, max_height, *flags
+    fields = route, subscriber, track, kind, *tile, encodings, max_height, *flags, only
     return convert((DemandSet.__struct_config__.tag, *fields), DemandSet)
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from sfu.errors import ParseError
+from signalling.events import cascade, ours
+from signalling.events.cascade import ConnectToFocus, layers_content, parse_layers
 from signalling.events.fields import JsonObject, as_list, as_object, flag, identifier, number, text
 from signalling.events.metadata import (
     MAX_PIXELS,
@@ -15,11 +17,13 @@ from signalling.events.metadata import (
     metadata_content,
     parse_metadata,
 )
-from signalling.events.ours import PARSERS, OwnMessage
+from signalling.events.ours import OwnMessage
 from signalling.events.to_device import MAX_SDP_LENGTH, parse_description_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from sfu.units import Rid
 
 CHANNEL_LABEL: Final = "datachannel"
 """What clients call it; a focus takes a leg's first channel whatever its label."""
@@ -63,6 +67,8 @@ class SubscribedTrack:
     """Ours: it comes before the others where not all fits."""
     is_visible: bool = True
     """Ours: false while the tile is out of sight, and will be seen again."""
+    layers: tuple[Rid, ...] = ()
+    """Between foci: exactly these are wanted, each as an RTP stream of its own; empty: the one that fits."""
 
     def content(self) -> JsonObject:
         """As in `subscribe`."""
@@ -73,7 +79,7 @@ class SubscribedTrack:
             content["pinned"] = True
         if not self.is_visible:
             content["visible"] = False
-        return content
+        return content | layers_content(self.layers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +207,16 @@ class Unknown:
 
 
 DataMessage = (
-    TrackSubscription | Negotiate | MetadataChanged | Ping | Pong | Speakers | Error | OwnMessage | Unknown
+    TrackSubscription
+    | Negotiate
+    | MetadataChanged
+    | Ping
+    | Pong
+    | ConnectToFocus
+    | Speakers
+    | Error
+    | OwnMessage
+    | Unknown
 )
 
 
@@ -273,6 +288,7 @@ def _parse_subscribed(value: object) -> SubscribedTrack:
         height=number(source, "height", low=0, high=MAX_PIXELS) or 0,
         is_pinned=flag(source, "pinned"),
         is_visible=flag(source, "visible", default=True),
+        layers=parse_layers(source),
     )
 
 
@@ -338,5 +354,6 @@ _PARSERS: Final[dict[str, Callable[[Mapping[str, Any]], DataMessage]]] = {
     PONG: _parse_pong,
     SPEAKERS: _parse_speakers,
     ERROR: _parse_error,
-    **PARSERS,
+    **cascade.PARSERS,
+    **ours.PARSERS,
 }

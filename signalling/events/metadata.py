@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sfu.errors import ParseError
 from sfu.units import Kind
+from signalling.events.cascade import layers_content, parse_layers, parse_path, path_content
 from signalling.events.fields import (
     JsonObject,
     as_object,
@@ -23,6 +24,9 @@ from signalling.events.fields import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from sfu.units import Rid
+    from signalling.events.room_state import FocusDevice
 
 STABLE_KEY: Final = "sdp_stream_metadata"
 """On the data channel, and of newer clients in to-device messages."""
@@ -47,6 +51,8 @@ class TrackMetadata:
     kind: Kind | None = None
     width: int | None = None
     height: int | None = None
+    layers: tuple[Rid, ...] = ()
+    """Between foci: the rids of its encodings, lowest first; empty for a track that is sent as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,8 @@ class StreamMetadata:
     video_muted: bool = False
     user_id: str | None = None
     device_id: str | None = None
+    path: tuple[FocusDevice, ...] = ()
+    """Between foci: those that it has come through, from its owner's own one to the one that announces it."""
 
 
 def parse_metadata(source: Mapping[str, Any]) -> tuple[StreamMetadata, ...] | None:
@@ -112,6 +120,7 @@ def _parse_stream(stream_id: str, value: object) -> StreamMetadata:
         video_muted=flag(stream, "video_muted"),
         user_id=optional_identifier(stream, "user_id"),
         device_id=optional_identifier(stream, "device_id"),
+        path=parse_path(stream),
     )
 
 
@@ -124,6 +133,7 @@ def _parse_track(track_id: str, value: object) -> TrackMetadata:
         kind=Kind(kind) if one_of(kind, Kind) else None,
         width=number(track, "width", low=0, high=MAX_PIXELS),
         height=number(track, "height", low=0, high=MAX_PIXELS),
+        layers=parse_layers(track),
     )
 
 
@@ -138,7 +148,7 @@ def _stream_content(stream: StreamMetadata) -> JsonObject:
         content["user_id"] = stream.user_id
     if stream.device_id is not None:
         content["device_id"] = stream.device_id
-    return content
+    return content | path_content(stream.path)
 
 
 def _track_content(track: TrackMetadata) -> JsonObject:
@@ -149,4 +159,4 @@ def _track_content(track: TrackMetadata) -> JsonObject:
         content["width"] = track.width
     if track.height is not None:
         content["height"] = track.height
-    return content
+    return content | layers_content(track.layers)

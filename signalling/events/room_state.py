@@ -46,6 +46,10 @@ class FocusDevice:
     user_id: str
     device_id: str
 
+    def content(self) -> JsonObject:
+        """As in every list of foci."""
+        return {"user_id": self.user_id, "device_id": self.device_id}
+
 
 @dataclass(frozen=True, slots=True)
 class MemberDevice:
@@ -69,6 +73,16 @@ class CallMember:
     def devices(self, conf_id: str) -> tuple[MemberDevice, ...]:
         """The user's devices in a call."""
         return tuple(device for call, devices in self.calls if call == conf_id for device in devices)
+
+
+def parse_focus(value: object) -> FocusDevice:
+    """Read one focus of a list of which every entry must be one.
+
+    Raises:
+        ParseError: not an object, or without usable ids.
+    """
+    source = as_object(value, "focus")
+    return FocusDevice(identifier(source, "user_id"), identifier(source, "device_id"))
 
 
 def parse_call(state_key: str, content: object) -> Call | None:
@@ -180,6 +194,6 @@ def _device_content(device: MemberDevice) -> JsonObject:
         "session_id": device.session_id,
         "expires_ts": device.expires_at,
         "feeds": [{"purpose": purpose} for purpose in device.purposes],
-        _FOCI_ACTIVE[0]: [{"user_id": f.user_id, "device_id": f.device_id} for f in device.foci_active],
-        _FOCI_PREFERRED[0]: [{"user_id": f.user_id, "device_id": f.device_id} for f in device.foci_preferred],
+        _FOCI_ACTIVE[0]: [focus.content() for focus in device.foci_active],
+        _FOCI_PREFERRED[0]: [focus.content() for focus in device.foci_preferred],
     }

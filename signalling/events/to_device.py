@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from sfu.errors import ParseError
+from signalling.events.cascade import ROOM_KEY
 from signalling.events.fields import (
     JsonObject,
     as_list,
@@ -13,6 +14,7 @@ from signalling.events.fields import (
     identifier,
     number,
     one_of,
+    optional_identifier,
     text,
 )
 from signalling.events.metadata import (
@@ -99,13 +101,15 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Invite:
-    """Opens a leg; always from the client."""
+    """Opens a leg; from a client, or from the focus that dials another."""
 
     envelope: Envelope
     sdp: str = field(repr=False)
     lifetime_ms: int = DEFAULT_LIFETIME_MS
     metadata: tuple[StreamMetadata, ...] | None = None
     invitee: str | None = None
+    room_id: str | None = None
+    """Between foci: the room of the call, since a client's invite leaves that to be found out."""
 
     type = INVITE
 
@@ -119,6 +123,8 @@ class Invite:
         }
         if self.invitee is not None:
             content["invitee"] = self.invitee
+        if self.room_id is not None:
+            content[ROOM_KEY] = self.room_id
         return content
 
 
@@ -310,6 +316,7 @@ def _parse_invite(envelope: Envelope, source: Mapping[str, Any]) -> Invite:
         lifetime_ms=_parse_lifetime(source),
         metadata=parse_metadata(source),
         invitee=invitee if isinstance(invitee, str) else None,
+        room_id=optional_identifier(source, ROOM_KEY),
     )
 
 

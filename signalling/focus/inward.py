@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, assert_never
 from sfu.conference.turn import DataRefused, SendData
 from sfu.errors import ParseError, RemoteError
 from sfu.plane import SetCredentials
-from signalling.events import data_channel, ours, to_device
+from signalling.events import cascade, data_channel, ours, to_device
 from signalling.focus.channel import ClosedChannel, OpenChannel
 from signalling.focus.dialect import check_size, descriptions, track_ids, wishes
 from signalling.focus.endings import Ending
@@ -106,7 +106,7 @@ class Inward:
                 return []
             case data_channel.Speakers() | data_channel.Error() | data_channel.Unknown():
                 return []
-            case ours.Layers() | ours.Why() | ours.Stats() | ours.Drain():
+            case ours.Layers() | ours.Why() | ours.Stats() | ours.Drain() | cascade.ConnectToFocus():
                 return []
             case _:
                 assert_never(message)

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfu.errors import ParseError
-from sfu.units import Kind
+from sfu.units import Kind, Rid
+from signalling.events.cascade import ConnectToFocus
 from signalling.events.data_channel import (
     MAX_MESSAGE_LENGTH,
     MAX_SUBSCRIPTIONS,
@@ -39,6 +40,7 @@ from signalling.events.metadata import (
     metadata_text,
     stream_text,
 )
+from signalling.events.room_state import FocusDevice
 from tests.support.mangling import mangled
 from tests.support.recordings import RUNS, recorded
 from tests.unit.events.test_to_device import json_values
@@ -50,6 +52,19 @@ METADATA = (
         (TrackMetadata("a", Kind.AUDIO), TrackMetadata("v", Kind.VIDEO, 1280, 720)),
         audio_muted=True,
         video_muted=True,
+    ),
+)
+BETWEEN_FOCI = (
+    StreamMetadata(
+        "s",
+        "m.usermedia",
+        (
+            TrackMetadata("a", Kind.AUDIO),
+            TrackMetadata("v", Kind.VIDEO, 1280, 720, (Rid("q"), Rid("h"), Rid("f"))),
+        ),
+        user_id="@a:b",
+        device_id="D",
+        path=(FocusDevice("@focus:a", "F"), FocusDevice("@focus:b", "G")),
     ),
 )
 MESSAGES: list[DataMessage] = [
@@ -67,6 +82,10 @@ MESSAGES: list[DataMessage] = [
     MetadataChanged(METADATA),
     Ping(),
     Pong(),
+    TrackSubscription((SubscribedTrack("s", "v", layers=(Rid("q"), Rid("h"))),)),
+    MetadataChanged(BETWEEN_FOCI),
+    ConnectToFocus((FocusDevice("@focus:a", "F"), FocusDevice("@focus:b", "G"))),
+    ConnectToFocus(()),
     Speakers((ActiveSpeaker("@a:b", "D", 0.5),)),
     Error("not_json", "that was no JSON", "m.call.negotiate"),
     Error("not_json", "that was no JSON"),

@@ -29,6 +29,7 @@ ENVELOPE = Envelope("call", "PARTY", "conf", "DEVICE", "session", "sfu", 7)
 METADATA = (StreamMetadata("s", "m.usermedia", (TrackMetadata("t"),), user_id="@a:b", device_id="D"),)
 MESSAGES: list[ToDeviceMessage] = [
     Invite(ENVELOPE, "v=0", 30_000, METADATA, "@focus:b"),
+    Invite(ENVELOPE, "v=0", metadata=(), room_id="!room:b"),
     Answer(ENVELOPE, "v=0", METADATA),
     Candidates(ENVELOPE, (Candidate("candidate:1", "0", 0), Candidate(""))),
     SelectAnswer(ENVELOPE, "PARTY"),

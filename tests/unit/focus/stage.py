@@ -131,7 +131,7 @@ class Client:
             seq,
         )
 
-    def metadata(self, **muted: bool) -> tuple[StreamMetadata, ...]:
+    def metadata(self, *, audio_muted: bool = False, video_muted: bool = False) -> tuple[StreamMetadata, ...]:
         streams: dict[str, list[TrackMetadata]] = {}
         for section in self.caller.sections:
             if section.kind == "application" or not section.stream_id or section.direction == "inactive":
@@ -144,9 +144,10 @@ class Client:
                 stream_id,
                 self.purposes.get(stream_id, "m.usermedia"),
                 tuple(tracks),
+                audio_muted=audio_muted,
+                video_muted=video_muted,
                 user_id=self.user_id,
                 device_id=self.device_id,
-                **muted,
             )
             for stream_id, tracks in streams.items()
         )

@@ -18,7 +18,7 @@ from sfu.conference.values import Reason
 from sfu.config import LimitsConfig
 from sfu.errors import ParseError
 from sfu.rows import MAX_ENCODINGS
-from signalling.events import data_channel, metadata, ours, room_state, to_device
+from signalling.events import cascade, data_channel, metadata, ours, room_state, to_device
 from signalling.events.data_channel import (
     ERROR,
     MAX_ERROR_TEXT,
@@ -197,7 +197,10 @@ def test_every_type_that_the_code_reads_or_says_has_a_schema() -> None:
         | {("channel", name) for name in ("m.call.negotiate", "m.call.sdp_stream_metadata_changed")}
         | {
             ("channel", name)
-            for name in ("m.call.track_subscription", "m.call.ping", "m.call.pong", ours.STATS)
+            for name in (
+                *("m.call.track_subscription", "m.call.ping", "m.call.pong"),
+                *(cascade.CONNECT_TO_FOCUS, ours.STATS),
+            )
         }
     )
     assert keys == {(SENT, *one) for one in said_types} | {(ACCEPTED, *one) for one in read_types}
@@ -236,6 +239,11 @@ def test_closed_lists_and_bounds_are_those_of_the_code() -> None:
     streams = schema("sdp_stream_metadata.json")["$defs"][ACCEPTED]
     assert streams["maxProperties"] == metadata.MAX_STREAMS
     assert streams["additionalProperties"]["properties"]["tracks"]["maxProperties"] == metadata.MAX_TRACKS
+    assert streams["additionalProperties"]["properties"][cascade.PATH_KEY]["maxItems"] == cascade.MAX_PATH
+    assert common["layers"]["maxItems"] == cascade.MAX_LAYERS == MAX_ENCODINGS
+    assert common["layers"]["items"]["maxLength"] == cascade.MAX_LAYER_LENGTH
+    foci = content(f"data-channel/{cascade.CONNECT_TO_FOCUS}.json", ACCEPTED)["foci"]
+    assert foci["maxItems"] == cascade.MAX_FOCI
 
 
 def test_the_fragment_that_is_announced_fits() -> None:

@@ -42,9 +42,11 @@ class Attribute(enum.IntEnum):
     MESSAGE_INTEGRITY = 0x0008
     ERROR_CODE = 0x0009
     XOR_MAPPED_ADDRESS = 0x0020
+    PRIORITY = 0x0024
     USE_CANDIDATE = 0x0025
     FINGERPRINT = 0x8028
     ICE_CONTROLLED = 0x8029
+    ICE_CONTROLLING = 0x802A
 
 
 class ErrorCode(enum.IntEnum):

@@ -9,13 +9,14 @@ Four things of `RTCDtlsTransport` are replaced; the private names are those that
 - `_validate_peer_identity`: a certificate that is not the announced one is told from a failed handshake.
 
 The retransmission timers are OpenSSL's (1 s, doubled each time, RFC 6347 section 4.2.4.1); `_recv_next` runs
-them until the handshake is done. Afterwards a server has none: it repeats its last flight when the client
-does.
+them until the handshake is done. Afterwards nobody has any: a client has heard the last flight by then, and
+a server repeats it when the client repeats its own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -45,11 +46,11 @@ MAX_HANDSHAKE_DATAGRAM_BYTES: Final = 1_200
 Higher: paths with tunnels drop them, always the same one, and no retransmission helps."""
 
 HANDSHAKE_TIMEOUT_S: Final = 30.0
-"""From the client's first datagram. Lower: at 20 % loss, where each side's timer doubles, good joins are cut
-off. Higher: a leg that can never connect is counted as present for longer."""
+"""From the first datagram, the peer's or ours. Lower: at 20 % loss, where each side's timer doubles, good
+joins are cut off. Higher: a leg that can never connect is counted as present for longer."""
 
 PROFILES: Final = (SRTP_AEAD_AES_128_GCM, SRTP_AES128_CM_SHA1_80, SRTP_AEAD_AES_256_GCM)
-"""Best first, and as server we choose: cheapest with authentication first, then the one that everybody must
+"""Best first, and the server chooses: cheapest with authentication first, then the one that everybody must
 have, then what a peer might insist on."""
 
 _RECORD_HEADER_BYTES: Final = 13
@@ -79,38 +80,38 @@ class SrtpKeys:
 
 
 class DtlsTransport(RTCDtlsTransport):
-    """One DTLS association, the server side unless told otherwise.
+    """One DTLS association.
 
     Args:
         ice: where datagrams come from and go to.
         certificate: ours.
-        is_server: the client's description said `active`; False for the dialling end of a trunk.
     """
 
     _ssl: SSL.Connection
 
-    def __init__(self, ice: NativeIce, certificate: Certificate, *, is_server: bool = True) -> None:
+    def __init__(self, ice: NativeIce, certificate: Certificate) -> None:
         super().__init__(ice, [certificate])  # type: ignore[arg-type]  # role, _recv and _send are all that it uses
         self._ice = ice
         self._srtp_profiles = list(PROFILES)
-        # Set here and not derived from ICE. aiortc 1.16 takes the parity of data-channel ids from it as
-        # well: the DTLS client's are even, ours would be odd (RFC 8832 section 6).
-        self._set_role("server" if is_server else "client")
         self._keys: SrtpKeys | None = None
         self._failure = "dtls_handshake"
         self._shut = False
 
-    async def handshake(self, fingerprints: Sequence[Fingerprint]) -> SrtpKeys:
+    async def handshake(self, fingerprints: Sequence[Fingerprint], *, is_client: bool = False) -> SrtpKeys:
         """Shake hands with the owner of a certificate; records flow as soon as this returns.
 
         Args:
             fingerprints: of the peer's certificate. Those with a hash that we know must all match.
+            is_client: we begin; else the peer does.
 
         Raises:
             HandshakeError: with a reason of `LegFailed`.
         """
         if not fingerprints:
             raise HandshakeError("fingerprint")
+        # Set here and not derived from ICE. aiortc 1.16 takes the parity of data-channel ids from it as
+        # well: the DTLS client's are even, the server's odd (RFC 8832 section 6).
+        self._set_role("client" if is_client else "server")
         remote = [RTCDtlsFingerprint(f.algorithm, f.value) for f in fingerprints]
         try:
             async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
@@ -152,11 +153,9 @@ class DtlsTransport(RTCDtlsTransport):
         if self._shut or not self.encrypted:
             return
         self._shut = True
-        try:
+        with contextlib.suppress(SSL.Error, ConnectionError):
             self._ssl.shutdown()
-        except SSL.Error:
-            return
-        self._flush()
+            self._flush()
 
     def release(self) -> None:
         """Let go of OpenSSL's state, most of what a leg weighs; to be called when the pump has ended.

@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     )
 
 ARRIVAL_TIMEOUT_S: Final = 60.0
-"""From our answer to the client's first datagram. Lower: an answer that its homeserver holds back ends the
-join. Higher: a client that never comes counts as present for longer."""
+"""From our answer to the client's first datagram, or to a pair for ours. Lower: an answer that its homeserver
+holds back ends the join. Higher: a client that never comes counts as present for longer."""
 
 MESSAGE_BURST_S: Final = 2.0
 """Messages of this many seconds may come at once: a client that opens its channel asks for everything."""
@@ -66,7 +66,8 @@ class LegTransport:
     """From the plane's datagrams to connected, channels and texts, and back.
 
     It is made when the plane begins to listen, so that early datagrams find their inbox, and `run` once,
-    when the client's fingerprints are known. Every ending that is not `close` is told as one `LegFailed`.
+    when the peer's fingerprints are known. The peer is a client, or a focus that we dial: then we are the
+    DTLS client. Every ending that is not `close` is told as one `LegFailed`.
 
     Args:
         leg: the transport it belongs to.
@@ -103,6 +104,9 @@ class LegTransport:
         self._sctp: SctpTransport | None = None
         self._streams: list[int | None] = []
         """The SCTP stream of each channel, in order of opening; None once closed."""
+        self._labels: list[str] = []
+        """Channels of ours to open when there is an association."""
+        self._selected = asyncio.Event()
         self._closed = False
         self._connected_at: Instant | None = None
         self._datagrams = TokenBucket(MAX_DATAGRAMS_PER_S, MAX_DATAGRAMS_PER_S)
@@ -116,17 +120,31 @@ class LegTransport:
         elif not self._ice.feed(data):
             self._metrics.datagrams_dropped.labels("closed" if self._closed else "inbox_full").inc()
 
-    async def run(self, fingerprints: Sequence[Fingerprint], data_port: int) -> None:
+    def pair_selected(self) -> None:
+        """There is somewhere to send to: a handshake that is ours to begin may begin."""
+        self._selected.set()
+
+    async def run(
+        self, fingerprints: Sequence[Fingerprint], data_port: int, *, is_client: bool = False
+    ) -> None:
         """Shake hands, then carry data until the leg ends.
 
         Args:
-            fingerprints: of the client's certificate.
+            fingerprints: of the peer's certificate.
             data_port: its SCTP port.
+            is_client: we are the DTLS client, and begin once a pair is selected; else the peer begins.
         """
         try:
-            await self._run(fingerprints, data_port)
+            await self._run(fingerprints, data_port, is_client=is_client)
         finally:
             self._dtls.release()
+
+    def open_channel(self, label: str) -> None:
+        """Open a channel of ours, now or when there is an association; `DataChannelOpened` tells of it."""
+        if self._sctp is None:
+            self._labels.append(label)
+        else:
+            self._sctp.open_channel(label)
 
     def send(self, channel: int, text: str) -> SendOutcome:
         """Queue a text on a channel; what can't be sent is dropped, as the outcome says."""
@@ -135,8 +153,16 @@ class LegTransport:
             return SendOutcome.NOT_OPEN
         return self._sctp.send_text(stream, text)
 
+    def lose(self, reason: str) -> None:
+        """End it because nothing leads to the peer any more: it is not told, the engine is.
+
+        Without its consent not even a farewell may be sent (RFC 7675 section 5.1).
+        """
+        self._ice.close()
+        self._fail(reason)
+
     def close(self) -> None:
-        """End it now, telling the client by SCTP ABORT and close_notify. Nothing is emitted any more."""
+        """End it now, telling the peer by SCTP ABORT and close_notify. Nothing is emitted any more."""
         if self._closed:
             return
         self._closed = True
@@ -144,30 +170,35 @@ class LegTransport:
             self._sctp.abort()
         self._dtls.shut_down()
         self._ice.close()
+        self._selected.set()
 
-    async def _run(self, fingerprints: Sequence[Fingerprint], data_port: int) -> None:
+    async def _run(self, fingerprints: Sequence[Fingerprint], data_port: int, *, is_client: bool) -> None:
         try:
-            await self._connect(fingerprints)
+            await self._connect(fingerprints, is_client=is_client)
         except HandshakeError as error:
+            if self._closed:
+                return
             self._metrics.joins.labels("dtls", error.reason).inc()
             self._fail(error.reason)
             return
         self._sctp = SctpTransport(self._dtls, self._limits.message_bytes, self._clock, self._take)
         self._tell(LegConnected(self._leg))
         if not self._closed:
+            for label in self._labels:
+                self._sctp.open_channel(label)
             await self._sctp.connect(data_port)
             await self._dtls.ended()
         self._fail("dtls_closed")
 
-    async def _connect(self, fingerprints: Sequence[Fingerprint]) -> None:
+    async def _connect(self, fingerprints: Sequence[Fingerprint], *, is_client: bool) -> None:
         try:
             async with asyncio.timeout(ARRIVAL_TIMEOUT_S):
-                await self._ice.readable()
+                await (self._selected.wait() if is_client else self._ice.readable())
         except TimeoutError as error:
             raise HandshakeError("dtls_timeout") from error
         arrived_at = self._clock()
         async with self._slots.hold():
-            keys = await self._dtls.handshake(fingerprints)
+            keys = await self._dtls.handshake(fingerprints, is_client=is_client)
         self._connected_at = self._clock()
         self._metrics.joins.labels("dtls", "ok").inc()
         self._metrics.join_step_seconds.labels("dtls").observe((self._connected_at - arrived_at) / NS_PER_S)

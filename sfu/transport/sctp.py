@@ -13,7 +13,7 @@ import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from aiortc import RTCSctpCapabilities, RTCSctpTransport
+from aiortc import RTCDataChannel, RTCDataChannelParameters, RTCSctpCapabilities, RTCSctpTransport
 from aiortc.rtcsctptransport import (
     DATA_CHANNEL_ACK,
     DATA_CHANNEL_OPEN,
@@ -99,7 +99,7 @@ _SETTING_UP: Final = (
 
 @dataclass(frozen=True, slots=True)
 class ChannelOpened:
-    """The peer opened a channel on a stream."""
+    """The peer opened a channel on a stream, or has acknowledged one of ours."""
 
     stream: int
     label: str
@@ -183,6 +183,16 @@ class SctpTransport(RTCSctpTransport):
     async def connect(self, remote_port: int) -> None:
         """Begin; the peer does too (RFC 8841 section 9.3)."""
         await self.start(RTCSctpCapabilities(maxMessageSize=SEND_MESSAGE_BYTES), remote_port)
+
+    def open_channel(self, label: str) -> None:
+        """Open a channel, ordered and reliable, as soon as there is an association (RFC 8832).
+
+        `ChannelOpened` comes with the peer's acknowledgement, before which nothing can be sent.
+
+        Args:
+            label: ASCII; aiortc counts its characters.
+        """
+        RTCDataChannel(self, RTCDataChannelParameters(label=label))
 
     def send_text(self, stream: int, text: str) -> SendOutcome:
         """Queue a text on a channel."""
@@ -287,7 +297,7 @@ class SctpTransport(RTCSctpTransport):
         known = stream_id in self._data_channels
         kind = data[0] if data else None
         if kind == DATA_CHANNEL_ACK and known:
-            await super()._data_channel_receive(stream_id, WEBRTC_DCEP, data)
+            await self._receive_acknowledgement(stream_id, data)
         elif kind != DATA_CHANNEL_OPEN or known or not _is_good_open(data):
             self._tell(PacketRefused(SctpFault.CHANNEL))
         elif len(self._data_channels) >= MAX_CHANNELS or not self._openings.take(self._clock()):
@@ -295,6 +305,13 @@ class SctpTransport(RTCSctpTransport):
         else:
             await super()._data_channel_receive(stream_id, WEBRTC_DCEP, data)
             self._tell(ChannelOpened(stream_id, self._data_channels[stream_id].label))
+
+    async def _receive_acknowledgement(self, stream_id: int, data: bytes) -> None:
+        channel = self._data_channels[stream_id]
+        was_connecting = channel.readyState == "connecting"
+        await super()._data_channel_receive(stream_id, WEBRTC_DCEP, data)
+        if was_connecting:
+            self._tell(ChannelOpened(stream_id, channel.label))
 
     # --- what aiortc calls: state and timers --------------------------------------------------------------
 

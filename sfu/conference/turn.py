@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sfu.negotiation.parameters import Fingerprint
-    from sfu.plane import PlaneStats
+    from sfu.plane import Credentials, PlaneStats
     from sfu.rows import StructArray
     from sfu.units import ConferenceId, Instant, Kind, RouteId, TrackHandle, TransportId, WallTime
 
@@ -52,7 +52,8 @@ class LegFailed:
     """DTLS failed, the peer closed it, or SCTP aborted. Final: the leg is closed after this turn.
 
     `reason` is from a closed list for counters: `dtls_handshake`, `dtls_timeout`, `dtls_closed`,
-    `fingerprint`, `sctp_aborted`, `consent`, `internal` (a mistake of ours in a turn about it).
+    `fingerprint`, `sctp_aborted`, `consent`, `internal` (a mistake of ours in a turn about it); of a leg that
+    we dial also `unreachable`, `role_conflict` and `consent_lost` (`sfu.transport.dialling`).
     """
 
     leg: TransportId
@@ -61,7 +62,10 @@ class LegFailed:
 
 @dataclass(frozen=True, slots=True)
 class DataChannelOpened:
-    """The client opened a data channel; `channel` numbers a leg's channels from 0 in order of opening."""
+    """The client opened a data channel, or has acknowledged one of ours (`OpenChannel`).
+
+    `channel` numbers a leg's channels from 0 in order of opening.
+    """
 
     leg: TransportId
     channel: int
@@ -128,11 +132,40 @@ RuntimeInput = (
 
 @dataclass(frozen=True, slots=True)
 class StartDtls:
-    """Await the client's handshake (we are the passive side) against these fingerprints."""
+    """Shake hands against these fingerprints: await the client's, or begin as soon as a pair is selected."""
 
     leg: TransportId
     fingerprints: tuple[Fingerprint, ...]
     data_port: int = 5000
+    is_client: bool = False
+    """We are the active side: of a leg that we dial."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Find an address at which the far side of a leg answers, and send there (ICE, the controlling side).
+
+    The plane says `PairSelected` once it is found. Another one for the same leg is an ICE restart; where that
+    finds the address that is in use, nothing is said.
+    """
+
+    leg: TransportId
+    credentials: Credentials
+    """Ours, as the plane knows them."""
+    remote: Credentials
+    addresses: tuple[tuple[str, int], ...] = field(repr=False)
+    """Of the far side, UDP: numeric host and port, best first."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenChannel:
+    """Open a data channel of ours once the leg is connected; `DataChannelOpened` comes when it is open.
+
+    The label is ASCII.
+    """
+
+    leg: TransportId
+    label: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +255,8 @@ RuntimeOutput = (
     | RequestKeyframe
     | SendDatagram
     | StartDtls
+    | Dial
+    | OpenChannel
     | CloseLeg
     | SendData
     | SetDemand

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sfu.conference.turn import LegFailed
 from sfu.errors import LocalError
 from sfu.plane import RemoveTransport
+from sfu.runtime.dials import Dials
 from sfu.transport.handshakes import HandshakeSlots
 from sfu.transport.leg_transport import LegTransport
 from sfu.transport.sctp import SendOutcome
@@ -16,8 +17,9 @@ from sfu.transport.sctp import SendOutcome
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from sfu.conference.turn import RuntimeInput, SendData, StartDtls
+    from sfu.conference.turn import Dial, OpenChannel, RuntimeInput, SendData, StartDtls
     from sfu.config import LimitsConfig
+    from sfu.dataplane.wire import UdpAddress
     from sfu.metrics import Metrics
     from sfu.plane import PlaneOperation
     from sfu.runtime.failures import Failures
@@ -31,6 +33,7 @@ class Legs:
     Args:
         certificate: ours.
         limits: of messages and handshakes.
+        consent_timeout_s: a leg that we dial, and that does not answer for this long, is over.
         clock: monotonic now.
         emit: takes inputs for the engine.
         apply: takes operations for the plane, at once.
@@ -43,6 +46,7 @@ class Legs:
         certificate: Certificate,
         limits: LimitsConfig,
         *,
+        consent_timeout_s: float,
         clock: Callable[[], Instant],
         emit: Callable[[RuntimeInput], None],
         apply: Callable[[Sequence[PlaneOperation]], None],
@@ -57,6 +61,7 @@ class Legs:
         self._metrics = metrics
         self._failures = failures
         self._slots = HandshakeSlots(limits.joins_at_once)
+        self._dials = Dials(consent_timeout_s, clock=clock, apply=apply, lose=self._lose, failures=failures)
         self._transports: dict[TransportId, LegTransport] = {}
         self._tasks: dict[TransportId, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -93,7 +98,7 @@ class Legs:
                 self._close_all()
 
     def start(self, given: StartDtls) -> None:
-        """Await the handshake of a leg; of one that is gone or was started before, nothing.
+        """Begin or await the handshake of a leg; of one that is gone or was started before, nothing.
 
         Raises:
             LocalError: outside `living`.
@@ -112,17 +117,43 @@ class Legs:
         else:
             transport.feed(data)
 
+    def dial(self, given: Dial) -> None:
+        """Look for the far side of a leg, or look for it anew; of a leg that is gone, nothing.
+
+        Raises:
+            LocalError: an address is none that the plane could send to.
+        """
+        if given.leg in self._transports:
+            self._dials.dial(given)
+
+    def respond(self, leg: TransportId, address: UdpAddress, data: bytes) -> None:
+        """Take what came back to a check of a leg that we dial."""
+        self._dials.respond(leg, address, data)
+
+    def pair_selected(self, leg: TransportId) -> None:
+        """There is somewhere to send to: a handshake that is ours to begin may begin."""
+        transport = self._transports.get(leg)
+        if transport is not None:
+            transport.pair_selected()
+
+    def open_channel(self, given: OpenChannel) -> None:
+        """Open a channel of ours; of a leg that is gone, nothing."""
+        transport = self._transports.get(given.leg)
+        if transport is not None:
+            transport.open_channel(given.label)
+
     def send(self, given: SendData) -> SendOutcome:
         """Queue a text on a channel."""
         transport = self._transports.get(given.leg)
         return SendOutcome.NOT_OPEN if transport is None else transport.send(given.channel, given.text)
 
     def close(self, leg: TransportId) -> None:
-        """End a leg, telling the client; harmless when it is gone."""
+        """End a leg, telling the peer; harmless when it is gone."""
         transport = self._transports.pop(leg, None)
         if transport is None:
             return
         self._metrics.legs.set(len(self._transports))
+        self._dials.forget(leg)
         task = self._tasks.pop(leg, None)
         if task is not None:
             task.cancel()
@@ -130,6 +161,11 @@ class Legs:
             transport.close()
         finally:
             self._apply((RemoveTransport(leg),))
+
+    def _lose(self, leg: TransportId, reason: str) -> None:
+        transport = self._transports.get(leg)
+        if transport is not None:
+            transport.lose(reason)
 
     def _close_all(self) -> None:
         for leg in list(self._transports):
@@ -142,7 +178,9 @@ class Legs:
         """All that dies with a leg, in one group."""
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(transport.run(given.fingerprints, given.data_port))
+                group.create_task(
+                    transport.run(given.fingerprints, given.data_port, is_client=given.is_client)
+                )
         except* Exception as errors:  # noqa: BLE001  # the supervisor of a member's group
             self._failures.note("leg", errors, leg=given.leg)
             self._emit(LegFailed(given.leg, "internal"))

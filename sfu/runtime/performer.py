@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sfu.conference.turn import CloseLeg, DropDemand, SendData, SetCaps, SetDemand, SetSpeech, StartDtls
+from sfu.conference.turn import (
+    CloseLeg,
+    Dial,
+    DropDemand,
+    OpenChannel,
+    SendData,
+    SetCaps,
+    SetDemand,
+    SetSpeech,
+    StartDtls,
+)
 from sfu.plane import AddTransport, PlaneOperation, RemoveTransport
 from sfu.transport.sctp import SendOutcome
 from sfu.units import TransportId
@@ -96,6 +106,10 @@ class Performer:
         match output:
             case StartDtls():
                 self._legs.start(output)
+            case Dial():
+                self._legs.dial(output)
+            case OpenChannel():
+                self._legs.open_channel(output)
             case CloseLeg(leg):
                 self._ticker.forget(leg)
                 self._legs.close(leg)

@@ -104,6 +104,7 @@ class Runtime:
         self._legs = Legs(
             certificate,
             config.limits,
+            consent_timeout_s=config.media.consent_timeout_s,
             clock=clock,
             emit=self._emit,
             apply=plane.apply,
@@ -170,8 +171,11 @@ class Runtime:
             if isinstance(event, ConsentLost):
                 self._metrics.leg_failures.labels("consent").inc()
             elif isinstance(event, PairSelected):
+                self._legs.pair_selected(event.transport)
                 self._ticker.route_changed(event.transport)
             self._inbox.put(event)
+        for transport, address, data in batch.responses:
+            self._legs.respond(transport, address, data)
         if self._inbox.is_full:
             self._drain.close()
 

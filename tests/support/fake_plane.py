@@ -47,6 +47,7 @@ class FakePlane:
         self._clock = clock
         self._datagrams: list[tuple[TransportId, bytes]] = []
         self._events: list[PlaneEvent] = []
+        self._responses: list[tuple[TransportId, tuple[str, int], bytes]] = []
         self._eventfd = os.eventfd(0, os.EFD_NONBLOCK)
 
     def bring(self, *events: PlaneEvent) -> None:
@@ -59,10 +60,15 @@ class FakePlane:
         self._datagrams.append((transport, data))
         os.eventfd_write(self._eventfd, 1)
 
+    def bring_response(self, transport: TransportId, address: tuple[str, int], data: bytes) -> None:
+        """Let what answers a check come up."""
+        self._responses.append((transport, address, data))
+        os.eventfd_write(self._eventfd, 1)
+
     @property
     def waiting(self) -> int:
         """What nobody has drained."""
-        return len(self._events) + len(self._datagrams)
+        return len(self._events) + len(self._datagrams) + len(self._responses)
 
     def of(self, kind: type[T]) -> list[T]:
         """Operations of a kind."""
@@ -95,8 +101,8 @@ class FakePlane:
         self.before_drain()
         if self.waiting:
             os.eventfd_read(self._eventfd)
-        batch = Batch(tuple(self._datagrams), tuple(self._events))
-        self._datagrams, self._events = [], []
+        batch = Batch(tuple(self._datagrams), tuple(self._events), tuple(self._responses))
+        self._datagrams, self._events, self._responses = [], [], []
         return batch
 
     def stats(self) -> PlaneStats:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sfu.conference.turn import LegFailed, SendData, StartDtls
+from sfu.conference.turn import Dial, LegFailed, OpenChannel, SendData, StartDtls
 from sfu.config import LimitsConfig
 from sfu.errors import LocalError
 from sfu.metrics import Metrics
 from sfu.negotiation.parameters import Fingerprint
-from sfu.plane import PlaneOperation, RemoveTransport, SendDatagram
+from sfu.plane import Credentials, PlaneOperation, RemoveTransport, SendDatagram, SendStun
 from sfu.runtime.failures import Failures
 from sfu.runtime.legs import Legs
 from sfu.transport.leg_transport import LegTransport
@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 
 ALICE, BOB = TransportId(1), TransportId(2)
 FINGERPRINTS = (Fingerprint("sha-256", ":".join(["AB"] * 32)),)
+DIAL = Dial(
+    ALICE,
+    Credentials("ourfragment", "our-password-of-22-chars"),
+    Credentials("theirfragment", "their-password-of-22-chars"),
+    (("198.51.100.7", 10_000),),
+)
 _ALERT = 21
 
 
@@ -41,6 +47,7 @@ class Registry:
         self.legs = Legs(
             CERTIFICATE,
             LimitsConfig(),
+            consent_timeout_s=30.0,
             clock=clock,
             emit=self.told.append,
             apply=self.plane.apply,
@@ -218,6 +225,55 @@ async def test_what_is_for_a_leg_that_is_gone_is_dropped_and_counted() -> None:
         one.legs.feed(ALICE, b"\x16")
         assert one.counted("focus_dtls_datagrams_dropped_total", reason="closed") == 1
         assert one.legs.send(SendData(ALICE, 0, "hello?")) is SendOutcome.NOT_OPEN
+
+
+@virtually
+async def test_a_leg_that_is_dialled_in_vain_ends_without_a_word_to_anybody() -> None:
+    async with living() as one:
+        one.legs.add(ALICE)
+        one.legs.start(StartDtls(ALICE, FINGERPRINTS, is_client=True))
+        one.legs.dial(DIAL)
+        await asyncio.sleep(31)
+        assert one.told == [LegFailed(ALICE, "unreachable")]
+        assert {type(operation) for operation in one.plane.operations} == {SendStun}
+        one.legs.close(ALICE)
+        assert one.plane.operations[-1] == RemoveTransport(ALICE)
+        assert others() == set()
+
+
+@virtually
+async def test_a_leg_that_is_closed_is_dialled_no_more() -> None:
+    async with living() as one:
+        one.legs.add(ALICE)
+        one.legs.dial(DIAL)
+        one.legs.close(ALICE)
+        before = len(one.plane.operations)
+        await asyncio.sleep(120)
+        assert len(one.plane.operations) == before
+        assert one.told == []
+
+
+@virtually
+async def test_a_leg_that_is_gone_is_neither_dialled_nor_given_channels() -> None:
+    async with living() as one:
+        one.legs.dial(DIAL)
+        one.legs.open_channel(OpenChannel(ALICE, "datachannel"))
+        one.legs.pair_selected(ALICE)
+        one.legs.respond(ALICE, ("198.51.100.7", 10_000), b"late")
+        await asyncio.sleep(120)
+        assert one.plane.operations == one.told == []
+
+
+@virtually
+async def test_the_handshake_of_a_leg_that_we_dial_begins_with_its_pair() -> None:
+    async with living() as one:
+        one.legs.add(ALICE)
+        one.legs.start(StartDtls(ALICE, FINGERPRINTS, is_client=True))
+        await asyncio.sleep(1)
+        assert one.plane.operations == []
+        one.legs.pair_selected(ALICE)
+        await asyncio.sleep(0.1)
+        assert [type(operation) for operation in one.plane.operations] == [SendDatagram]
 
 
 async def join_and_leave(one: Registry, leg: TransportId, reached: str) -> None:

@@ -6,19 +6,31 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sfu.conference.turn import CloseLeg, DataReceived, DropDemand, LegFailed, SendData, SetDemand, StartDtls
+from sfu.conference.turn import (
+    CloseLeg,
+    DataReceived,
+    Dial,
+    DropDemand,
+    LegFailed,
+    OpenChannel,
+    SendData,
+    SetDemand,
+    StartDtls,
+)
 from sfu.config import LimitsConfig
 from sfu.errors import LocalError
 from sfu.metrics import Metrics
 from sfu.plane import (
     AddTransport,
     ConsentLost,
+    Credentials,
     PairSelected,
     PlaneOperation,
     RemoveRoute,
     RemoveTrack,
     RemoveTransport,
     RequestKeyframe,
+    SendStun,
     StreamEnded,
 )
 from sfu.runtime.failures import Failures
@@ -56,6 +68,7 @@ class Workshop:
         self.legs = Legs(
             CERTIFICATE,
             LimitsConfig(),
+            consent_timeout_s=30.0,
             clock=clock,
             emit=self.told.append,
             apply=self.plane.apply,
@@ -87,6 +100,11 @@ class Workshop:
         self.done.append((output, len(self.plane.operations)))
         if isinstance(output, Exception):
             raise output
+
+
+def dial_to(host: str) -> Dial:
+    ours, theirs = Credentials("ours", "our-password"), Credentials("theirs", "their-password")
+    return Dial(ALICE, ours, theirs, ((host, 10_000),))
 
 
 class OfALeg(Exception):  # noqa: N818  # an output that can't be performed
@@ -160,6 +178,23 @@ async def test_a_text_that_can_not_be_sent_is_counted_by_its_reason() -> None:
             one.metrics.registry.get_sample_value("focus_messages_refused_total", {"reason": "not_open"}) == 2
         )
         assert one.failures() == 0
+
+
+@virtually
+async def test_a_dial_finds_its_leg_in_the_plane_and_sends_its_first_check() -> None:
+    async with workshop() as one:
+        assert one.perform(add_transport(ALICE), dial_to("198.51.100.7"), OpenChannel(ALICE, "focus")) == []
+        added, sent = one.plane.operations
+        assert added == add_transport(ALICE)
+        assert isinstance(sent, SendStun)
+        assert (sent.transport, sent.host, sent.port) == (ALICE, "198.51.100.7", 10_000)
+
+
+@virtually
+async def test_a_dial_to_what_is_no_address_ends_its_leg() -> None:
+    async with workshop() as one:
+        assert one.perform(add_transport(ALICE), dial_to("focus.example.org")) == [ALICE]
+        assert one.failures() == 1
 
 
 @virtually

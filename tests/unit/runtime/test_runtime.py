@@ -7,6 +7,7 @@ import pytest
 
 from sfu.conference.turn import (
     CloseLeg,
+    Dial,
     DropDemand,
     LegConnected,
     LegFailed,
@@ -15,8 +16,21 @@ from sfu.conference.turn import (
     SetDemand,
     StartDtls,
 )
+from sfu.dataplane.ice import LiteAgent
 from sfu.negotiation.parameters import Fingerprint
-from sfu.plane import ConsentLost, PairSelected, RemoveTransport, RequestKeyframe, StreamBound, StreamEnded
+from sfu.plane import (
+    ConsentLost,
+    Credentials,
+    PairSelected,
+    PlaneOperation,
+    RemoveTransport,
+    RequestKeyframe,
+    SelectAddress,
+    SendDatagram,
+    SendStun,
+    StreamBound,
+    StreamEnded,
+)
 from sfu.runtime.inbox import MAX_WAITING
 from sfu.runtime.runtime import TIMER_GAP_MS, TIMER_HOLD_S
 from sfu.runtime.tick import ALIVE_MS
@@ -375,6 +389,66 @@ async def test_a_client_connects_talks_and_is_told_of_the_end() -> None:
     await asyncio.sleep(1)
     assert wire.dtls.state == "closed"
     await wire.close_client()
+
+
+class FarSide:
+    """A lite agent behind a plane: answers checks while it is there, and says what was selected."""
+
+    address = ("198.51.100.7", 10_000)
+    credentials = Credentials("theirfragment", "their-password-of-22-chars")
+
+    def __init__(self, stage: Stage) -> None:
+        self.is_there = True
+        self._stage = stage
+        self._agent = LiteAgent(30.0)
+        self._agent.add(BOB, self.credentials)
+        stage.plane.refuses = self._watch
+
+    def dial(self) -> list[Any]:
+        """What an engine says to dial it."""
+        ours = Credentials("ourfragment", "our-password-of-22-chars")
+        start = StartDtls(ALICE, FINGERPRINTS, is_client=True)
+        return [add_transport(ALICE), start, Dial(ALICE, ours, self.credentials, (self.address,))]
+
+    def _watch(self, operation: PlaneOperation) -> None:
+        match operation:
+            case SendStun(transport, host, port, data) if self.is_there:
+                answer = self._agent.handle(self._stage.clock(), ("192.0.2.1", 1), data).answer
+                assert answer is not None
+                self._stage.plane.bring_response(transport, (host, port), answer)
+            case SelectAddress(transport):
+                self._stage.plane.bring(PairSelected(transport))
+            case _:
+                pass
+
+
+@virtually
+async def test_a_leg_that_we_dial_is_found_and_its_handshake_begins() -> None:
+    async with on_stage() as stage:
+        far = FarSide(stage)
+        stage.engine.answer = script(dial=far.dial())
+        stage.runtime.submit("dial")
+        await asyncio.sleep(0.5)
+        assert stage.plane.of(SelectAddress) == [SelectAddress(ALICE, *far.address)]
+        assert stage.engine.told == ["dial", PairSelected(ALICE)]
+        assert len(stage.plane.of(SendDatagram)) == 1
+
+
+@virtually
+async def test_a_leg_that_we_dial_is_lost_with_its_consent_and_closed() -> None:
+    async with on_stage() as stage:
+        far = FarSide(stage)
+        dial = [one for one in far.dial() if not isinstance(one, StartDtls)]
+        stage.engine.answer = script(dial=dial)
+        stage.runtime.submit("dial")
+        await asyncio.sleep(60)
+        assert stage.engine.told == ["dial", PairSelected(ALICE)]
+        far.is_there = False
+        await asyncio.sleep(31)
+        assert stage.engine.told[2:] == [LegFailed(ALICE, "consent_lost")]
+        assert stage.counted("focus_leg_failures_total", reason="consent_lost") == 1
+        assert stage.plane.of(RemoveTransport) == [RemoveTransport(ALICE)]
+        assert stage.plane.of(SendDatagram) == []
 
 
 @virtually

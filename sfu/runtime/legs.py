@@ -163,9 +163,7 @@ class Legs:
             self._apply((RemoveTransport(leg),))
 
     def _lose(self, leg: TransportId, reason: str) -> None:
-        transport = self._transports.get(leg)
-        if transport is not None:
-            transport.lose(reason)
+        self._transports[leg].lose(reason)  # who is dialled is there: `close` forgets the dial
 
     def _close_all(self) -> None:
         for leg in list(self._transports):

@@ -209,8 +209,8 @@ class Dialler:
                 return [self._ask_consent(now, state)] if now >= state.check_at else []
             case _Over():
                 return []
-            case _ as never:
-                assert_never(never)
+            case _:
+                assert_never(self._state)
 
     def response(self, now: Instant, address: UdpAddress, data: bytes) -> list[DialOutput]:
         """Take what came back from an address, which may be anybody's until it has proved to be theirs.
@@ -243,8 +243,8 @@ class Dialler:
                 return min(check_at, until)
             case _Over():
                 return None
-            case _ as never:
-                assert_never(never)
+            case _:
+                assert_never(self._state)
 
     def stats(self) -> DialStats:
         """Counts since the first dial."""

@@ -131,6 +131,15 @@ class Rooms:
         events = (room.members.get((kind, user_id)) for kind in CALL_MEMBER_TYPES)
         return [device for event in events if event is not None for device in event.devices(conf_id)]
 
+    def members(self, room_id: str, conf_id: str) -> Iterator[tuple[str, MemberDevice]]:
+        """Everybody who is joined to the room and takes part in a call, by member events: user and device."""
+        room = self._rooms.get(room_id)
+        if room is None:
+            return
+        for (_, user_id), event in room.members.items():
+            if user_id in room.joined:
+                yield from ((user_id, device) for device in event.devices(conf_id))
+
     def _index(self, room_id: str, before: set[str], after: set[str]) -> None:
         for conf_id in before - after:
             rooms = self._by_conf[conf_id]

@@ -212,3 +212,21 @@ def test_any_state_is_taken_or_ignored_with_a_reason(events: list[StateEvent], c
     ignored = rooms.apply(RoomState(ROOM, tuple(events), complete))
     assert set(ignored) <= {"malformed", "forged", "limit"}
     assert rooms.has_call(ROOM, CONF) == (rooms.with_call(CONF) == [ROOM])
+
+
+def test_the_members_of_a_call_are_the_joined_ones_with_all_their_devices() -> None:
+    rooms = rooms_with(
+        call_event(),
+        *(membership(user) for user in (ALICE, "@bob:x")),
+        member_event(ALICE, ("A", "s1"), ("A2", "s2")),
+        member_event(ALICE, ("A", "s1"), kind=MEMBER_KINDS[0]),
+        member_event("@bob:x", ("B", "s3"), conf_id="another"),
+        member_event("@carol:x", ("C", "s4")),
+    )
+    assert sorted((user, one.device_id) for user, one in rooms.members(ROOM, CONF)) == [
+        (ALICE, "A"),
+        (ALICE, "A"),
+        (ALICE, "A2"),
+    ]
+    assert [user for user, _ in rooms.members(ROOM, "another")] == ["@bob:x"]
+    assert list(rooms.members("!nowhere:x", CONF)) == []

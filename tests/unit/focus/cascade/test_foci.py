@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sfu.units import WallTime
+from signalling.events.room_state import CALL_MEMBER_TYPES, FocusDevice
+from signalling.focus.cascade.foci import (
+    MAX_NAMED_BY_USER,
+    MAX_OTHERS,
+    Home,
+    OtherFocus,
+    Person,
+    dials_first,
+)
+from signalling.focus.turn import RoomState, StateEvent
+from tests.unit.focus.cascade.world import (
+    ALICE,
+    BOB,
+    CALL,
+    CAROL,
+    EXPIRES,
+    ME,
+    NOW,
+    OTHER,
+    SKEW_MS,
+    THIRD,
+    foci_of,
+    focus,
+    rooms_of,
+    say_all,
+    says,
+)
+from tests.unit.focus.stage import ROOM, call_event, membership
+
+FOCI_JOINED = (membership(ME.user_id), membership(OTHER.user_id), membership(THIRD.user_id))
+ALL_JOINED = (*FOCI_JOINED, *(membership(person.user_id) for person in (ALICE, BOB, CAROL)))
+
+foci = st.builds(FocusDevice, st.sampled_from("abc"), st.sampled_from("XYZ"))
+
+
+def others(
+    *events: StateEvent, wall: WallTime = NOW, asked: tuple[FocusDevice, ...] = ()
+) -> list[FocusDevice]:
+    rooms = rooms_of(call_event(), *ALL_JOINED, *events)
+    return [one.focus for one in foci_of(rooms).others(wall, CALL, asked)]
+
+
+# --- who dials --------------------------------------------------------------------------------------------
+
+
+@given(foci, foci)
+def test_of_two_foci_exactly_one_dials_first(one: FocusDevice, two: FocusDevice) -> None:
+    assert (dials_first(one, two) + dials_first(two, one)) == (one != two)
+
+
+def test_the_lower_user_id_dials_and_the_device_id_decides_between_foci_of_one_account() -> None:
+    assert dials_first(FocusDevice("@a:x", "Z"), FocusDevice("@b:x", "A"))
+    assert dials_first(FocusDevice("@a:x", "A"), FocusDevice("@a:x", "B"))
+    # By code points: upper case comes before lower case, and `:` after digits.
+    assert dials_first(FocusDevice("@a:x", "B"), FocusDevice("@a:x", "a"))
+    assert dials_first(FocusDevice("@a1:x", "A"), FocusDevice("@a:x", "A"))
+
+
+# --- which foci -------------------------------------------------------------------------------------------
+
+
+def test_the_foci_that_people_are_on_are_those_of_the_call_and_it_is_told_who() -> None:
+    rooms = rooms_of(call_event(), *ALL_JOINED, says(ALICE, ME), says(BOB, OTHER), says(CAROL, OTHER))
+    assert foci_of(rooms).others(NOW, CALL) == (OtherFocus(OTHER, frozenset({BOB, CAROL})),)
+
+
+@pytest.mark.parametrize("kind", CALL_MEMBER_TYPES)
+def test_either_type_of_member_event_counts(kind: str) -> None:
+    assert others(says(BOB, OTHER, kind=kind)) == [OTHER]
+
+
+def test_a_person_is_on_the_first_focus_that_they_name() -> None:
+    assert others(says(BOB, OTHER, THIRD)) == [OTHER]
+    assert others(says(BOB, ME, OTHER)) == []
+
+
+def test_a_focus_that_is_only_preferred_is_connected_to_when_a_client_asks() -> None:
+    event = says(ALICE, ME, preferred=[OTHER])
+    assert others(event) == []
+    assert others(event, asked=(OTHER,)) == [OTHER]
+
+
+def test_a_client_alone_can_not_make_us_dial() -> None:
+    assert others(says(ALICE, ME), asked=(OTHER, ME)) == []
+
+
+def test_what_was_said_last_under_either_type_counts() -> None:
+    stable = says(BOB, THIRD, kind="m.call.member", expires_at=EXPIRES + 1)
+    assert others(says(BOB, OTHER), stable) == [THIRD]
+    assert others(says(BOB, OTHER, expires_at=EXPIRES + 2), stable) == [OTHER]
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        (*ALL_JOINED, says(BOB, OTHER)),
+        (call_event(terminated=True), *ALL_JOINED, says(BOB, OTHER)),
+        (call_event(), *FOCI_JOINED, says(BOB, OTHER)),
+        (call_event(), membership(BOB.user_id), says(BOB, OTHER)),
+        (call_event(), *ALL_JOINED, membership(OTHER.user_id, "leave"), says(BOB, OTHER)),
+        (call_event(), *ALL_JOINED, says(BOB)),
+        (call_event(), *ALL_JOINED, says(BOB, OTHER, conf_id="another")),
+        (call_event(), *ALL_JOINED, says(BOB, OTHER, expires_at=NOW - SKEW_MS)),
+    ],
+    ids=["no call", "over", "stranger", "focus absent", "focus left", "unsaid", "another call", "expired"],
+)
+def test_who_is_no_focus_of_the_call_is_not_dialled(events: tuple[StateEvent, ...]) -> None:
+    assert foci_of(rooms_of(*events)).others(NOW, CALL) == ()
+
+
+def test_nobody_is_dialled_in_a_room_that_the_focus_is_not_in() -> None:
+    assert foci_of(rooms_of(call_event(), room_id="!else:x")).others(NOW, CALL) == ()
+
+
+def test_a_focus_with_more_users_goes_first_whoever_else_names_many() -> None:
+    many = [focus(f"m{number:02}") for number in range(MAX_OTHERS + 8)]
+    liars = [Person(f"@liar{number}:x", "D") for number in range(len(many))]
+    events = [
+        *(membership(one.user_id) for one in many),
+        *(membership(one.user_id) for one in liars),
+        *(says(liar, named) for liar, named in zip(liars, many, strict=True)),
+    ]
+    last = focus("z")
+    events += [membership(last.user_id), says(ALICE, last), says(BOB, last)]
+    found = others(*events)
+    assert len(found) == MAX_OTHERS
+    assert found == [last, *many[: MAX_OTHERS - 1]]
+
+
+def test_one_user_names_so_many_foci_and_no_more() -> None:
+    many = [focus(f"m{number}") for number in range(MAX_NAMED_BY_USER + 3)]
+    said = {f"D{number}": (named,) for number, named in enumerate(many)}
+    events = [*(membership(one.user_id) for one in many), say_all(BOB.user_id, said)]
+    assert others(*events) == many[:MAX_NAMED_BY_USER]
+    # Another device on one of them is no other focus.
+    events[-1] = say_all(BOB.user_id, {**said, "E": (many[0],)})
+    assert others(*events) == many[:MAX_NAMED_BY_USER]
+
+
+# --- until when -------------------------------------------------------------------------------------------
+
+
+def test_a_focus_is_named_for_as_long_as_the_last_of_those_who_name_it() -> None:
+    rooms = rooms_of(
+        call_event(), *ALL_JOINED, says(ALICE, OTHER), says(BOB, preferred=[OTHER], expires_at=EXPIRES + 7)
+    )
+    reader = foci_of(rooms)
+    assert reader.named_until(NOW, CALL, OTHER) == EXPIRES + 7 + SKEW_MS
+    assert reader.named_until(WallTime(EXPIRES + SKEW_MS + 7), CALL, OTHER) is None
+    assert reader.named_until(NOW, CALL, THIRD) is None
+    rooms.apply(RoomState(ROOM, (says(BOB, preferred=[THIRD]),)))
+    assert reader.named_until(NOW, CALL, OTHER) == EXPIRES + SKEW_MS
+
+
+def test_home_is_the_focus_that_a_person_names_first() -> None:
+    reader = foci_of(rooms_of(call_event(), *ALL_JOINED, says(ALICE, OTHER, THIRD), says(BOB)))
+    assert reader.home(NOW, CALL, ALICE) == Home(OTHER, WallTime(EXPIRES + SKEW_MS))
+    assert reader.home(NOW, CALL, BOB) == Home(None, WallTime(EXPIRES + SKEW_MS))
+    assert reader.home(NOW, CALL, CAROL) is None
+    assert reader.home(NOW, CALL, Person(ALICE.user_id, "another")) is None
+
+
+def test_home_lasts_until_the_member_event_has_expired_and_the_clocks_difference_is_over() -> None:
+    reader = foci_of(rooms_of(call_event(), *ALL_JOINED, says(ALICE, OTHER)))
+    last = WallTime(EXPIRES + SKEW_MS - 1)
+    assert reader.home(last, CALL, ALICE) is not None
+    assert reader.home(WallTime(last + 1), CALL, ALICE) is None
+
+
+def test_who_is_not_joined_has_no_home() -> None:
+    reader = foci_of(rooms_of(call_event(), *FOCI_JOINED, says(ALICE, OTHER)))
+    assert reader.home(NOW, CALL, ALICE) is None

@@ -8,6 +8,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiortc.rtcsctptransport import DATA_CHANNEL_ACK, WEBRTC_DCEP
 
 from sfu.conference.turn import DataChannelOpened, DataReceived, LegConnected, LegFailed
 from sfu.config import LimitsConfig
@@ -177,6 +178,20 @@ async def test_a_channel_of_ours_is_told_when_the_far_side_has_acknowledged_it()
         assert callee.of(DataChannelOpened) == [DataChannelOpened(callee.number, 0, LABEL)]
         assert caller.leg._streams == [0], "the DTLS client's streams are even (RFC 8832 section 6)"
         assert caller.counted("focus_joins_total", step="data_channel", outcome="ok") == 1
+
+
+@virtually
+async def test_a_channel_is_opened_once_however_often_it_is_acknowledged() -> None:
+    async with trunk() as (caller, callee):
+        await opened(caller, callee)
+        for one in (caller, callee):
+            assert one.leg._sctp is not None
+            await one.leg._sctp._send(0, WEBRTC_DCEP, bytes([DATA_CHANNEL_ACK]))
+        caller.leg.send(0, "after it")
+        callee.leg.send(0, "after it")
+        for one in (caller, callee):
+            await one.hears(DataReceived)
+            assert len(one.of(DataChannelOpened)) == 1
 
 
 @virtually

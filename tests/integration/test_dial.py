@@ -7,6 +7,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from sfu.conference.turn import (
@@ -22,14 +23,29 @@ from sfu.conference.turn import (
 )
 from sfu.config import MediaConfig, SfuConfig
 from sfu.metrics import Metrics
-from sfu.plane import AddTransport, ConsentLost, Credentials, PairSelected, SetCredentials
+from sfu.plane import AddTransport, ConsentLost, Credentials, EncodingSpec, PairSelected, SetCredentials
+from sfu.rows import ALL_TEMPORAL, TARGET_DTYPE
+from sfu.rtp.rtcp import Pli
 from sfu.runtime.clocks import monotonic_clock
 from sfu.runtime.runtime import Runtime
 from sfu.transport.certificate import Certificate
 from sfu.transport.dialling import UNREACHABLE_S
-from sfu.units import NS_PER_S, TransportId
+from sfu.units import NO_RID, NS_PER_S, Ssrc, TransportId
 from tests.support.eventually import eventually
-from tests.support.plane_socket import PLANES
+from tests.support.plane_media import (
+    DOWN_EXTENSIONS,
+    DOWN_VP8,
+    RTX_SSRC,
+    SINGLE,
+    VIDEO,
+    VIDEO_SSRC,
+    VP8,
+    VideoSource,
+    camera,
+    elements,
+    video_route,
+)
+from tests.support.plane_socket import PLANES, SocketPeer
 from tests.support.scripted_engine import ScriptedEngine
 from tests.support.virtual_time import clock as virtual_clock
 from tests.support.virtual_time import virtually
@@ -219,6 +235,32 @@ async def test_one_focus_dials_another_and_they_talk(open_plane: Callable[[Media
             kinds = [type(one) for one in focus.engine.told if not isinstance(one, Do)]
             assert kinds[:3] == [PairSelected, LegConnected, DataChannelOpened]
             assert focus.metrics.registry.get_sample_value("focus_legs") == 1
+
+
+async def test_a_picture_passes_from_a_client_of_one_focus_to_a_client_of_the_other(
+    open_plane: Callable[[MediaConfig], Plane],
+) -> None:
+    async with two_foci(open_plane) as (caller, callee):
+        await connected(caller, callee, callee.address)
+        publisher = await SocketPeer.joined(caller.plane, 2)
+        subscriber = await SocketPeer.joined(callee.plane, 3)
+        caller.plane.apply([camera(publisher.transport, SINGLE), video_route(LEG)])
+        encodings = (EncodingSpec(NO_RID, VIDEO_SSRC, RTX_SSRC),)
+        trunk = camera(LEG, encodings, mid="7", formats=(DOWN_VP8,), extensions=DOWN_EXTENSIONS)
+        callee.plane.apply([trunk, video_route(subscriber.transport, formats=(VP8,))])
+        for focus in (caller, callee):
+            focus.plane.set_targets(np.array([(VIDEO, 0, ALL_TEMPORAL)], TARGET_DTYPE))
+        source = VideoSource(publisher, Ssrc(10), VP8.payload_type, elements("0"))
+        sent = source.send_frame(key=True, parts=3) + source.send_frame()
+        await subscriber.has_received(len(sent))
+        assert [packet.payload[-40:] for packet in subscriber.rtp] == [
+            packet.payload[-40:] for packet in sent
+        ]
+        publisher.rtcp.clear()
+        subscriber.say(Pli(Ssrc(1), VIDEO_SSRC))
+        await publisher.until(lambda: any(isinstance(one, Pli) for one in publisher.rtcp))
+        publisher.close()
+        subscriber.close()
 
 
 async def test_either_is_told_when_the_other_hangs_up(open_plane: Callable[[MediaConfig], Plane]) -> None:

@@ -9,9 +9,11 @@ from sfu.plane import PlaneOperation
 RawTransmit: TypeAlias = tuple[str, int, bytes]
 # Host, port, datagram.
 RawBatch: TypeAlias = tuple[
-    list[tuple[int, bytes]], list[tuple[str, int] | tuple[str, int, int] | tuple[str, int, int, int]]
+    list[tuple[int, bytes]],
+    list[tuple[str, int] | tuple[str, int, int] | tuple[str, int, int, int]],
+    list[tuple[int, str, int, bytes]],
 ]
-# Datagrams by transport; events, each with the name of its class.
+# Datagrams by transport; events, each with the name of its class; answers by transport, with host and port.
 RawStats: TypeAlias = tuple[int, bytes, bytes, bytes, dict[str, int]]
 # When; rows of transports, encodings and routes; drops by reason.
 

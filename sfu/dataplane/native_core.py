@@ -105,10 +105,11 @@ class NativeCore:
 
 def batch(raw: _native.RawBatch) -> Batch:
     """What came up, as values of the contract."""
-    datagrams, events = raw
+    datagrams, events, responses = raw
     return Batch(
         tuple((TransportId(transport), data) for transport, data in datagrams),
         tuple(_event(name, numbers) for name, *numbers in events),
+        tuple((TransportId(transport), (host, port), data) for transport, host, port, data in responses),
     )
 
 

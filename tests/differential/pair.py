@@ -151,6 +151,7 @@ class Pair:
         batches = [core.drain() for core in (self._twin, self._native)]
         self._same("datagrams", *(self._in_order(batch.datagrams) for batch in batches))
         self._same("events", *(self._in_order(batch.events) for batch in batches))
+        self._same("responses", *(self._in_order(batch.responses) for batch in batches))
         rows = [core.feedback().tolist() for core in (self._twin, self._native)]
         self._same("feedback", *map(self._in_order, rows))
         one, other = self._twin.stats(self.now), self._native.stats(self.now)

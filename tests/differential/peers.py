@@ -27,6 +27,7 @@ KEY_BYTES: Final = {
 }
 PROFILES: Final = tuple(KEY_BYTES)
 _REMEMBERED: Final = 40
+_ASKED: Final = 100
 _IPV6: Final = "2001:db8::7"
 _HOSTS: Final = "192.0.2."
 
@@ -54,6 +55,8 @@ class Peer:
     """Sender reports that it got: the stream and the middle of their NTP."""
     sent_number: int = 0
     """The transport-wide number of its own next packet."""
+    asked: deque[tuple[Address, bytes]] = field(default_factory=lambda: deque(maxlen=_ASKED))
+    """Where checks of ours went for it last, and their transaction ids."""
 
     @property
     def transport(self) -> TransportId:

@@ -198,12 +198,14 @@ class Stage:
         if self.pair.is_apart and ends in ((route.track, route.transport) for route in self.routes):
             return
         self._routes += 1
+        mids = [Mid(str(self._routes % 9))]
+        mids += [route.mid for route in self.routes if (route.track, route.transport) == ends]
         is_video = track.spec.kind is Kind.VIDEO
         spec = SetRoute(
             RouteId(self._routes),
             track.spec.track,
             subscriber.transport,
-            Mid(str(self._routes % 9)),
+            tape.of(mids),
             self.fresh_ssrc(),
             self.fresh_ssrc() if is_video and not tape.one_in(4) else None,
             _formats(DOWN, tape) if is_video else (OPUS,),

@@ -15,7 +15,9 @@ from sfu.plane import (
     RemoveTrack,
     RemoveTransport,
     RequestKeyframe,
+    SelectAddress,
     SendDatagram,
+    SendStun,
     SetCredentials,
 )
 from sfu.rows import PACING_DTYPE, PROBE_DTYPE
@@ -42,6 +44,7 @@ from tests.differential.tape import STEP_BYTES, Tape
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from sfu.dataplane.wire import Address
     from sfu.rtp.packet import RtpPacket
     from sfu.rtp.rtcp import RtcpPacket
     from tests.differential.peers import Peer
@@ -340,6 +343,57 @@ def move(stage: Stage, tape: Tape) -> None:
         stage.hear(stage.pair.advance(tape.of((0, 101, 150))))
 
 
+def ask(stage: Stage, tape: Tape) -> None:
+    """Checks of ours go to an address of a peer, or to one that is none; of many, the first are forgotten."""
+    peer = _peer(stage, tape)
+    if peer is None:
+        return
+    address = _whereabouts(stage, peer, tape)
+    spelled = _spelled(address, tape)
+    kind = MessageClass.SUCCESS if tape.one_in(16) else MessageClass.REQUEST
+    # Two peers of one port may ask the same.
+    asker = 0 if tape.one_in(8) and not stage.pair.is_apart else peer.number
+    first = tape.below(90)
+    for index in range(tape.of((1, 1, 2, 70))):
+        transaction = asker.to_bytes(6, "big") + ((first + index) % 90).to_bytes(6, "big")
+        data = StunMessage(kind, BINDING, transaction).serialise(peer.credentials.password)
+        peer.asked.append((address, transaction))
+        stage.hear(stage.pair.apply(SendStun(peer.transport, *spelled, data)))
+
+
+def answer(stage: Stage, tape: Tape) -> None:
+    """What was asked is answered: as it should be, twice, by somebody else, or with something else."""
+    peer = _peer(stage, tape)
+    if peer is None or not peer.asked:
+        return
+    address, transaction = peer.asked[-1 - tape.below(len(peer.asked))]
+    kind, method = MessageClass.ERROR if tape.one_in(4) else MessageClass.SUCCESS, BINDING
+    match tape.below(8):
+        case 0:
+            address = _whereabouts(stage, peer, tape)
+        case 1:
+            transaction = transaction[:-1] + b"?"
+        case 2:
+            kind = MessageClass.INDICATION
+        case 3:
+            method = 2
+        case _:
+            pass
+    data = StunMessage(kind, method, transaction).serialise()
+    for _ in range(tape.of((1, 1, 2))):
+        stage.hear(stage.pair.feed(address, data[: tape.of((len(data), len(data), len(data), 20, 24))]))
+
+
+def select(stage: Stage, tape: Tape) -> None:
+    """An address that was checked by us is a peer's, whether it is there or not."""
+    peer = _peer(stage, tape)
+    if peer is None:
+        return
+    if tape.one_in(3):
+        _move(stage, peer, tape)
+    stage.hear(stage.pair.apply(SelectAddress(peer.transport, *_spelled(peer.address, tape))))
+
+
 def handshake(stage: Stage, tape: Tape) -> None:
     """DTLS in either direction."""
     peer = _peer(stage, tape)
@@ -561,6 +615,25 @@ def _move(stage: Stage, peer: Peer, tape: Tape) -> None:
         stage.pair.readers[peer.address] = stage.pair.readers[before]
 
 
+def _whereabouts(stage: Stage, peer: Peer, tape: Tape) -> tuple[str, int]:
+    """Where a check of a peer may go, or come from: to it, beside it, or to another."""
+    others = [other for other in stage.peers if stage.pair.are_together(peer, other)]
+    known = tape.of((peer, peer, peer, tape.of(others))).address
+    return known[0], known[1] if not tape.one_in(3) else 50_000 + tape.below(500)
+
+
+def _spelled(address: Address, tape: Tape) -> tuple[str, int]:
+    """An address as Python may write it, or not."""
+    host, port = address[:2]
+    match tape.below(24):
+        case 0:
+            return f"::ffff:{host}" if "." in host else host.upper(), port
+        case 1:
+            return tape.of((("localhost", port), (host, 0), (host, 65_536), (f"{host}%1", port)))
+        case _:
+            return host, port
+
+
 _WEIGHTS: Final[tuple[tuple[int, Callable[[Stage, Tape], None]], ...]] = (
     (4, nothing),
     (40, frame),
@@ -585,6 +658,9 @@ _WEIGHTS: Final[tuple[tuple[int, Callable[[Stage, Tape], None]], ...]] = (
     (2, restart),
     (2, move),
     (2, handshake),
+    (3, ask),
+    (4, answer),
+    (2, select),
     (1, rekey),
     (12, target),
     (8, pacing),

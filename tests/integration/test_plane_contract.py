@@ -14,7 +14,7 @@ import pytest
 from sfu.config import MediaConfig
 from sfu.dataplane.reference import ReferencePlane
 from sfu.dataplane.srtp import NullSrtp
-from sfu.dataplane.stun import Attribute, xor_address
+from sfu.dataplane.stun import BINDING, Attribute, MessageClass, StunMessage, xor_address
 from sfu.dataplane.udp import UdpSocket
 from sfu.errors import LocalError
 from sfu.plane import (
@@ -23,7 +23,9 @@ from sfu.plane import (
     DropReason,
     InstallSrtp,
     PairSelected,
+    SelectAddress,
     SendDatagram,
+    SendStun,
     StreamBound,
 )
 from sfu.rows import ALL_TEMPORAL, LOST, PACING_DTYPE, PROBE_DTYPE, TARGET_DTYPE
@@ -32,7 +34,7 @@ from sfu.rtp.twcc import DELTA_NS, TransportFeedback
 from sfu.streams.resend import decapsulate
 from sfu.units import NS_PER_MS, Ssrc, TransportId
 from tests.support.eventually import eventually
-from tests.support.plane_driver import PROFILE
+from tests.support.plane_driver import PROFILE, binding_request
 from tests.support.plane_media import (
     CAMERA,
     QHF,
@@ -96,6 +98,14 @@ def pace(
     queue_limit_ms: float = 250,
 ) -> None:
     plane.set_pacing(np.array([(peer.transport, rate_bps, padding_bps, queue_limit_ms)], PACING_DTYPE))
+
+
+async def responses(plane: Plane) -> tuple[tuple[TransportId, tuple[str, int], bytes], ...]:
+    """Wait for answers to our checks; all else is forgotten."""
+    while True:
+        await readable(plane)
+        if told := plane.drain().responses:
+            return told
 
 
 async def simulcast(plane: Plane) -> tuple[SocketPeer, SocketPeer, list[VideoSource]]:
@@ -318,6 +328,52 @@ async def test_media_follows_a_client_whose_address_changes(plane: Plane) -> Non
     subscriber.close()
 
 
+async def test_a_check_of_ours_leaves_from_the_planes_port_and_its_answer_comes_up(plane: Plane) -> None:
+    peer = await SocketPeer.open(plane, 1)  # hears nothing but that port
+    request = StunMessage(MessageClass.REQUEST, BINDING, b"transaction!").serialise("password")
+    plane.apply([SendStun(peer.transport, *peer.address, request)])
+    await peer.until(lambda: len(peer.stun) == 1)
+    assert not is_readable(plane)
+    answer = StunMessage(MessageClass.SUCCESS, BINDING, peer.stun[0].transaction_id).serialise("password")
+    for _ in range(2):
+        peer.send_bytes(answer)
+    assert await responses(plane) == ((peer.transport, peer.address, answer),)
+    await eventually(lambda: plane.stats().drops[DropReason.UNKNOWN_PEER] == 1)
+    plane.apply([SelectAddress(peer.transport, *peer.address), SendDatagram(peer.transport, DTLS)])
+    await peer.until(lambda: peer.datagrams == [DTLS])
+    assert await event(plane, PairSelected) == PairSelected(peer.transport)
+    with pytest.raises(LocalError, match="not numeric"):
+        plane.apply([SelectAddress(peer.transport, "localhost", peer.address[1])])
+    peer.close()
+
+
+async def test_one_plane_dials_another(make: Callable[[MediaConfig], Plane]) -> None:
+    """Neither checks by itself: what the dialling side asks is made above it."""
+    caller, callee = make(loopback()), make(loopback())
+    theirs = Credentials("theirs", "a password of the callee")
+    ours, there = TransportId(1), TransportId(2)
+    callee.apply([AddTransport(there, theirs)])
+    caller.apply([AddTransport(ours, Credentials("ours", "a password of the caller"))])
+    address = ("127.0.0.1", callee.port)
+    caller.apply([SendStun(ours, *address, binding_request(theirs))])
+    ((transport, where, answer),) = await responses(caller)
+    assert (transport, where) == (ours, address)
+    message = StunMessage.parse(answer)
+    assert message.message_class is MessageClass.SUCCESS
+    assert message.is_signed_with(theirs.password)
+    mapped = xor_address(("127.0.0.1", caller.port), message.transaction_id)
+    assert message.attribute(Attribute.XOR_MAPPED_ADDRESS) == mapped
+    assert await event(callee, PairSelected) == PairSelected(there)
+    caller.apply([SelectAddress(ours, *address)])
+    assert await event(caller, PairSelected) == PairSelected(ours)
+    for sender, receiver, leg, other in ((caller, callee, ours, there), (callee, caller, there, ours)):
+        sender.apply([SendDatagram(leg, DTLS)])
+        await readable(receiver)
+        assert receiver.drain().datagrams == ((other, DTLS),)
+    caller.close()
+    callee.close()
+
+
 async def test_strangers_and_garbage_are_counted_and_harmless(plane: Plane) -> None:
     publisher, subscriber, (low, _, _) = await simulcast(plane)
     stranger = await SocketPeer.open(plane, 3)
@@ -355,6 +411,15 @@ async def test_one_port_takes_both_families(make: Callable[[MediaConfig], Plane]
         aim(plane, VIDEO, 0)
         VideoSource(publisher, Ssrc(10), VP8.payload_type, elements("0")).send_frame(key=True)
         await subscriber.until(lambda: len(subscriber.rtp) == 1)
+        # And checks of ours go to both.
+        for peer in (publisher, subscriber):
+            before = len(peer.stun)
+            request = binding_request(peer.credentials)
+            plane.apply([SendStun(peer.transport, *peer.address, request)])
+            await peer.until(lambda peer=peer, before=before: len(peer.stun) > before)  # type: ignore[misc]
+            said = StunMessage(MessageClass.ERROR, BINDING, peer.stun[-1].transaction_id).serialise()
+            peer.send_bytes(said)
+            assert await responses(plane) == ((peer.transport, peer.address, said),)
         publisher.close()
         subscriber.close()
     finally:
@@ -366,6 +431,9 @@ async def test_what_can_not_be_sent_is_counted(plane: Plane) -> None:
     plane.apply([SendDatagram(peer.transport, bytes(70_000)), SendDatagram(peer.transport, DTLS)])
     await peer.until(lambda: peer.datagrams == [DTLS])
     assert plane.stats().drops[DropReason.SEND_BLOCKED] == 1
+    # A check to a family that the socket does not have.
+    plane.apply([SendStun(peer.transport, "2001:db8::1", 9, binding_request(peer.credentials))])
+    await eventually(lambda: plane.stats().drops[DropReason.SEND_BLOCKED] == 2)
     peer.close()
 
 

@@ -108,6 +108,10 @@ def steps(payload_type: int, payloads: list[bytes], descriptors: list[bytes]) ->
             yield step(PUBLISHER, report)
             yield from (step(SUBSCRIBER, data) for data in (nack, pli, feedback))
     yield step(STRANGER, media(payload_type, 65_530, payloads[0], mid=b"1", rid=b"l"))
+    # A check of ours of the stranger, its answer, and what comes of it.
+    yield step(ENGINE, b"\x08\x01")
+    yield step(STRANGER, bytes.fromhex("010100002112a442") + bytes(12))
+    yield step(ENGINE, b"\x09\x01")
     yield step(ENGINE, b"\x07\x00", later=100)
 
 

@@ -140,11 +140,15 @@ impl Core {
     }
 }
 
-/// Datagrams with their transports, and events.
+/// Datagrams with their transports, events, and answers to requests with where they came from.
 pub fn batch<'py>(py: Python<'py>, batch: &focus_dataplane::Batch) -> PyResult<Batch<'py>> {
     let datagrams = PyList::empty(py);
     for (transport, data) in &batch.datagrams {
         datagrams.append((transport.0, PyBytes::new(py, data)))?;
     }
-    Ok((datagrams, events(py, &batch.events)?))
+    let responses = PyList::empty(py);
+    for (transport, from, data) in &batch.responses {
+        responses.append((transport.0, from.ip().to_string(), from.port(), PyBytes::new(py, data)))?;
+    }
+    Ok((datagrams, events(py, &batch.events)?, responses))
 }

@@ -9,8 +9,8 @@ use focus_plane::{DropReason, LocalError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
-/// Datagrams and events that came up.
-type Batch<'py> = (Bound<'py, PyList>, Bound<'py, PyList>);
+/// Datagrams, events and answers to requests that came up.
+type Batch<'py> = (Bound<'py, PyList>, Bound<'py, PyList>, Bound<'py, PyList>);
 
 /// When, three arrays as bytes, and drops by name.
 type Stats<'py> = (i64, Bound<'py, PyBytes>, Bound<'py, PyBytes>, Bound<'py, PyBytes>, Bound<'py, PyDict>);

@@ -55,6 +55,17 @@ fn operation(item: &Bound<'_, PyAny>, protection: Protection) -> PyResult<Operat
         "SendDatagram" => {
             Operation::SendDatagram { transport: transport(item)?, data: item.getattr("data")?.extract()? }
         }
+        "SendStun" => Operation::SendStun {
+            transport: transport(item)?,
+            host: text(item, "host")?,
+            port: item.getattr("port")?.extract()?,
+            data: item.getattr("data")?.extract()?,
+        },
+        "SelectAddress" => Operation::SelectAddress {
+            transport: transport(item)?,
+            host: text(item, "host")?,
+            port: item.getattr("port")?.extract()?,
+        },
         other => return Err(PyTypeError::new_err(format!("{other} is no operation of a plane"))),
     })
 }

@@ -143,9 +143,9 @@ fn target(route: u32, encoding: i8, temporal: i8) -> Target {
 
 /// What the engine asks for between datagrams.
 fn steer(core: &mut PlaneCore, now: Instant, data: &[u8]) {
-    let [what, value, ..] = data else { return };
+    let [what, value, behind @ ..] = data else { return };
     let rate_bps = f64::from(*value) * 20_000.0;
-    match what % 8 {
+    match what % 10 {
         0 | 1 => core.set_targets(now, [target(1, (value & 3) as i8 - 1, (value >> 2 & 7) as i8)]),
         2 => core.set_targets(now, [target(2, (value & 1) as i8 - 1, 7)]),
         3 => core.set_pacing(
@@ -159,12 +159,35 @@ fn steer(core: &mut PlaneCore, now: Instant, data: &[u8]) {
         6 => {
             let _ = core.apply(now, [Operation::RemoveRoute { route: RouteId(1 + u32::from(value & 1)) }]);
         }
+        8 => {
+            let (transport, host, port) = dialled(*value);
+            let data = if behind.is_empty() { asked(*value) } else { behind.to_vec() };
+            let _ = core.apply(now, [Operation::SendStun { transport, host, port, data }]);
+        }
+        9 => {
+            let (transport, host, port) = dialled(*value);
+            let _ = core.apply(now, [Operation::SelectAddress { transport, host, port }]);
+        }
         _ => {
             core.stats(now);
             core.feedback();
             core.drain();
         }
     }
+}
+
+/// Who is checked by us, and where: at the stranger's, the subscriber's or nobody's address, or at none.
+fn dialled(value: u8) -> (TransportId, String, i64) {
+    let transport = if value & 1 == 0 { PUBLISHER } else { SUBSCRIBER };
+    let port = [9_999, i64::from(port_of(SUBSCRIBER)), 1_003, 70_000][usize::from(value >> 1 & 3)];
+    (transport, "192.0.2.1".into(), port)
+}
+
+/// A request of ours.
+fn asked(value: u8) -> Vec<u8> {
+    let mut request = Vec::new();
+    serialise(&mut request, MessageClass::Request, BINDING, [value >> 3; 12], &[], None);
+    request
 }
 
 /// The last numbers that the subscriber has seen.

@@ -100,6 +100,11 @@ impl PlaneCore {
         self.program.may_have_sent(now, data).next().is_some()
     }
 
+    /// Whether a datagram answers a request of ours.
+    pub fn is_awaited(&self, address: Address, data: &[u8]) -> bool {
+        self.program.ice.is_awaited(address, data)
+    }
+
     /// Nothing comes from an address any more, nor reaches it: a connection has ended.
     pub fn forget(&mut self, address: Address) {
         self.program.ice.forget(address);
@@ -350,7 +355,8 @@ impl PlaneCore {
 
     fn handle_stun(&mut self, now: Instant, from: Address, data: &[u8]) {
         self.answer.clear();
-        let CheckResult { drop, selected, .. } = self.program.ice.handle(now, from, data, &mut self.answer);
+        let CheckResult { drop, selected, asked_by, .. } =
+            self.program.ice.handle(now, from, data, &mut self.answer);
         if let Some(drop) = drop {
             self.program.drops.count(drop);
         } else {
@@ -366,6 +372,9 @@ impl PlaneCore {
             if let Some(peer) = self.program.peer_of.get(&transport).copied() {
                 self.program.wake(now, peer);
             }
+        }
+        if let Some(transport) = asked_by {
+            self.program.upward.pass_response(transport, from, data);
         }
         if !self.answer.is_empty() {
             self.program.egress.push_datagram(from, &self.answer);

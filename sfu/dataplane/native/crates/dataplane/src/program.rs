@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use std::collections::VecDeque;
 
-use focus_ice::LiteAgent;
+use focus_ice::{Address, LiteAgent};
 use focus_plane::{
     Credentials, DropReason, Drops, Event, LocalError, Operation, SetRoute, SetTrack, SrtpProfile,
 };
@@ -143,6 +143,12 @@ impl Program {
                 }
             }
             Operation::SendDatagram { transport, data } => self.send_datagram(transport, &data),
+            Operation::SendStun { transport, host, port, data } => {
+                self.send_stun(transport, (&host, port), &data)?;
+            }
+            Operation::SelectAddress { transport, host, port } => {
+                self.select_address(now, transport, (&host, port))?;
+            }
         }
         Ok(())
     }
@@ -432,6 +438,30 @@ impl Program {
         if let Err(drop) = self.peers[peer].transport.send_datagram(to, data, &mut self.egress) {
             self.drops.count(drop);
         }
+    }
+
+    fn send_stun(&mut self, id: TransportId, to: (&str, i64), data: &[u8]) -> Result<(), LocalError> {
+        if !self.peer_of.contains_key(&id) {
+            return Ok(());
+        }
+        let to = Address::over_udp(to.0, to.1)?;
+        self.ice.ask(id, to, data)?;
+        self.egress.push_datagram(to, data);
+        Ok(())
+    }
+
+    fn select_address(
+        &mut self,
+        now: Instant,
+        id: TransportId,
+        address: (&str, i64),
+    ) -> Result<(), LocalError> {
+        let Some(&peer) = self.peer_of.get(&id) else { return Ok(()) };
+        if self.ice.select(id, Address::over_udp(address.0, address.1)?) {
+            self.wake(now, peer);
+            self.upward.tell(Event::PairSelected { transport: id });
+        }
+        Ok(())
     }
 
     /// Tell Python.

@@ -1,5 +1,6 @@
-//! What goes up: DTLS datagrams and events, kept until the next `take`.
+//! What goes up: DTLS datagrams, events and answers to our checks, kept until the next `take`.
 
+use focus_ice::Address;
 use focus_plane::Event;
 use focus_units::TransportId;
 use rustc_hash::FxHashMap;
@@ -15,9 +16,26 @@ pub struct Batch {
     pub datagrams: Vec<(TransportId, Box<[u8]>)>,
     /// What happened.
     pub events: Vec<Event>,
+    /// What answers requests of `SendStun`, from the addresses that these went to; nobody knows yet whether it is
+    /// authentic.
+    pub responses: Vec<(TransportId, Address, Box<[u8]>)>,
 }
 
-/// Two queues in order of arrival.
+impl Batch {
+    /// Whether nothing came up.
+    pub fn is_empty(&self) -> bool {
+        self.datagrams.is_empty() && self.events.is_empty() && self.responses.is_empty()
+    }
+
+    /// What came up of another worker, or later, stands behind what is here.
+    pub fn append(&mut self, mut other: Self) {
+        self.datagrams.append(&mut other.datagrams);
+        self.events.append(&mut other.events);
+        self.responses.append(&mut other.responses);
+    }
+}
+
+/// Three queues in order of arrival.
 #[derive(Debug, Default)]
 pub struct Upward {
     batch: Batch,
@@ -27,7 +45,7 @@ pub struct Upward {
 impl Upward {
     /// Whether `take` would return something.
     pub fn has_output(&self) -> bool {
-        !(self.batch.datagrams.is_empty() && self.batch.events.is_empty())
+        !self.batch.is_empty()
     }
 
     /// Queue a datagram; false where too many of this transport wait.
@@ -49,11 +67,17 @@ impl Upward {
         }
     }
 
-    /// Nobody will read this transport's datagrams.
+    /// Queue an answer to a request. There are no more of them than Python has sent requests.
+    pub fn pass_response(&mut self, transport: TransportId, from: Address, data: &[u8]) {
+        self.batch.responses.push((transport, from, data.into()));
+    }
+
+    /// Nobody will read this transport's datagrams, nor what answers its requests.
     pub fn forget(&mut self, transport: TransportId) {
         if self.queued.remove(&transport).is_some() {
             self.batch.datagrams.retain(|(of, _)| *of != transport);
         }
+        self.batch.responses.retain(|(of, ..)| *of != transport);
     }
 
     /// Everything since the last call.
@@ -65,10 +89,16 @@ impl Upward {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     const ONE: TransportId = TransportId(1);
     const OTHER: TransportId = TransportId(2);
+
+    fn from() -> Address {
+        Address::from(SocketAddr::from(([192, 0, 2, 1], 9)))
+    }
 
     #[test]
     fn a_full_queue_refuses_datagrams_of_that_transport_only() {
@@ -87,8 +117,26 @@ mod tests {
         let mut upward = Upward::default();
         upward.pass_datagram(ONE, b"x");
         upward.pass_datagram(OTHER, b"y");
+        for transport in [ONE, OTHER] {
+            upward.pass_response(transport, from(), b"answer");
+        }
         upward.forget(ONE);
-        assert_eq!(upward.take().datagrams, [(OTHER, b"y"[..].into())]);
+        let taken = upward.take();
+        assert_eq!(taken.datagrams, [(OTHER, b"y"[..].into())]);
+        assert_eq!(taken.responses, [(OTHER, from(), b"answer"[..].into())]);
+        assert!(!upward.has_output());
+    }
+
+    #[test]
+    fn an_answer_is_something_to_take_and_taken_once() {
+        let mut upward = Upward::default();
+        upward.pass_response(ONE, from(), b"answer");
+        assert!(upward.has_output());
+        let mut batch = upward.take();
+        upward.pass_response(ONE, from(), b"another");
+        batch.append(upward.take());
+        let expected = [b"answer"[..].into(), b"another"[..].into()].map(|data| (ONE, from(), data));
+        assert_eq!(batch.responses, expected);
         assert!(!upward.has_output());
     }
 

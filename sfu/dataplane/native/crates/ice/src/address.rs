@@ -4,6 +4,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
+use focus_plane::LocalError;
+
 /// What carries the datagrams of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AddressKind {
@@ -30,6 +32,20 @@ impl Address {
     /// The address of a peer at the other end of a TCP connection.
     pub fn over_tcp(peer: SocketAddr, connection: u32) -> Self {
         Self { kind: AddressKind::Tcp(connection), ..Self::from(peer) }
+    }
+
+    /// That of a host in numbers, without an interface, by UDP.
+    ///
+    /// # Errors
+    ///
+    /// The host is not numeric, or the port is none.
+    pub fn over_udp(host: &str, port: i64) -> Result<Self, LocalError> {
+        let Some(port) = u16::try_from(port).ok().filter(|port| *port > 0) else {
+            return Err(LocalError(format!("an address with port {port}")));
+        };
+        let host: IpAddr =
+            host.parse().map_err(|_| LocalError("an address whose host is not numeric".into()))?;
+        Ok(Self::from(SocketAddr::new(host, port)))
     }
 
     /// What carries its datagrams.
@@ -128,6 +144,25 @@ mod tests {
         assert_eq!(all.iter().collect::<FxHashSet<_>>().len(), 3);
         assert_eq!(all.map(|address| address.kind())[2], AddressKind::Tcp(1));
         assert_eq!((all[2].ip(), all[2].port()), (peer.ip(), 5000));
+    }
+
+    #[test]
+    fn an_address_over_udp_is_one_that_datagrams_come_from() {
+        for (host, port) in [("192.0.2.1", 1), ("::ffff:192.0.2.1", 65_535), ("2001:DB8:0::1", 5_000)] {
+            let ip: IpAddr = host.parse().expect("it is a host");
+            let from = Address::from(SocketAddr::new(ip, u16::try_from(port).expect("it is a port")));
+            assert_eq!(Address::over_udp(host, port), Ok(from));
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for host in ["", "localhost", "192.0.2", "192.0.2.01", "fe80::1%3", "[::1]", " 192.0.2.1"] {
+            assert!(Address::over_udp(host, 5_000).is_err(), "{host}");
+        }
+        for port in [0, -1, 65_536, i64::MAX, i64::MIN] {
+            assert!(Address::over_udp("192.0.2.1", port).is_err(), "{port}");
+        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
 //! The lite side of ICE (RFC 8445 section 2.5): answers checks, and adopts what the peer nominates.
+//! Where we are the ones who check, Python does that: here is known which answers are waited for.
 //!
 //! Integrity comes first: before a check is authenticated, nothing is allocated, bound or refreshed for it.
 
@@ -10,6 +11,7 @@ use crate::address::Address;
 use crate::allowance::Allowance;
 use crate::consent::Appointments;
 use crate::peer::Peer;
+use crate::requests::Requests;
 use crate::stun::{Attribute, BINDING, ErrorCode, MessageClass, StunMessage, write_error, write_success};
 
 /// Addresses bound to one transport at once. A browser with several networks checks from a handful.
@@ -28,6 +30,8 @@ pub struct CheckResult {
     pub drop: Option<DropReason>,
     /// The peer of this transport has nominated another pair, or the first.
     pub selected: Option<TransportId>,
+    /// It answers a request that was sent for this transport.
+    pub asked_by: Option<TransportId>,
 }
 
 /// ICE of all transports that share the port.
@@ -38,6 +42,7 @@ pub struct LiteAgent {
     by_address: FxHashMap<Address, TransportId>,
     refusals: Allowance,
     appointments: Appointments,
+    requests: Requests,
 }
 
 impl LiteAgent {
@@ -50,6 +55,7 @@ impl LiteAgent {
             by_address: FxHashMap::default(),
             refusals: Allowance::new(MAX_REFUSALS_PER_S),
             appointments: Appointments::default(),
+            requests: Requests::default(),
         }
     }
 
@@ -85,6 +91,7 @@ impl LiteAgent {
 
     /// Forget a peer.
     pub fn remove(&mut self, transport: TransportId) {
+        self.requests.forget(transport);
         if let Some(peer) = self.peers.remove(&transport) {
             for retired in &peer.credentials {
                 self.by_ufrag.remove(&retired.ufrag);
@@ -132,6 +139,38 @@ impl LiteAgent {
         }
     }
 
+    /// Send to an address that we have checked ourselves; whether it is another than before. Who is gone stays so.
+    pub fn select(&mut self, transport: TransportId, address: Address) -> bool {
+        let is_news = self.peers.get(&transport).is_some_and(|peer| peer.selected != Some(address));
+        if is_news {
+            self.move_to(transport, address);
+        }
+        is_news
+    }
+
+    /// A request of ours goes to an address: wait for its answer from there.
+    ///
+    /// # Errors
+    ///
+    /// It is no request that ICE makes.
+    pub fn ask(&mut self, transport: TransportId, address: Address, data: &[u8]) -> Result<(), LocalError> {
+        let message = StunMessage::parse(data)
+            .map_err(|error| LocalError(format!("a request that can't be read: {}", error.0)))?;
+        if message.class != MessageClass::Request || message.method != BINDING {
+            let StunMessage { class, method, .. } = message;
+            return Err(LocalError(format!("a {class:?} of method {method} is asked of nobody")));
+        }
+        self.requests.add(transport, address, message.transaction_id);
+        Ok(())
+    }
+
+    /// Whether a datagram is an answer that somebody waits for.
+    pub fn is_awaited(&self, address: Address, data: &[u8]) -> bool {
+        StunMessage::parse(data).is_ok_and(|message| {
+            is_answer(&message) && self.requests.contains(address, message.transaction_id)
+        })
+    }
+
     /// Take a STUN datagram. What is to be answered is appended to `answer`, for the address it came from.
     pub fn handle(
         &mut self,
@@ -145,8 +184,7 @@ impl LiteAgent {
             return CheckResult::default(); // RFC 8445 section 11: a keepalive, which nobody answers
         }
         if message.class != MessageClass::Request || message.method != BINDING {
-            // We ask nothing, so nobody has a response for us.
-            return dropped(DropReason::UnknownPeer);
+            return self.answered(address, &message);
         }
         let Some(username) = message.attribute(Attribute::Username).filter(|_| message.is_signed()) else {
             return self.refuse(now, &message, ErrorCode::BadRequest, answer);
@@ -235,7 +273,17 @@ impl LiteAgent {
         let is_nominated = message.attribute(Attribute::UseCandidate).is_some();
         let is_news =
             is_nominated && self.peers.get_mut(&transport).is_some_and(|peer| peer.select(address, ufrag));
-        CheckResult { has_answer: true, drop: None, selected: is_news.then_some(transport) }
+        CheckResult { has_answer: true, selected: is_news.then_some(transport), ..CheckResult::default() }
+    }
+
+    /// Who waits for what is no request. What nobody has asked for is nobody's.
+    fn answered(&mut self, address: Address, message: &StunMessage<'_>) -> CheckResult {
+        let asked_by =
+            is_answer(message).then(|| self.requests.take(address, message.transaction_id)).flatten();
+        if asked_by.is_none() {
+            return dropped(DropReason::UnknownPeer);
+        }
+        CheckResult { asked_by, ..CheckResult::default() }
     }
 
     fn refuse(
@@ -283,6 +331,10 @@ fn accept(
 /// Our fragment in a user name, which stands before the peer's.
 fn fragment(username: &[u8]) -> Option<&str> {
     std::str::from_utf8(username.split(|byte| *byte == b':').next()?).ok()
+}
+
+fn is_answer(message: &StunMessage<'_>) -> bool {
+    message.method == BINDING && matches!(message.class, MessageClass::Success | MessageClass::Error)
 }
 
 fn dropped(reason: DropReason) -> CheckResult {

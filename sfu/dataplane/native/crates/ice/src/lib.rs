@@ -1,6 +1,6 @@
 //! STUN, and the lite side of ICE: who is at which address, and where to send to.
 //!
-//! Mirrors `sfu/dataplane/stun.py`, `ice.py` and `allowance.py`.
+//! Mirrors `sfu/dataplane/stun.py`, `ice.py`, `requests.py` and `allowance.py`.
 #![forbid(unsafe_code)]
 
 mod address;
@@ -8,6 +8,7 @@ mod agent;
 mod allowance;
 mod consent;
 mod peer;
+mod requests;
 mod stun;
 
 pub use address::{Address, AddressKind};

@@ -23,6 +23,10 @@ pub const MAX_TEMPORAL: usize = 3;
 /// degrades every picture. Higher: a stalled Python keeps overloading links that got worse.
 pub const TARGETS_STALE_MS: i64 = 500;
 
+/// Requests of ours that one transport waits for. Lower: where a check goes to many addresses, and again and again, a
+/// slow path answers in vain. Higher: more that a stranger could guess, and more memory.
+pub const MAX_STUN_REQUESTS: usize = 64;
+
 /// In a target: send nothing of this route.
 pub const PAUSED: i8 = -1;
 

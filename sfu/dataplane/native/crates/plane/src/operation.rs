@@ -109,4 +109,6 @@ pub enum Operation {
     RemoveRoute { route: RouteId },
     RequestKeyframe { track: TrackHandle, encoding: i64 },
     SendDatagram { transport: TransportId, data: Vec<u8> },
+    SendStun { transport: TransportId, host: String, port: i64, data: Vec<u8> },
+    SelectAddress { transport: TransportId, host: String, port: i64 },
 }

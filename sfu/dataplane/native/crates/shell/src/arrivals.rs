@@ -26,10 +26,9 @@ impl Arrivals {
     }
 
     /// Something came up from a worker.
-    pub(crate) fn give(&self, mut batch: Batch) {
+    pub(crate) fn give(&self, batch: Batch) {
         let mut waiting = locked(&self.batch);
-        waiting.datagrams.append(&mut batch.datagrams);
-        waiting.events.append(&mut batch.events);
+        waiting.append(batch);
         self.signal.signal();
     }
 
@@ -48,8 +47,10 @@ impl Arrivals {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
     use std::time::Duration;
 
+    use focus_ice::Address;
     use focus_plane::Event;
     use focus_units::TransportId;
 
@@ -59,7 +60,9 @@ mod tests {
     fn batch(transport: u32) -> Batch {
         let transport = TransportId(transport);
         let datagrams = vec![(transport, Box::from([22]))];
-        Batch { datagrams, events: vec![Event::PairSelected { transport }] }
+        let from = Address::from(SocketAddr::from(([192, 0, 2, 1], 9)));
+        let responses = vec![(transport, from, Box::from([1]))];
+        Batch { datagrams, events: vec![Event::PairSelected { transport }], responses }
     }
 
     #[test]
@@ -76,6 +79,7 @@ mod tests {
         let (one, other) = (batch(1), batch(2));
         assert_eq!(taken.datagrams, [one.datagrams, other.datagrams].concat());
         assert_eq!(taken.events, [one.events, other.events].concat());
+        assert_eq!(taken.responses, [one.responses, other.responses].concat());
         assert!(!is_readable());
         assert_eq!(arrivals.take(), Batch::default());
     }

@@ -81,7 +81,9 @@ impl Change {
             Operation::RemoveRoute { route } => Self::RemoveRoute(*route),
             Operation::InstallSrtp { .. }
             | Operation::RequestKeyframe { .. }
-            | Operation::SendDatagram { .. } => Self::Nothing,
+            | Operation::SendDatagram { .. }
+            | Operation::SendStun { .. }
+            | Operation::SelectAddress { .. } => Self::Nothing,
         }
     }
 }
@@ -146,7 +148,9 @@ impl Directory {
             }
             Operation::InstallSrtp { transport, .. }
             | Operation::RemoveTransport { transport }
-            | Operation::SendDatagram { transport, .. } => Ok(self.of_transport(*transport)),
+            | Operation::SendDatagram { transport, .. }
+            | Operation::SendStun { transport, .. }
+            | Operation::SelectAddress { transport, .. } => Ok(self.of_transport(*transport)),
             Operation::SetTrack(spec) => self.of_set_track(spec),
             Operation::RemoveTrack { track } | Operation::RequestKeyframe { track, .. } => {
                 Ok(self.of_track(*track))

@@ -124,10 +124,7 @@ impl Joined {
     /// Everything that came up since the last call.
     pub fn drain(&mut self) -> Batch {
         let mut all = Batch::default();
-        for mut batch in self.cores.iter_mut().map(PlaneCore::drain) {
-            all.datagrams.append(&mut batch.datagrams);
-            all.events.append(&mut batch.events);
-        }
+        self.cores.iter_mut().for_each(|core| all.append(core.drain()));
         all
     }
 
@@ -140,9 +137,10 @@ impl Joined {
 
     /// The worker whose port a datagram comes to: each peer knows one.
     fn worker_of(&self, now: Instant, from: Address, data: &[u8]) -> usize {
-        let known = self.cores.iter().position(|core| core.is_known(from));
+        let awaited = self.cores.iter().position(|core| core.is_awaited(from, data));
+        let known = || self.cores.iter().position(|core| core.is_known(from));
         let moved = || self.cores.iter().position(|core| core.may_be_moved(now, data));
-        known.or_else(|| self.directory.ufrags().worker_of(data)).or_else(moved).unwrap_or(0)
+        awaited.or_else(known).or_else(|| self.directory.ufrags().worker_of(data)).or_else(moved).unwrap_or(0)
     }
 
     /// Let cores hear each other and send, until none has anything left to say.

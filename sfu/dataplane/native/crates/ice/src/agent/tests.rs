@@ -88,7 +88,7 @@ fn unsolicited(class: MessageClass) -> Vec<u8> {
 fn a_check_binds_its_address_and_a_nomination_selects_it() {
     let mut agent = agent();
     let checked = check(&mut agent, START, here(), FIRST);
-    assert_eq!(checked.result, CheckResult { has_answer: true, drop: None, selected: None });
+    assert_eq!(checked.result, CheckResult { has_answer: true, ..CheckResult::default() });
     assert!(checked.is_signed_with(FIRST[1]));
     assert_eq!(agent.transport_of(here()), Some(ONE));
     assert_eq!(agent.selected(ONE), None);
@@ -160,6 +160,64 @@ fn answers_are_for_nobody() {
         let checked = handled(&mut agent(), START, here(), &unsolicited(class));
         assert_eq!(checked.result, dropped(DropReason::UnknownPeer));
     }
+}
+
+#[test]
+fn an_answer_to_a_request_of_ours_is_for_who_sent_it_and_comes_once() {
+    for class in [MessageClass::Success, MessageClass::Error] {
+        let mut agent = agent();
+        agent.ask(ONE, here(), &request(SECOND, &[])).expect("it is a request");
+        let answer = unsolicited(class);
+        assert!(agent.is_awaited(here(), &answer));
+        assert!(!agent.is_awaited(there(), &answer));
+        assert_eq!(handled(&mut agent, START, there(), &answer).result, dropped(DropReason::UnknownPeer));
+        let over_tcp = Address::over_tcp(SocketAddr::from(([192, 0, 2, 1], 1_000)), 7);
+        assert_eq!(handled(&mut agent, START, over_tcp, &answer).result, dropped(DropReason::UnknownPeer));
+        let checked = handled(&mut agent, START, here(), &answer);
+        assert_eq!(checked.result, CheckResult { asked_by: Some(ONE), ..CheckResult::default() });
+        assert_eq!(handled(&mut agent, START, here(), &answer).result, dropped(DropReason::UnknownPeer));
+        assert_eq!((agent.transport_of(here()), agent.next_timeout()), (None, None));
+    }
+}
+
+#[test]
+fn what_answers_another_request_or_none_is_for_nobody() {
+    let mut agent = agent();
+    agent.ask(ONE, here(), &request(SECOND, &[])).expect("it is a request");
+    let mut of_another = Vec::new();
+    serialise(&mut of_another, MessageClass::Success, BINDING, *b"transaction?", &[], None);
+    let mut of_another_method = Vec::new();
+    serialise(&mut of_another_method, MessageClass::Success, 3, TRANSACTION, &[], None);
+    for data in [of_another, of_another_method, unsolicited(MessageClass::Indication)] {
+        assert_eq!(handled(&mut agent, START, here(), &data).result, dropped(DropReason::UnknownPeer));
+    }
+    assert!(agent.is_awaited(here(), &unsolicited(MessageClass::Success)));
+    agent.remove(ONE);
+    assert!(!agent.is_awaited(here(), &unsolicited(MessageClass::Success)));
+}
+
+#[test]
+fn what_is_no_request_of_ice_is_not_sent() {
+    let mut agent = agent();
+    let mut of_another_method = Vec::new();
+    serialise(&mut of_another_method, MessageClass::Request, 3, TRANSACTION, &[], None);
+    for data in [&[][..], &[0; 20], &of_another_method, &unsolicited(MessageClass::Success)] {
+        assert!(agent.ask(ONE, here(), data).is_err());
+    }
+    assert!(!agent.is_awaited(here(), &unsolicited(MessageClass::Success)));
+}
+
+#[test]
+fn an_address_that_we_have_checked_is_selected_and_asks_for_no_consent() {
+    let mut agent = agent();
+    assert!(agent.select(ONE, here()));
+    assert!(!agent.select(ONE, here()));
+    assert_eq!((agent.selected(ONE), agent.transport_of(here())), (Some(here()), Some(ONE)));
+    assert!(agent.select(ONE, there()));
+    assert_eq!((agent.selected(ONE), agent.transport_of(here())), (Some(there()), Some(ONE)));
+    assert_eq!(agent.next_timeout(), None);
+    assert!(!agent.select(TWO, here()));
+    assert_eq!(agent.transport_of(here()), Some(ONE));
 }
 
 #[test]

@@ -118,6 +118,17 @@ fn operations_go_to_the_worker_of_what_they_name_in_order() {
     let mut directory = two_calls();
     let datagram =
         |transport| Operation::SendDatagram { transport: TransportId(transport), data: Vec::new() };
+    let request = |transport| Operation::SendStun {
+        transport: TransportId(transport),
+        host: "192.0.2.1".into(),
+        port: 9,
+        data: Vec::new(),
+    };
+    let select = |transport| Operation::SelectAddress {
+        transport: TransportId(transport),
+        host: "192.0.2.1".into(),
+        port: 9,
+    };
     let keyframe = |track| Operation::RequestKeyframe { track: TrackHandle(track), encoding: 0 };
     let operations = vec![
         datagram(1),
@@ -125,8 +136,12 @@ fn operations_go_to_the_worker_of_what_they_name_in_order() {
         keyframe(11),
         Operation::RemoveRoute { route: RouteId(11) },
         datagram(2),
+        request(12),
+        select(12),
+        select(1),
     ];
-    assert_eq!(dispatched(&mut directory, operations), (vec![Apply(0, 2), Apply(1, 2), Apply(0, 1)], Ok(())));
+    let runs = vec![Apply(0, 2), Apply(1, 2), Apply(0, 1), Apply(1, 2), Apply(0, 1)];
+    assert_eq!(dispatched(&mut directory, operations), (runs, Ok(())));
     assert_eq!((directory.of_route(RouteId(1)), directory.of_route(RouteId(11))), (Some(0), None));
 }
 

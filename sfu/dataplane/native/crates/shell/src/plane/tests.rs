@@ -3,7 +3,7 @@ use std::net::{Ipv4Addr, TcpStream, UdpSocket as StdUdpSocket};
 use std::time::Duration;
 
 use focus_dataplane::MAX_DATAGRAM_BYTES;
-use focus_ice::{Attribute, BINDING, MessageClass, StunMessage, serialise};
+use focus_ice::{Address, Attribute, BINDING, MessageClass, StunMessage, serialise};
 use focus_plane::{Credentials, DropReason, Event};
 use focus_units::TransportId;
 
@@ -173,6 +173,35 @@ fn each_worker_answers_its_own_transports_on_its_own_port() {
     let stats = plane.stats();
     assert_eq!(unknown.map(|reason| stats.drops.of(reason)), [1, 1]);
     assert_eq!(stats.transports[..4], 2_u32.to_le_bytes());
+    assert_eq!(plane.failures(), 0);
+}
+
+#[test]
+fn a_request_of_ours_leaves_from_the_port_of_its_worker_and_its_answer_comes_up() {
+    let plane = Plane::start(settings(2), [1; 32]).expect("ports are free");
+    plane.apply(vec![add(TRANSPORT, 1)]).expect("it is the first");
+    let client = client_of(plane.ports()[1]); // it hears this port alone
+    let host = LOOPBACK.to_string();
+    let port = client.local_addr().expect("it is bound").port().into();
+    let data = check_of("theirs");
+    plane
+        .apply(vec![Operation::SendStun { transport: TRANSPORT, host: host.clone(), port, data }])
+        .expect("it is a request");
+    let mut buffer = [0; MAX_DATAGRAM_BYTES];
+    let length = client.recv(&mut buffer).expect("it is sent");
+    let id = StunMessage::parse(&buffer[..length]).expect("it is a message").transaction_id;
+    let mut answer = Vec::new();
+    serialise(&mut answer, MessageClass::Success, BINDING, id, &[], None);
+    client.send(&answer).expect("it is taken");
+    let from = Address::from(client.local_addr().expect("it is bound"));
+    drained(&plane, |batch| batch.responses == [(TRANSPORT, from, answer[..].into())]);
+    plane
+        .apply(vec![Operation::SelectAddress { transport: TRANSPORT, host, port }])
+        .expect("it is an address");
+    drained(&plane, |batch| batch.events == [Event::PairSelected { transport: TRANSPORT }]);
+    send_handshake(&plane);
+    let length = client.recv(&mut buffer).expect("it is sent");
+    assert_eq!(&buffer[..length], HANDSHAKE);
     assert_eq!(plane.failures(), 0);
 }
 

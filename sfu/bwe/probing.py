@@ -75,6 +75,7 @@ _BLANK: Final = np.zeros(
         [
             ("has_begun", "?"),
             ("begins", "?"),
+            ("starts", "?"),
             ("goes_on", "?"),
             ("feels", "?"),
             ("next_at", "<i8"),
@@ -161,8 +162,11 @@ class Prober:
         rows = self.table.rows
         counts = results.is_full | ~knows_limit
         is_proof = results.has_ended & counts & (np.nan_to_num(results.rate_bps) > rate_bps)
-        fails = results.has_ended & ~is_proof & ~self.clusters.is_probing & ~rows["feels"]
-        rows["goes_on"] = np.where(results.has_ended, is_proof & results.is_full, rows["goes_on"])
+        # The first two may pass and prove nothing: media that left beside them has.
+        passes = results.is_full & (is_proof | rows["starts"])
+        fails = results.has_ended & ~is_proof & ~passes & ~self.clusters.is_probing & ~rows["feels"]
+        rows["goes_on"] = np.where(results.has_ended, passes, rows["goes_on"])
+        rows["starts"] &= self.clusters.is_probing
         rows["begins"] &= self.clusters.is_probing | rows["goes_on"]
         rows["raised_at"] = np.where(is_proof, now, rows["raised_at"])
         rows["raised_bps"] = np.where(is_proof, results.rate_bps, rows["raised_bps"])
@@ -185,7 +189,7 @@ class Prober:
         asked = []
         if begins.any():
             which = begins.nonzero()[0]
-            rows["begins"][which] = True
+            rows["begins"][which] = rows["starts"][which] = True
             asked += [
                 self._probe(now, transports, which, slot, np.full(len(rows), factor * START_BPS))
                 for slot, factor in enumerate(START_FACTORS)

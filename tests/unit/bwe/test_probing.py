@@ -88,7 +88,7 @@ class Subscriber:
 
     def started(self) -> Subscriber:
         self.tick()
-        self.ends(np.nan)
+        self.ends(np.nan, is_full=False)
         self.prober.table.rows["interval_ns"] = MIN_INTERVAL_NS
         self.prober.table.rows["next_at"] = at_ms(self.ms) + MIN_INTERVAL_NS
         return self
@@ -121,6 +121,16 @@ def test_at_the_start_it_goes_on_whatever_is_desired_while_probes_pass() -> None
     narrow.tick()
     narrow.ends(1.5e6, is_full=False)
     assert not len(narrow.tick())
+
+
+def test_the_first_may_pass_and_prove_nothing_for_media_had_already() -> None:
+    subscriber = Subscriber()
+    subscriber.tick()
+    subscriber.target = 2.5e6
+    assert np.isnan(subscriber.ends(2e6))
+    assert subscriber.tick()["rate_bps"].tolist() == [min(STEP_FACTOR * 2.5e6, KNOWN_BPS)]
+    assert np.isnan(subscriber.ends(2e6))
+    assert not len(subscriber.tick())
 
 
 def test_after_one_that_passed_it_goes_on_up_to_what_is_desired() -> None:
@@ -239,7 +249,7 @@ def test_who_asks_for_much_more_is_probed_for_at_once() -> None:
 def test_who_asks_again_at_once_or_for_a_little_more_is_not() -> None:
     subscriber = Subscriber()
     subscriber.tick()
-    subscriber.ends(np.nan)
+    subscriber.ends(np.nan, is_full=False)
     subscriber.desired *= 1.1 * GREW
     after_s, _ = subscriber.wait(2)
     assert after_s == pytest.approx(GREW_GAP_NS / NS_PER_S, abs=0.1)

@@ -222,7 +222,7 @@ async def talk(caller: Focus, callee: Focus, number: int = 0) -> None:
     await eventually(lambda: f"answer {number}" in caller.texts())
 
 
-@pytest.fixture(params=["reference"])
+@pytest.fixture(params=PLANES)
 def open_plane(request: pytest.FixtureRequest) -> Callable[[MediaConfig], Plane]:
     return PLANES[request.param]
 

@@ -15,7 +15,7 @@ from sfu.units import WallTime
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from signalling.events.room_state import FocusDevice, MemberDevice
+    from signalling.events.room_state import FocusDevice
     from signalling.focus.leg import CallKey
     from signalling.focus.rooms import Rooms
 
@@ -62,93 +62,75 @@ def dials_first(mine: FocusDevice, theirs: FocusDevice) -> bool:
 
 
 class Foci:
-    """Reads rooms for one question: which foci serve this call?"""
+    """The foci that serve one call, by what room state says at one moment.
 
-    def __init__(self, rooms: Rooms, me: FocusDevice, clock_skew_s: float) -> None:
-        """Begin.
+    Read once for each change of the room: all questions about the call are then answered at once.
+    """
+
+    def __init__(self, rooms: Rooms, call: CallKey, wall: WallTime, clock_skew_s: float) -> None:
+        """Read.
 
         Args:
             rooms: what state says.
-            me: this focus.
+            call: of one of them.
+            wall: now.
             clock_skew_s: a member event counts for this long after it has expired.
         """
-        self._rooms = rooms
-        self._me = me
+        self.call = call
         self._skew_ms = round(clock_skew_s * 1_000)
+        self._homes: dict[Person, Home] = {}
+        self._named: dict[FocusDevice, WallTime] = {}
+        self.is_live = rooms.has_call(call.room_id, call.conf_id)
+        """Whether there is such a call at all; where there is none, nobody is in it."""
+        if self.is_live:
+            self._read(rooms, wall)
+        self._present = frozenset(
+            focus for focus in self._named if rooms.is_joined(call.room_id, focus.user_id)
+        )
 
-    def others(
-        self, wall: WallTime, call: CallKey, asked: Iterable[FocusDevice] = ()
-    ) -> tuple[OtherFocus, ...]:
+    def others(self, me: FocusDevice, asked: Iterable[FocusDevice] = ()) -> tuple[OtherFocus, ...]:
         """The foci that we connect to while people of ours are in the call, those with the most users first.
 
         A focus whose account is not joined to the room is none of them, or whoever writes a member event
         could make us dial anybody.
 
         Args:
-            wall: now.
-            call: a call that we serve.
+            me: this focus.
             asked: foci that our own clients ask us to connect to; those that no member names don't count.
         """
-        if not self._rooms.has_call(call.room_id, call.conf_id):
-            return ()
-        homes: dict[str, dict[FocusDevice, set[Person]]] = {}
-        named: set[FocusDevice] = set()
-        for person, device in self._live(wall, call).items():
-            named.update(device.foci_active, device.foci_preferred)
-            of_user = homes.setdefault(person.user_id, {})
-            home = device.foci_active[0] if device.foci_active else None
-            if home is not None and (home in of_user or len(of_user) < MAX_NAMED_BY_USER):
-                of_user.setdefault(home, set()).add(person)
-        people: dict[FocusDevice, set[Person]] = {focus: set() for focus in asked if focus in named}
-        for of_user in homes.values():
-            for focus, on_it in of_user.items():
-                people.setdefault(focus, set()).update(on_it)
-        users = Counter(focus for of_user in homes.values() for focus in of_user)
-        eligible = [focus for focus in people if self._may_be_other(call, focus)]
-        eligible.sort(key=lambda focus: (-users[focus], focus.user_id, focus.device_id))
-        return tuple(OtherFocus(focus, frozenset(people[focus])) for focus in eligible[:MAX_OTHERS])
+        by_user: dict[str, set[FocusDevice]] = {}
+        people: dict[FocusDevice, set[Person]] = {focus: set() for focus in asked if focus in self._named}
+        for person, home in self._homes.items():
+            of_user = by_user.setdefault(person.user_id, set())
+            if home.focus is None or (home.focus not in of_user and len(of_user) >= MAX_NAMED_BY_USER):
+                continue
+            of_user.add(home.focus)
+            people.setdefault(home.focus, set()).add(person)
+        users = Counter(focus for of_user in by_user.values() for focus in of_user)
+        others = [focus for focus in people if focus != me and focus in self._present]
+        others.sort(key=lambda focus: (-users[focus], focus.user_id, focus.device_id))
+        return tuple(OtherFocus(focus, frozenset(people[focus])) for focus in others[:MAX_OTHERS])
 
-    def named_until(self, wall: WallTime, call: CallKey, focus: FocusDevice) -> WallTime | None:
+    def named_until(self, focus: FocusDevice) -> WallTime | None:
         """Until when any member names a focus, as active or preferred; None: nobody does."""
-        ends = (
-            device.expires_at + self._skew_ms
-            for device in self._live(wall, call).values()
-            if focus in device.foci_active or focus in device.foci_preferred
-        )
-        end = max(ends, default=None)
-        return None if end is None else WallTime(end)
+        return self._named.get(focus)
 
-    def home(self, wall: WallTime, call: CallKey, person: Person) -> Home | None:
+    def is_present(self, focus: FocusDevice) -> bool:
+        """Whether the account of a focus that is named is joined to the room."""
+        return focus in self._present
+
+    def home(self, person: Person) -> Home | None:
         """The focus that a person is on; None: they don't take part in the call."""
-        if not self._rooms.is_joined(call.room_id, person.user_id):
-            return None
-        devices = self._rooms.devices(call.room_id, call.conf_id, person.user_id)
-        entries = (one for one in devices if one.device_id == person.device_id and self._is_live(wall, one))
-        device = max(entries, key=_expiry, default=None)
-        if device is None:
-            return None
-        focus = device.foci_active[0] if device.foci_active else None
-        return Home(focus, WallTime(device.expires_at + self._skew_ms))
+        return self._homes.get(person)
 
-    def _may_be_other(self, call: CallKey, focus: FocusDevice) -> bool:
-        return focus != self._me and self._rooms.is_joined(call.room_id, focus.user_id)
-
-    def _live(self, wall: WallTime, call: CallKey) -> dict[Person, MemberDevice]:
-        """What is said of each person; where both types of events say something, what was written last."""
-        said = sorted(
-            self._rooms.members(call.room_id, call.conf_id),
-            key=lambda one: _expiry(one[1]),
-        )
-        return {
-            Person(user_id, device.device_id): device
-            for user_id, device in said
-            if self._is_live(wall, device)
-        }
-
-    def _is_live(self, wall: WallTime, device: MemberDevice) -> bool:
-        return device.expires_at + self._skew_ms > wall
-
-
-def _expiry(device: MemberDevice) -> WallTime:
-    """Clients write all their events to last equally long, so this tells which was written last."""
-    return device.expires_at
+    def _read(self, rooms: Rooms, wall: WallTime) -> None:
+        # Where both types of events name a device: clients write all to last equally long, so the one that
+        # ends later was written last.
+        said = sorted(rooms.members(self.call.room_id, self.call.conf_id), key=lambda one: one[1].expires_at)
+        newest = {Person(user_id, device.device_id): device for user_id, device in said}
+        for person, device in newest.items():
+            until = WallTime(device.expires_at + self._skew_ms)
+            if until > wall:
+                self._homes[person] = Home(device.foci_active[0] if device.foci_active else None, until)
+                for named in (*device.foci_active, *device.foci_preferred):
+                    self._named[named] = max(until, self._named.get(named, until))

@@ -3,7 +3,7 @@
 A focus proves who it is as every sender does: its homeserver vouches for its account. What it may do follows
 from room state alone, which its own word never changes: it gets a trunk while a member of the call names it,
 and speaks for those who are on it. Nothing is remembered here, so whatever room state says counts at once:
-the owner asks anew when it has changed, and when a verdict runs out.
+the owner of a trunk asks anew when it has changed, and when a verdict runs out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final
 
 from signalling.events.cascade import MAX_PATH
 from signalling.focus.cascade.foci import Person
-from signalling.focus.leg import CallKey
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from signalling.events.metadata import StreamMetadata
     from signalling.events.room_state import FocusDevice
     from signalling.focus.cascade.foci import Foci
-    from signalling.focus.rooms import Rooms
+    from signalling.focus.leg import CallKey
 
 MAX_TRACKS_OF_PERSON: Final = 16
 """As many as `limits.tracks_per_leg` gives a client of our own. Lower: a person with several screens is seen
@@ -39,9 +38,11 @@ class InviteRefusal(enum.StrEnum):
     MYSELF = "myself"
     """It is from this very focus, or says so."""
     NOT_IN_CALL = "not_in_call"
-    """No such call lives in that room, or its account is not joined there."""
+    """No such call lives in that room."""
     NOT_NAMED = "not_named"
     """No joined member of the call names it."""
+    NOT_JOINED = "not_joined"
+    """A member names it, and its account is not joined to the room."""
 
 
 class StreamRefusal(enum.StrEnum):
@@ -94,69 +95,55 @@ class Announced:
 
 
 class Trust:
-    """Reads rooms for one question: may this focus do that?"""
+    """What the operator lets other foci do, and the judge of each."""
 
-    def __init__(
-        self,
-        rooms: Rooms,
-        foci: Foci,
-        me: FocusDevice,
-        *,
-        max_hops: int = 1,
-        relays: Container[FocusDevice] = (),
-    ) -> None:
+    def __init__(self, me: FocusDevice, *, max_hops: int = 1, relays: Container[FocusDevice] = ()) -> None:
         """Begin.
 
         Args:
-            rooms: what state says.
-            foci: who is on which focus.
             me: this focus.
             max_hops: trunks that a stream may have come over, 1 to `MAX_PATH`; 1: foci are a full mesh.
-            relays: foci that may announce what they were themselves announced. They are believed who is on
-                the foci behind them, so they are named by the operator alone.
+            relays: foci that may announce what they were themselves announced. That it came from where its
+                path says is their word alone, so they are named by the operator.
         """
-        self._rooms = rooms
-        self._foci = foci
         self._me = me
         self._max_hops = min(max_hops, MAX_PATH)
         self._relays = relays
 
-    def invite(
-        self, wall: WallTime, sender: FocusDevice, conf_id: str, room_id: str | None
-    ) -> Trusted | InviteRefusal:
+    def invite(self, sender: FocusDevice, foci: Foci | None) -> Trusted | InviteRefusal:
         """Whether a focus that has sent an invite may have a trunk.
 
-        It names its room: a call that somebody copied into a room of their own would else be mistaken for it.
+        Args:
+            sender: it.
+            foci: of the call in the room that the invite names; None: it names none. A call that somebody
+                copied into a room of their own would else be mistaken for it.
         """
         if sender == self._me:
             return InviteRefusal.MYSELF
-        if room_id is None:
-            return InviteRefusal.NO_ROOM
-        return self.standing(wall, sender, CallKey(room_id, conf_id))
+        return InviteRefusal.NO_ROOM if foci is None else self.standing(sender, foci)
 
-    def standing(self, wall: WallTime, focus: FocusDevice, call: CallKey) -> Trusted | InviteRefusal:
-        """Whether a focus may have a trunk, or keep it."""
-        is_in_room = self._rooms.is_joined(call.room_id, focus.user_id)
-        if not (is_in_room and self._rooms.has_call(call.room_id, call.conf_id)):
+    def standing(self, focus: FocusDevice, foci: Foci) -> Trusted | InviteRefusal:
+        """Whether a focus may have a trunk for a call, or keep it."""
+        if not foci.is_live:
             return InviteRefusal.NOT_IN_CALL
-        until = self._foci.named_until(wall, call, focus)
-        return InviteRefusal.NOT_NAMED if until is None else Trusted(call, until)
+        until = foci.named_until(focus)
+        if until is None:
+            return InviteRefusal.NOT_NAMED
+        return Trusted(foci.call, until) if foci.is_present(focus) else InviteRefusal.NOT_JOINED
 
     def announced(
         self,
-        wall: WallTime,
-        call: CallKey,
         announcer: FocusDevice,
         streams: Sequence[StreamMetadata],
+        foci: Foci,
         own: Container[Person],
     ) -> Announced:
         """Judge everything that a focus announces over its trunk.
 
         Args:
-            wall: now.
-            call: that of the trunk.
-            announcer: the focus at its other end.
+            announcer: the focus at the other end.
             streams: its complete view, as it was received last.
+            foci: of the call.
             own: who has a leg at this focus in this call. They are seen through it, whoever else speaks for
                 them: a person who moves is never there twice.
         """
@@ -165,7 +152,7 @@ class Trust:
         tracks: Counter[Person] = Counter()
         until: WallTime | None = None
         for stream in streams:
-            verdict = self._judge(wall, call, announcer, stream, own)
+            verdict = self._judge(announcer, stream, foci, own)
             if isinstance(verdict, StreamRefusal):
                 refused.append((stream.stream_id, verdict))
                 continue
@@ -179,12 +166,7 @@ class Trust:
         return Announced(tuple(taken), tuple(refused), until)
 
     def _judge(
-        self,
-        wall: WallTime,
-        call: CallKey,
-        announcer: FocusDevice,
-        stream: StreamMetadata,
-        own: Container[Person],
+        self, announcer: FocusDevice, stream: StreamMetadata, foci: Foci, own: Container[Person]
     ) -> tuple[Person, WallTime] | StreamRefusal:
         if stream.user_id is None or stream.device_id is None:
             return StreamRefusal.NO_OWNER
@@ -194,7 +176,7 @@ class Trust:
         owner = Person(stream.user_id, stream.device_id)
         if owner in own:
             return StreamRefusal.OWN_PERSON
-        home = self._foci.home(wall, call, owner)
+        home = foci.home(owner)
         if home is None:
             return StreamRefusal.NOT_IN_CALL
         if home.focus != stream.path[0]:

@@ -18,7 +18,6 @@ from signalling.focus.turn import RoomState, StateEvent
 from tests.unit.focus.cascade.world import (
     ALICE,
     BOB,
-    CALL,
     CAROL,
     EXPIRES,
     ME,
@@ -37,20 +36,20 @@ from tests.unit.focus.stage import ROOM, call_event, membership
 FOCI_JOINED = (membership(ME.user_id), membership(OTHER.user_id), membership(THIRD.user_id))
 ALL_JOINED = (*FOCI_JOINED, *(membership(person.user_id) for person in (ALICE, BOB, CAROL)))
 
-foci = st.builds(FocusDevice, st.sampled_from("abc"), st.sampled_from("XYZ"))
+some_foci = st.builds(FocusDevice, st.sampled_from("abc"), st.sampled_from("XYZ"))
 
 
 def others(
     *events: StateEvent, wall: WallTime = NOW, asked: tuple[FocusDevice, ...] = ()
 ) -> list[FocusDevice]:
     rooms = rooms_of(call_event(), *ALL_JOINED, *events)
-    return [one.focus for one in foci_of(rooms).others(wall, CALL, asked)]
+    return [one.focus for one in foci_of(rooms, wall).others(ME, asked)]
 
 
 # --- who dials --------------------------------------------------------------------------------------------
 
 
-@given(foci, foci)
+@given(some_foci, some_foci)
 def test_of_two_foci_exactly_one_dials_first(one: FocusDevice, two: FocusDevice) -> None:
     assert (dials_first(one, two) + dials_first(two, one)) == (one != two)
 
@@ -68,7 +67,7 @@ def test_the_lower_user_id_dials_and_the_device_id_decides_between_foci_of_one_a
 
 def test_the_foci_that_people_are_on_are_those_of_the_call_and_it_is_told_who() -> None:
     rooms = rooms_of(call_event(), *ALL_JOINED, says(ALICE, ME), says(BOB, OTHER), says(CAROL, OTHER))
-    assert foci_of(rooms).others(NOW, CALL) == (OtherFocus(OTHER, frozenset({BOB, CAROL})),)
+    assert foci_of(rooms).others(ME) == (OtherFocus(OTHER, frozenset({BOB, CAROL})),)
 
 
 @pytest.mark.parametrize("kind", CALL_MEMBER_TYPES)
@@ -95,6 +94,9 @@ def test_what_was_said_last_under_either_type_counts() -> None:
     stable = says(BOB, THIRD, kind="m.call.member", expires_at=EXPIRES + 1)
     assert others(says(BOB, OTHER), stable) == [THIRD]
     assert others(says(BOB, OTHER, expires_at=EXPIRES + 2), stable) == [OTHER]
+    foci = foci_of(rooms_of(call_event(), *ALL_JOINED, says(BOB, OTHER), stable))
+    assert foci.named_until(OTHER) is None
+    assert foci.named_until(THIRD) == EXPIRES + 1 + SKEW_MS
 
 
 @pytest.mark.parametrize(
@@ -112,11 +114,11 @@ def test_what_was_said_last_under_either_type_counts() -> None:
     ids=["no call", "over", "stranger", "focus absent", "focus left", "unsaid", "another call", "expired"],
 )
 def test_who_is_no_focus_of_the_call_is_not_dialled(events: tuple[StateEvent, ...]) -> None:
-    assert foci_of(rooms_of(*events)).others(NOW, CALL) == ()
+    assert foci_of(rooms_of(*events)).others(ME) == ()
 
 
 def test_nobody_is_dialled_in_a_room_that_the_focus_is_not_in() -> None:
-    assert foci_of(rooms_of(call_event(), room_id="!else:x")).others(NOW, CALL) == ()
+    assert foci_of(rooms_of(call_event(), room_id="!else:x")).others(ME) == ()
 
 
 def test_a_focus_with_more_users_goes_first_whoever_else_names_many() -> None:
@@ -151,29 +153,46 @@ def test_a_focus_is_named_for_as_long_as_the_last_of_those_who_name_it() -> None
     rooms = rooms_of(
         call_event(), *ALL_JOINED, says(ALICE, OTHER), says(BOB, preferred=[OTHER], expires_at=EXPIRES + 7)
     )
-    reader = foci_of(rooms)
-    assert reader.named_until(NOW, CALL, OTHER) == EXPIRES + 7 + SKEW_MS
-    assert reader.named_until(WallTime(EXPIRES + SKEW_MS + 7), CALL, OTHER) is None
-    assert reader.named_until(NOW, CALL, THIRD) is None
+    last = WallTime(EXPIRES + 7 + SKEW_MS)
+    assert foci_of(rooms).named_until(OTHER) == last
+    assert foci_of(rooms, last).named_until(OTHER) is None
+    assert foci_of(rooms).named_until(THIRD) is None
     rooms.apply(RoomState(ROOM, (says(BOB, preferred=[THIRD]),)))
-    assert reader.named_until(NOW, CALL, OTHER) == EXPIRES + SKEW_MS
+    assert foci_of(rooms).named_until(OTHER) == EXPIRES + SKEW_MS
+
+
+def test_a_focus_is_present_while_its_account_is_joined() -> None:
+    rooms = rooms_of(call_event(), *ALL_JOINED, says(ALICE, OTHER))
+    assert foci_of(rooms).is_present(OTHER)
+    rooms.apply(RoomState(ROOM, (membership(OTHER.user_id, "leave"),)))
+    assert not foci_of(rooms).is_present(OTHER)
 
 
 def test_home_is_the_focus_that_a_person_names_first() -> None:
-    reader = foci_of(rooms_of(call_event(), *ALL_JOINED, says(ALICE, OTHER, THIRD), says(BOB)))
-    assert reader.home(NOW, CALL, ALICE) == Home(OTHER, WallTime(EXPIRES + SKEW_MS))
-    assert reader.home(NOW, CALL, BOB) == Home(None, WallTime(EXPIRES + SKEW_MS))
-    assert reader.home(NOW, CALL, CAROL) is None
-    assert reader.home(NOW, CALL, Person(ALICE.user_id, "another")) is None
+    foci = foci_of(rooms_of(call_event(), *ALL_JOINED, says(ALICE, OTHER, THIRD), says(BOB)))
+    assert foci.home(ALICE) == Home(OTHER, WallTime(EXPIRES + SKEW_MS))
+    assert foci.home(BOB) == Home(None, WallTime(EXPIRES + SKEW_MS))
+    assert foci.home(CAROL) is None
+    assert foci.home(Person(ALICE.user_id, "another")) is None
 
 
 def test_home_lasts_until_the_member_event_has_expired_and_the_clocks_difference_is_over() -> None:
-    reader = foci_of(rooms_of(call_event(), *ALL_JOINED, says(ALICE, OTHER)))
+    rooms = rooms_of(call_event(), *ALL_JOINED, says(ALICE, OTHER))
     last = WallTime(EXPIRES + SKEW_MS - 1)
-    assert reader.home(last, CALL, ALICE) is not None
-    assert reader.home(WallTime(last + 1), CALL, ALICE) is None
+    assert foci_of(rooms, last).home(ALICE) is not None
+    assert foci_of(rooms, WallTime(last + 1)).home(ALICE) is None
 
 
-def test_who_is_not_joined_has_no_home() -> None:
-    reader = foci_of(rooms_of(call_event(), *FOCI_JOINED, says(ALICE, OTHER)))
-    assert reader.home(NOW, CALL, ALICE) is None
+def test_who_is_not_joined_has_no_home_and_nobody_has_one_in_a_call_that_is_over() -> None:
+    assert foci_of(rooms_of(call_event(), *FOCI_JOINED, says(ALICE, OTHER))).home(ALICE) is None
+    over = foci_of(rooms_of(call_event(terminated=True), *ALL_JOINED, says(ALICE, OTHER)))
+    assert not over.is_live
+    assert over.home(ALICE) is None
+    assert over.named_until(OTHER) is None
+
+
+def test_what_was_read_stays_as_it_was() -> None:
+    rooms = rooms_of(call_event(), *ALL_JOINED, says(ALICE, OTHER))
+    foci = foci_of(rooms)
+    rooms.apply(RoomState(ROOM, (membership(OTHER.user_id, "leave"), says(ALICE, THIRD))))
+    assert [one.focus for one in foci.others(ME)] == [OTHER]

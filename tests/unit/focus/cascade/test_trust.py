@@ -43,15 +43,13 @@ from tests.unit.focus.stage import CONF, OTHER_ROOM, ROOM, call_event, membershi
 
 if TYPE_CHECKING:
     from signalling.events.room_state import FocusDevice
-    from signalling.focus.rooms import Rooms
 
 PEOPLE = (ALICE, BOB, CAROL)
 JOINED = tuple(membership(one.user_id) for one in (ME, OTHER, THIRD, *PEOPLE))
 ROOM_STATE = (call_event(), *JOINED, says(ALICE, ME), says(BOB, OTHER), says(CAROL, THIRD))
 
 
-def trust_in(rooms: Rooms, *, max_hops: int = 1, relays: tuple[FocusDevice, ...] = ()) -> Trust:
-    return Trust(rooms, foci_of(rooms), ME, max_hops=max_hops, relays=relays)
+TRUST = Trust(ME)
 
 
 def stream_of(person: Person, *path: FocusDevice, stream_id: str = "s", tracks: int = 1) -> StreamMetadata:
@@ -74,8 +72,8 @@ def judged(
     max_hops: int = 1,
     relays: tuple[FocusDevice, ...] = (),
 ) -> Announced:
-    trust = trust_in(rooms_of(*events), max_hops=max_hops, relays=relays)
-    return trust.announced(wall, CALL, announcer, streams, own)
+    trust = Trust(ME, max_hops=max_hops, relays=relays)
+    return trust.announced(announcer, streams, foci_of(rooms_of(*events), wall), own)
 
 
 def refusal(stream: StreamMetadata, *events: StateEvent, **given: object) -> StreamRefusal | None:
@@ -90,10 +88,9 @@ def refusal(stream: StreamMetadata, *events: StateEvent, **given: object) -> Str
 
 @pytest.mark.parametrize("event", [says(BOB, OTHER), says(BOB, ME, OTHER), says(BOB, ME, preferred=[OTHER])])
 def test_a_focus_that_a_member_names_may_have_a_trunk_for_as_long_as_that(event: StateEvent) -> None:
-    trust = trust_in(rooms_of(call_event(), *JOINED, event))
+    foci = foci_of(rooms_of(call_event(), *JOINED, event))
     trusted = Trusted(CALL, WallTime(EXPIRES + SKEW_MS))
-    assert trust.invite(NOW, OTHER, CONF, ROOM) == trusted
-    assert trust.standing(NOW, OTHER, CALL) == trusted
+    assert TRUST.invite(OTHER, foci) == TRUST.standing(OTHER, foci) == trusted
 
 
 @pytest.mark.parametrize(
@@ -101,8 +98,8 @@ def test_a_focus_that_a_member_names_may_have_a_trunk_for_as_long_as_that(event:
     [
         (ROOM_STATE[1:], InviteRefusal.NOT_IN_CALL),
         ((*ROOM_STATE, call_event(terminated=True)), InviteRefusal.NOT_IN_CALL),
-        ((*ROOM_STATE, membership(OTHER.user_id, "leave")), InviteRefusal.NOT_IN_CALL),
-        ((*ROOM_STATE, membership(OTHER.user_id, "ban")), InviteRefusal.NOT_IN_CALL),
+        ((*ROOM_STATE, membership(OTHER.user_id, "leave")), InviteRefusal.NOT_JOINED),
+        ((*ROOM_STATE, membership(OTHER.user_id, "ban")), InviteRefusal.NOT_JOINED),
         ((*ROOM_STATE, says(BOB, ME)), InviteRefusal.NOT_NAMED),
         ((*ROOM_STATE, says(BOB)), InviteRefusal.NOT_NAMED),
         ((*ROOM_STATE, membership(BOB.user_id, "leave")), InviteRefusal.NOT_NAMED),
@@ -114,27 +111,28 @@ def test_a_focus_that_a_member_names_may_have_a_trunk_for_as_long_as_that(event:
 def test_a_focus_outside_of_the_room_or_the_call_gets_none(
     events: tuple[StateEvent, ...], why: InviteRefusal
 ) -> None:
-    trust = trust_in(rooms_of(*events))
-    assert trust.invite(NOW, OTHER, CONF, ROOM) is why
-    assert trust.standing(NOW, OTHER, CALL) is why
+    foci = foci_of(rooms_of(*events))
+    assert TRUST.invite(OTHER, foci) is TRUST.standing(OTHER, foci) is why
 
 
 def test_an_invite_without_a_room_is_refused_and_so_is_our_own() -> None:
-    trust = trust_in(rooms_of(*ROOM_STATE))
-    assert trust.invite(NOW, OTHER, CONF, None) is InviteRefusal.NO_ROOM
-    assert trust.invite(NOW, ME, CONF, ROOM) is InviteRefusal.MYSELF
+    assert TRUST.invite(OTHER, None) is InviteRefusal.NO_ROOM
+    assert TRUST.invite(ME, None) is InviteRefusal.MYSELF
+    foci = foci_of(rooms_of(*ROOM_STATE))
+    assert TRUST.invite(ME, foci) is InviteRefusal.MYSELF
+    assert isinstance(TRUST.invite(OTHER, foci), Trusted)
 
 
 def test_a_call_that_somebody_copied_into_a_room_of_theirs_is_another_call() -> None:
     rooms = rooms_of(*ROOM_STATE)
-    rooms.apply(RoomState(OTHER_ROOM, ROOM_STATE, is_complete=True))
-    trust = trust_in(rooms)
-    assert trust.invite(NOW, OTHER, CONF, ROOM) == Trusted(CALL, WallTime(EXPIRES + SKEW_MS))
+    rooms.apply(RoomState(OTHER_ROOM, (*ROOM_STATE, says(BOB)), is_complete=True))
     copied = CallKey(OTHER_ROOM, CONF)
-    assert trust.invite(NOW, OTHER, CONF, OTHER_ROOM) == Trusted(copied, WallTime(EXPIRES + SKEW_MS))
-    rooms.apply(RoomState(OTHER_ROOM, (says(BOB),)))
-    assert trust.invite(NOW, OTHER, CONF, OTHER_ROOM) is InviteRefusal.NOT_NAMED
-    assert trust.invite(NOW, OTHER, CONF, "!nowhere:x") is InviteRefusal.NOT_IN_CALL
+    assert TRUST.invite(OTHER, foci_of(rooms)) == Trusted(CALL, WallTime(EXPIRES + SKEW_MS))
+    assert TRUST.invite(OTHER, foci_of(rooms, call=copied)) is InviteRefusal.NOT_NAMED
+    rooms.apply(RoomState(OTHER_ROOM, (says(BOB, OTHER),)))
+    assert TRUST.invite(OTHER, foci_of(rooms, call=copied)) == Trusted(copied, WallTime(EXPIRES + SKEW_MS))
+    nowhere = CallKey("!nowhere:x", CONF)
+    assert TRUST.invite(OTHER, foci_of(rooms, call=nowhere)) is InviteRefusal.NOT_IN_CALL
 
 
 # --- whom a focus speaks for ------------------------------------------------------------------------------
@@ -260,9 +258,8 @@ def test_a_verdict_runs_out_with_the_first_of_the_member_events() -> None:
 
 def test_membership_that_flaps_is_followed_at_each_turn_and_leaves_nothing_behind() -> None:
     rooms = rooms_of(*ROOM_STATE)
-    trust = trust_in(rooms)
-    stream = stream_of(BOB, OTHER)
-    before = trust.announced(NOW, CALL, OTHER, [stream], frozenset())
+    streams = [stream_of(BOB, OTHER)]
+    before = TRUST.announced(OTHER, streams, foci_of(rooms), ())
     flaps = (
         (membership(BOB.user_id, "leave"), membership(BOB.user_id), StreamRefusal.NOT_IN_CALL),
         (say_all(BOB.user_id, {}), says(BOB, OTHER), StreamRefusal.NOT_IN_CALL),
@@ -270,19 +267,12 @@ def test_membership_that_flaps_is_followed_at_each_turn_and_leaves_nothing_behin
     )
     for gone, back, why in flaps * 3:
         rooms.apply(RoomState(ROOM, (gone,)))
-        away = trust.announced(NOW, CALL, OTHER, [stream], frozenset())
-        assert away == Announced((), (("s", why),), None)
-        assert trust.invite(NOW, OTHER, CONF, ROOM) is InviteRefusal.NOT_NAMED
+        away = foci_of(rooms)
+        assert TRUST.announced(OTHER, streams, away, ()) == Announced((), (("s", why),), None)
+        assert TRUST.standing(OTHER, away) is InviteRefusal.NOT_NAMED
         rooms.apply(RoomState(ROOM, (back,)))
-        assert trust.announced(NOW, CALL, OTHER, [stream], frozenset()) == before
-        assert isinstance(trust.invite(NOW, OTHER, CONF, ROOM), Trusted)
-
-
-def test_a_focus_that_leaves_the_room_loses_its_trunk_though_it_is_named() -> None:
-    rooms = rooms_of(*ROOM_STATE)
-    trust = trust_in(rooms)
-    rooms.apply(RoomState(ROOM, (membership(OTHER.user_id, "leave"),)))
-    assert trust.standing(NOW, OTHER, CALL) is InviteRefusal.NOT_IN_CALL
+        assert TRUST.announced(OTHER, streams, foci_of(rooms), ()) == before
+        assert isinstance(TRUST.standing(OTHER, foci_of(rooms)), Trusted)
 
 
 # --- whatever is said -------------------------------------------------------------------------------------

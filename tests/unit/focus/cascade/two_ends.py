@@ -180,7 +180,7 @@ class TwoEnds:
         delay_s = self._delays_s[next(self._sent) % len(self._delays_s)]
         end.last_arrival = max(end.last_arrival, after_s(self.now, delay_s))
         name = "two" if end.name == "one" else "one"
-        arrive = partial(self._receive, name, kind, call_id, self.now)
+        arrive: Callable[[], object] = partial(self._receive, name, kind, call_id, self.now)
         heapq.heappush(self._agenda, (end.last_arrival, next(self._sent), arrive))
 
     def _receive(self, name: str, kind: str, call_id: str, sent_at: Instant) -> None:

@@ -77,5 +77,5 @@ def rooms_of(*events: StateEvent, room_id: str = ROOM) -> Rooms:
     return rooms
 
 
-def foci_of(rooms: Rooms, me: FocusDevice = ME) -> Foci:
-    return Foci(rooms, me, SKEW_S)
+def foci_of(rooms: Rooms, wall: WallTime = NOW, call: CallKey = CALL) -> Foci:
+    return Foci(rooms, call, wall, SKEW_S)

@@ -351,6 +351,7 @@ def ask(stage: Stage, tape: Tape) -> None:
     address = _whereabouts(stage, peer, tape)
     spelled = _spelled(address, tape)
     kind = MessageClass.SUCCESS if tape.one_in(16) else MessageClass.REQUEST
+    cut = tape.of((None, None, None, None, None, None, None, -4))
     # Two peers of one port may ask the same.
     asker = 0 if tape.one_in(8) and not stage.pair.is_apart else peer.number
     first = tape.below(90)
@@ -358,7 +359,7 @@ def ask(stage: Stage, tape: Tape) -> None:
         transaction = asker.to_bytes(6, "big") + ((first + index) % 90).to_bytes(6, "big")
         data = StunMessage(kind, BINDING, transaction).serialise(peer.credentials.password)
         peer.asked.append((address, transaction))
-        stage.hear(stage.pair.apply(SendStun(peer.transport, *spelled, data)))
+        stage.hear(stage.pair.apply(SendStun(peer.transport, *spelled, data[:cut])))
 
 
 def answer(stage: Stage, tape: Tape) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sfu.errors import RemoteError
 from sfu.negotiation.codecs import accepted, for_sending, one_per_key
+from sfu.negotiation.encodings import receive_rids
 from sfu.negotiation.extensions import downstream, numbers_of
 from sfu.negotiation.parameters import ReceiveSection
 from sfu.negotiation.slots import DataSlot, MediaSlot, RejectedSlot, Slot, Slots
@@ -103,7 +104,7 @@ def _slot_after_offer(
         protocol=section.media.protocol,
         rids=_rids(section, own),
         receive=_receive(section, section.kind, upstream, extensions) if section.sends else None,
-        send=sending if sendable else None,
+        send=None if sending is None or not sendable else _as_taken(sending, section),
     )
 
 
@@ -156,9 +157,13 @@ def _slot_after_answer(slot: Slot, section: RemoteSection) -> Slot:
     if not sends and receive is None:
         # What an idle section leaves out is no refusal, and it needs codecs all the same.
         return replace(slot, send=None, receive=None)
-    return replace(
-        slot, codecs=codecs, extensions=extensions, send=slot.send if sends else None, receive=receive
-    )
+    send = None if slot.send is None or not sends else _as_taken(slot.send, section)
+    return replace(slot, codecs=codecs, extensions=extensions, send=send, receive=receive)
+
+
+def _as_taken(sending: Sending, section: RemoteSection) -> Sending:
+    """What we send, without encodings that the other side does not take (RFC 8853 section 5.3.3)."""
+    return sending.narrowed_to(receive_rids(section.media)) if sending.encodings else sending
 
 
 def _still_agreed(slot: MediaSlot, section: RemoteSection) -> tuple[NegotiatedCodec, ...]:

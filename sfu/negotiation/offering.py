@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sfu.negotiation.codecs import for_sending
 from sfu.negotiation.extensions import downstream, without_rids
+from sfu.negotiation.parameters import SendEncoding
 from sfu.negotiation.slots import (
     MediaSlot,
     Sending,
@@ -17,6 +18,7 @@ from sfu.negotiation.slots import (
     sent_keys,
     without_tracks,
 )
+from sfu.units import NO_RID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +80,7 @@ def _slot_for(
     before = slots[index] if index < len(slots) else None
     codecs = tables.carriable(track)
     has_repair = any(codec.format.rtx_payload_type is not None for codec in codecs)
-    sending = Sending(track, identifiers.ssrc(), identifiers.ssrc() if has_repair else None)
+    sending = _sending(track, identifiers, has_repair=has_repair)
     if not isinstance(before, MediaSlot):
         extensions = tables.extensions_for(track.kind)
         if any(slot.is_ours and slot.kind is track.kind for slot in media_slots(slots[:index])):
@@ -90,3 +92,11 @@ def _slot_for(
     own = {codec.format.key: codec for codec in for_sending(before.codecs)}
     codecs = tuple(own.get(codec.format.key, codec) for codec in codecs)
     return replace(before, codecs=codecs, extensions=downstream(before.extensions), send=sending)
+
+
+def _sending(track: SendTrack, identifiers: Identifiers, *, has_repair: bool) -> Sending:
+    streams = tuple(
+        SendEncoding(rid, identifiers.ssrc(), identifiers.ssrc() if has_repair else None)
+        for rid in track.rids or (NO_RID,)
+    )
+    return Sending(track, streams[0].ssrc, streams[0].rtx_ssrc, streams if track.rids else ())

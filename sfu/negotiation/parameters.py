@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sfu.plane import EncodingSpec, Extension, PayloadFormat
-    from sfu.units import Kind, Mid, Ssrc
+    from sfu.units import Kind, Mid, Rid, Ssrc
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,15 @@ class ReceiveSection:
 
 
 @dataclass(frozen=True, slots=True)
+class SendEncoding:
+    """One RTP stream of a track that goes out as simulcast."""
+
+    rid: Rid
+    ssrc: Ssrc
+    rtx_ssrc: Ssrc | None
+
+
+@dataclass(frozen=True, slots=True)
 class SendSection:
     """An m-section on which the client receives a track of ours, agreed by both sides."""
 
@@ -63,6 +72,9 @@ class SendSection:
     ssrc: Ssrc
     rtx_ssrc: Ssrc | None
     cname: str
+    encodings: tuple[SendEncoding, ...] = ()
+    """Lowest first, those that the other side takes; `ssrc` and `rtx_ssrc` are of the first. Empty where the
+    track goes out as one stream: it was asked for without rids, or the other side takes no simulcast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +93,8 @@ class LegParameters:
     mixed_extensions: bool = False
     receivable: frozenset[str] = frozenset()
     """Codec keys (`PayloadFormat.key`) that the client can receive."""
+    remote_candidates: tuple[tuple[str, int], ...] = ()
+    """Addresses and ports of the focus that we call, best first. Clients find us: theirs are not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +109,6 @@ class SendTrack:
     codec_keys: tuple[str, ...]
     """`PayloadFormat.key` of what the publisher may send, best first."""
     cname: str
+    rids: tuple[Rid, ...] = ()
+    """As simulcast under these names, lowest first, each a stream whose SSRC the section names; empty: as one
+    stream."""

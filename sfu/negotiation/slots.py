@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from sfu.negotiation.parameters import SendEncoding
+from sfu.units import NO_RID
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -21,6 +24,21 @@ class Sending:
     track: SendTrack
     ssrc: Ssrc
     rtx_ssrc: Ssrc | None
+    encodings: tuple[SendEncoding, ...] = ()
+    """Of simulcast, lowest first; then the two above are those of the first."""
+
+    @property
+    def streams(self) -> tuple[SendEncoding, ...]:
+        """What goes out, one stream or several."""
+        return self.encodings or (SendEncoding(NO_RID, self.ssrc, self.rtx_ssrc),)
+
+    def narrowed_to(self, rids: tuple[Rid, ...]) -> Sending:
+        """The same, as the other side takes it: fewer encodings, or one stream where it names none."""
+        kept = tuple(one for one in self.encodings if one.rid in rids)
+        if kept == self.encodings:
+            return self
+        first = (kept or self.encodings)[0]
+        return replace(self, ssrc=first.ssrc, rtx_ssrc=first.rtx_ssrc, encodings=kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +79,11 @@ class RejectedSlot:
     kind: str
     protocol: str
     formats: tuple[str, ...]
+
+
+def new_data_slot(mid: Mid) -> DataSlot:
+    """The section of a data channel that we open (RFC 8841)."""
+    return DataSlot(mid, "UDP/DTLS/SCTP", ("webrtc-datachannel",), is_legacy=False)
 
 
 Slot = MediaSlot | DataSlot | RejectedSlot

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from sfu.negotiation.codecs import feedback_lines
 from sfu.negotiation.slots import DataSlot, MediaSlot, RejectedSlot, Slots
+from sfu.units import NO_RID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sfu.negotiation.parameters import Candidate, Fingerprint
+    from sfu.negotiation.parameters import Candidate, Fingerprint, SendEncoding
     from sfu.plane import Credentials
 
 MAX_MESSAGE_BYTES: Final = 262_144
@@ -25,6 +26,8 @@ class LocalDescription:
     credentials: Credentials
     fingerprint: Fingerprint
     candidates: tuple[Candidate, ...]
+    is_lite: bool = True
+    """We only answer ICE's checks (RFC 8445 section 2.5): true but where we call another focus."""
 
 
 def write_description(
@@ -52,7 +55,7 @@ def write_description(
         "t=0 0",
         f"a=group:BUNDLE {' '.join(live)}".rstrip(),
         "a=msid-semantic: WMS *",
-        "a=ice-lite",
+        *(("a=ice-lite",) if local.is_lite else ()),
         "a=ice-options:trickle",
         f"a=ice-ufrag:{local.credentials.ufrag}",
         f"a=ice-pwd:{local.credentials.password}",
@@ -95,15 +98,30 @@ def _media_lines(slot: MediaSlot) -> Iterator[str]:
     for extension in slot.extensions:
         yield extension.line
     if slot.send is not None:
-        ssrc, repair = slot.send.ssrc, slot.send.rtx_ssrc
-        if repair is not None:
-            yield f"a=ssrc-group:FID {ssrc} {repair}"
-        yield f"a=ssrc:{ssrc} cname:{slot.send.track.cname}"
-        if repair is not None:
-            yield f"a=ssrc:{repair} cname:{slot.send.track.cname}"
-    if slot.rids:
-        yield from (f"a=rid:{rid} recv" for rid in slot.rids)
-        yield f"a=simulcast:recv {';'.join(slot.rids)}"
+        for one in slot.send.streams:
+            yield from _stream_lines(one, slot.send.track.cname)
+    yield from _simulcast_lines(slot)
+
+
+def _stream_lines(stream: SendEncoding, cname: str) -> Iterator[str]:
+    if stream.rtx_ssrc is not None:
+        yield f"a=ssrc-group:FID {stream.ssrc} {stream.rtx_ssrc}"
+    yield f"a=ssrc:{stream.ssrc} cname:{cname}"
+    if stream.rtx_ssrc is not None:
+        yield f"a=ssrc:{stream.rtx_ssrc} cname:{cname}"
+    if stream.rid != NO_RID:
+        yield f"a=ssrc:{stream.ssrc} rid:{stream.rid}"
+
+
+def _simulcast_lines(slot: MediaSlot) -> Iterator[str]:
+    # The highest first, as browsers do: rids whose names say nothing are read in this order.
+    sent = () if slot.send is None else tuple(one.rid for one in reversed(slot.send.encodings))
+    ways = [(way, rids) for way, rids in (("send", sent), ("recv", slot.rids)) if rids]
+    for way, rids in ways:
+        yield from (f"a=rid:{rid} {way}" for rid in rids)
+    if ways:
+        # One line for both ways (RFC 8853 section 5.1).
+        yield "a=simulcast:" + " ".join(f"{way} {';'.join(rids)}" for way, rids in ways)
 
 
 def _direction(slot: MediaSlot) -> str:

@@ -9,7 +9,7 @@ from sfu.negotiation.answering import slots_after_answer, slots_after_offer
 from sfu.negotiation.extensions import numbers_of
 from sfu.negotiation.slots import DataSlot, MediaSlot, RejectedSlot, Slots
 from sfu.plane import Codec, Extension
-from sfu.units import Kind
+from sfu.units import Kind, Rid
 from tests.support.dialogue import CAMERA, MICROPHONE
 from tests.unit.negotiation.test_offering import Leg
 from tests.unit.negotiation.test_writer import written
@@ -311,6 +311,32 @@ def test_codecs_rtx_and_extensions_that_the_answer_drops_are_dropped() -> None:
     assert [codec.numbers for codec in slot.codecs] == [(96,)]
     assert Extension.VIDEO_ORIENTATION not in numbers_of(slot.extensions)
     assert slot.send is not None
+
+
+def with_simulcast() -> tuple[Slots, str]:
+    """A table with a camera in two encodings on `s0`, and the answer that takes both."""
+    leg = Leg()
+    leg.send(replace(CAMERA, rids=(Rid("q"), Rid("f"))))
+    text = written(*leg.slots)
+    taken = ("a=rid:f recv", "a=rid:q recv", "a=simulcast:recv f;q")
+    return leg.slots, changed(answer_to(text), "s0", *taken)
+
+
+def rids_sent(slots: Slots) -> list[str]:
+    sending = media_slot(slots, "s0").send
+    assert sending is not None
+    return [one.rid for one in sending.streams]
+
+
+def test_encodings_that_an_answer_or_a_later_offer_leaves_out_are_not_sent() -> None:
+    offered, answer = with_simulcast()
+    agreed = after_answer(offered, answer)
+    assert agreed == offered
+    assert rids_sent(after_answer(offered, answer.replace("recv f;q", "recv f"))) == ["f"]
+    assert rids_sent(after_answer(offered, changed(answer, "s0", without="a=simulcast"))) == [""]
+    later = with_sections_of(CHROMIUM, answer)
+    assert rids_sent(answered(later, agreed)) == ["q", "f"]
+    assert rids_sent(answered(changed(later, "s0", without="a=rid:f"), agreed)) == ["q"]
 
 
 def test_a_number_that_means_another_codec_in_the_answer_is_not_agreed_on() -> None:

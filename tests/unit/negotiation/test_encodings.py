@@ -8,6 +8,7 @@ from sfu.negotiation.encodings import (
     cname_of,
     encodings_of,
     lowest_first,
+    receive_rids,
     send_rids,
 )
 from sfu.plane import EncodingSpec
@@ -52,6 +53,15 @@ def test_rids_are_those_that_are_sent_in_the_order_of_the_client(
 ) -> None:
     section = media(*declared("f", "h", "q"), f"a=simulcast:{simulcast}")
     assert send_rids(section) == rids(*expected)
+
+
+def test_rids_that_are_received_are_told_apart_from_those_that_are_sent() -> None:
+    section = media(
+        *declared("f", "q"), "a=rid:l recv", "a=rid:h recv", "a=rid:x send", "a=simulcast:send f;q recv h;l;x"
+    )
+    assert send_rids(section) == rids("f", "q")
+    assert receive_rids(section) == rids("h", "l")
+    assert receive_rids(media(*declared("f"), "a=simulcast:send f")) == ()
 
 
 @pytest.mark.parametrize(
@@ -116,3 +126,35 @@ def test_the_cname_is_that_of_any_ssrc() -> None:
     assert cname_of(media("a=ssrc:1 msid:a b", "a=ssrc:1 cname:it")) == "it"
     assert cname_of(media("a=ssrc:1 msid:a b")) == ""
     assert cname_of(media(f"a=ssrc:1 cname:{'x' * 300}")) == "x" * 255
+
+
+SIMULCAST = (*declared("f", "h", "q"), "a=simulcast:send f;h;q")
+
+
+def test_ssrcs_that_are_named_by_rids_are_known_with_their_repair() -> None:
+    lines = ("a=ssrc-group:FID 10 11", "a=ssrc:10 cname:x", "a=ssrc:10 rid:q", "a=ssrc:20 rid:f")
+    assert encodings_of(media(*SIMULCAST, *lines)) == (
+        EncodingSpec(Rid("q"), Ssrc(10), Ssrc(11)),
+        EncodingSpec(Rid("h")),
+        EncodingSpec(Rid("f"), Ssrc(20)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (("a=ssrc:10 rid:q", "a=ssrc:20 rid:q"), {"q": 10}),
+        (("a=ssrc:10 rid:q", "a=ssrc:10 rid:f"), {"q": 10}),
+        (("a=ssrc:10 rid:x", "a=ssrc:0 rid:q", "a=ssrc:x rid:h", "a=ssrc:10"), {}),
+        (("a=ssrc:10 rid", "a=ssrc:11 rids:q", "a=ssrc:12 rid: q"), {}),
+    ],
+)
+def test_an_encoding_has_one_ssrc_and_an_ssrc_one_encoding(
+    lines: tuple[str, ...], expected: dict[str, int]
+) -> None:
+    found = encodings_of(media(*SIMULCAST, *lines))
+    assert {one.rid: one.ssrc for one in found if one.ssrc is not None} == expected
+
+
+def test_rids_of_ssrcs_say_nothing_where_there_is_no_simulcast() -> None:
+    assert encodings_of(media("a=ssrc:10 rid:q")) == (EncodingSpec(NO_RID, Ssrc(10)),)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sfu.negotiation.answering import slots_after_offer
@@ -10,7 +11,7 @@ from sfu.negotiation.offering import MAX_SLOTS, slots_to_offer
 from sfu.negotiation.slots import MediaSlot, media_slots, sent_keys
 from sfu.negotiation.tables import ClientTables
 from sfu.plane import Extension
-from sfu.units import Kind
+from sfu.units import Kind, Rid
 from tests.support.dialogue import CAMERA, MICROPHONE, OTHER_CAMERA, SCREEN, track
 from tests.unit.negotiation.texts import CHROMIUM, CHROMIUM_CAMERA_OFF, changed, remote, stopped, turned
 
@@ -48,6 +49,21 @@ def test_each_track_has_a_section_of_its_own_with_ssrcs_of_its_own() -> None:
     assert camera.send is not None
     assert microphone.send.rtx_ssrc is None
     assert len({microphone.send.ssrc, camera.send.ssrc, camera.send.rtx_ssrc}) == 3
+
+
+def test_a_track_with_rids_has_ssrcs_for_each_of_them() -> None:
+    leg = Leg()
+    simulcast = replace(CAMERA, rids=(Rid("q"), Rid("f")))
+    (camera,) = leg.send(simulcast)
+    assert camera.send is not None
+    assert [one.rid for one in camera.send.encodings] == ["q", "f"]
+    ssrcs = [ssrc for one in camera.send.encodings for ssrc in (one.ssrc, one.rtx_ssrc)]
+    assert len(set(ssrcs)) == 4
+    assert [camera.send.ssrc, camera.send.rtx_ssrc] == ssrcs[:2]
+    bare = changed(CHROMIUM, "1", without="a=rtpmap:.* rtx")
+    (camera,) = Leg(bare).send(simulcast)
+    assert camera.send is not None
+    assert [one.rtx_ssrc for one in camera.send.encodings] == [None, None]
 
 
 def test_a_section_has_the_codecs_that_may_flow_under_the_clients_numbers() -> None:

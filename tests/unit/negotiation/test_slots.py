@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sfu.negotiation.parameters import ReceiveSection
+from sfu.negotiation.parameters import ReceiveSection, SendEncoding
 from sfu.negotiation.slots import (
     DataSlot,
     MediaSlot,
@@ -15,7 +15,7 @@ from sfu.negotiation.slots import (
     sent_keys,
     without_tracks,
 )
-from sfu.units import Kind, Mid, Ssrc
+from sfu.units import NO_RID, Kind, Mid, Rid, Ssrc
 from tests.support.dialogue import CAMERA, SCREEN
 
 CLIENT = MediaSlot(Mid("0"), Kind.VIDEO, is_ours=False, codecs=(), extensions=())
@@ -50,3 +50,23 @@ def test_tracks_are_taken_off_and_the_sections_stay() -> None:
 def test_a_slot_is_put_in_place_of_another_or_at_the_end() -> None:
     assert replaced((CLIENT, DATA), 0, IDLE) == (IDLE, DATA)
     assert replaced((CLIENT,), 1, IDLE) == (CLIENT, IDLE)
+
+
+Q, H, F = (
+    SendEncoding(Rid(rid), Ssrc(10 * number), Ssrc(10 * number + 1))
+    for number, rid in enumerate(("q", "h", "f"), 1)
+)
+SIMULCAST = Sending(CAMERA, Ssrc(10), Ssrc(11), (Q, H, F))
+
+
+def test_what_goes_out_is_one_stream_or_those_of_simulcast() -> None:
+    assert Sending(CAMERA, Ssrc(1), None).streams == (SendEncoding(NO_RID, Ssrc(1), None),)
+    assert SIMULCAST.streams == (Q, H, F)
+
+
+def test_simulcast_is_narrowed_to_what_the_other_side_takes() -> None:
+    assert SIMULCAST.narrowed_to((Rid("f"), Rid("h"), Rid("q"))) is SIMULCAST
+    assert SIMULCAST.narrowed_to((Rid("f"), Rid("x"), Rid("h"))) == Sending(
+        CAMERA, Ssrc(20), Ssrc(21), (H, F)
+    )
+    assert SIMULCAST.narrowed_to(()) == Sending(CAMERA, Ssrc(10), Ssrc(11))

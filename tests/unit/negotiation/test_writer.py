@@ -6,13 +6,13 @@ import pytest
 
 from sfu.negotiation.codecs import codecs_of
 from sfu.negotiation.extensions import NegotiatedExtension
-from sfu.negotiation.parameters import Candidate, Fingerprint, ReceiveSection
+from sfu.negotiation.parameters import Candidate, Fingerprint, ReceiveSection, SendEncoding
 from sfu.negotiation.slots import DataSlot, MediaSlot, RejectedSlot, Sending, Slots
 from sfu.negotiation.writer import LocalDescription, write_description
 from sfu.plane import Credentials, Extension
 from sfu.units import Kind, Mid, Rid, Ssrc
 from tests.support.dialogue import CAMERA, MICROPHONE
-from tests.unit.negotiation.texts import direction, head, lines, media
+from tests.unit.negotiation.texts import attributes, direction, head, lines, media
 
 LOCAL = LocalDescription(
     Credentials("ufrag", "password"),
@@ -145,6 +145,42 @@ def test_simulcast_is_accepted_in_the_order_of_the_client() -> None:
         "a=simulcast:recv f;h;q",
         *CANDIDATE_LINES,
     ]
+
+
+Q_AND_F = (SendEncoding(Rid("q"), Ssrc(10), Ssrc(11)), SendEncoding(Rid("f"), Ssrc(20), None))
+
+
+def test_simulcast_of_ours_is_told_with_the_ssrc_of_each_rid_the_highest_first() -> None:
+    slot = replace(VIDEO, send=replace(SENDING, encodings=Q_AND_F))
+    assert lines(written(DATA, slot, REJECTED, DATA), "1")[-9:] == [
+        "a=ssrc-group:FID 10 11",
+        "a=ssrc:10 cname:focus-1",
+        "a=ssrc:11 cname:focus-1",
+        "a=ssrc:10 rid:q",
+        "a=ssrc:20 cname:focus-1",
+        "a=ssrc:20 rid:f",
+        "a=rid:f send",
+        "a=rid:q send",
+        "a=simulcast:send f;q",
+    ]
+
+
+def test_simulcast_both_ways_is_said_in_one_line() -> None:
+    """RFC 8853 section 5.1: at most one in a section."""
+    sending = replace(SENDING, encodings=Q_AND_F)
+    slot = replace(VIDEO, rids=(Rid("2"), Rid("1")), receive=RECEIVE, send=sending)
+    text = written(slot)
+    assert attributes(text, "1", "simulcast") == ["send f;q recv 2;1"]
+    assert attributes(text, "1", "rid") == ["f send", "q send", "2 recv", "1 recv"]
+
+
+def test_a_full_agent_does_not_say_that_it_is_lite() -> None:
+    for is_lite in (True, False):
+        local = replace(LOCAL, is_lite=is_lite)
+        text = write_description(
+            (VIDEO,), local, session_id=7, version=3, setup="active", mixed_extensions=True
+        )
+        assert ("a=ice-lite" in text) == is_lite
 
 
 def test_candidates_stand_in_the_first_section_that_lives_and_in_the_last() -> None:

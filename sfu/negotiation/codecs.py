@@ -34,9 +34,12 @@ it. Lower: with more kinds of browser at once, each section holds a copy of its 
 that nobody has any more."""
 _RTCP_NUMBERS: Final = range(64, 96)
 """With RTP and RTCP on one port, packets of these payload types look like RTCP (RFC 5761 section 4)."""
-_DEFAULT_NUMBERS: Final = (105, 106, 112, 113, 127, *range(51, 63), *range(96, 128), *range(35, 51))
+DEFAULT_NUMBERS: Final = (105, 106, 112, 113, 127, *range(51, 63), *range(96, 128), *range(35, 51))
 """First those that no browser gives to codecs of its own, which it may name in a later offer; of these first
 the ones from 96 on, below which aiortc knows no dynamic payload types."""
+CALLER_NUMBERS: Final = tuple(number for number in range(96, 128) if number not in DEFAULT_NUMBERS[:17])
+"""What a focus gives that has called another one. The called one chooses as for any client, by its own list
+of codecs: with two pools no number comes to mean two codecs, one of which could not be carried then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,13 +193,15 @@ def accepted(
     return tuple(chosen)
 
 
-def default_codecs(kind: Kind, names: tuple[str, ...], used: Iterable[int]) -> tuple[NegotiatedCodec, ...]:
+def default_codecs(
+    kind: Kind, names: tuple[str, ...], used: Iterable[int], numbers: Iterable[int] = DEFAULT_NUMBERS
+) -> tuple[NegotiatedCodec, ...]:
     """Codecs for a kind that the client has said nothing of yet, under numbers that are free on its leg.
 
     Those for which there is no number are left out.
     """
     taken = frozenset(used)
-    free = (PayloadType(number) for number in _DEFAULT_NUMBERS if number not in taken)
+    free = (PayloadType(number) for number in numbers if number not in taken)
     codecs = []
     for name in names:
         codec = next((one for one in Codec if one.lower() == name.lower()), None)

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from sfu.negotiation.remote import RemoteDescription
 
 _SSRCS: Final = 2**32
-_MID_LETTER: Final = "s"
+CALLEE_LETTER: Final = "s"
+CALLER_LETTER: Final = "c"
+"""With which mids begin. Where two foci talk, each opens sections, and either may have offered some that the
+other never looked at: with a letter of its own no mid of one is another's."""
 
 
 @dataclass(slots=True)
@@ -27,14 +30,15 @@ class Identifiers:
 
     _next: int
     _step: int
+    _letter: str = CALLEE_LETTER
     _mids: int = 0
     _client_ssrcs: frozenset[int] = frozenset()
     _client_mids: frozenset[str] = frozenset()
 
     @classmethod
-    def drawn_from(cls, rng: random.Random) -> Identifiers:
-        """A walk from a random place in random steps."""
-        return cls(rng.randrange(_SSRCS), rng.randrange(1, _SSRCS, 2))
+    def drawn_from(cls, rng: random.Random, letter: str = CALLEE_LETTER) -> Identifiers:
+        """A walk from a random place in random steps, and mids that begin with a letter."""
+        return cls(rng.randrange(_SSRCS), rng.randrange(1, _SSRCS, 2), letter)
 
     def avoid(self, description: RemoteDescription) -> None:
         """Keep clear of what the client uses, by its newest description."""
@@ -56,11 +60,13 @@ class Identifiers:
         """The next one."""
         while True:
             # All legs count alike: the text is there once.
-            mid = sys.intern(f"{_MID_LETTER}{self._mids}")
+            mid = sys.intern(f"{self._letter}{self._mids}")
             self._mids += 1
             if mid not in self._client_mids:
                 return Mid(mid)
 
     def _is_to_come(self, mid: Mid) -> bool:
         letter, number = mid[:1], mid[1:]
-        return letter == _MID_LETTER and number.isascii() and number.isdecimal() and int(number) >= self._mids
+        return (
+            letter == self._letter and number.isascii() and number.isdecimal() and int(number) >= self._mids
+        )

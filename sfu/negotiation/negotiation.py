@@ -1,20 +1,22 @@
-"""Offers and answers of one leg, one at a time; the focus is the polite side (protocol: section 7.6)."""
+"""Offers and answers of one leg, one at a time; who is called is the polite side (protocol: section 7.6)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from sfu.errors import RemoteError
+from sfu.errors import LocalError, RemoteError
+from sfu.negotiation.agreement import agreed_on
 from sfu.negotiation.answering import slots_after_answer, slots_after_offer
-from sfu.negotiation.codecs import formats_of
-from sfu.negotiation.extensions import numbers_of, without_rids
+from sfu.negotiation.candidates import host_candidates
+from sfu.negotiation.exchange import Answered, Pending, Repeatable
 from sfu.negotiation.identifiers import Identifiers
 from sfu.negotiation.offering import idle_again, slots_to_offer
-from sfu.negotiation.parameters import LegParameters, SendSection, SendTrack
+from sfu.negotiation.parameters import LegParameters, SendTrack
 from sfu.negotiation.remote import read_description
+from sfu.negotiation.role import Role
 from sfu.negotiation.sdp import parse_sdp
-from sfu.negotiation.slots import DataSlot, Slots, media_slots, sent_keys
+from sfu.negotiation.slots import DataSlot, Slots, new_data_slot, sent_keys
 from sfu.negotiation.tables import ClientTables
 from sfu.negotiation.writer import LocalDescription, write_description
 from sfu.plane import Credentials
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 
     from sfu.config import ConferenceConfig
     from sfu.negotiation.remote import RemoteDescription
-    from sfu.negotiation.slots import MediaSlot, Sending
     from sfu.units import Instant
 
 UFRAG_LENGTH: Final = 12
@@ -58,7 +59,7 @@ class ParametersChanged:
 
 @dataclass(frozen=True, slots=True)
 class IceRestarted:
-    """The client restarted ICE: listen for these credentials too, before the answer goes out."""
+    """ICE begins anew, for the client or for us: listen for these credentials too, before they go out."""
 
     credentials: Credentials
 
@@ -86,41 +87,6 @@ NegotiationOutput = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    """Our offer that is unanswered; the table it would make, which counts only when the answer is here."""
-
-    sdp: str
-    slots: Slots
-    resend_at: Instant
-    tries: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Answered:
-    """The client's newest offer and our answer to it: where the offer comes twice, so does the answer."""
-
-    offer: str
-    answer: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Repeatable:
-    """The answer taken last, and how often it may come again: as often as we repeated its offer."""
-
-    answer: str
-    times: int
-
-    @classmethod
-    def of(cls, sdp: str, times: int) -> _Repeatable:
-        """An answer; one that can't come again is not kept: it has a kilobyte for each section."""
-        return cls(_unversioned(sdp) if times else "", times)
-
-    def is_repeated_by(self, sdp: str) -> bool:
-        """Whether an answer is this one: clients count their descriptions, and nothing else differs."""
-        return self.times > 0 and _unversioned(sdp) == self.answer
-
-
 def new_credentials(rng: random.Random) -> Credentials:
     """A fresh ufrag and password."""
     return Credentials(
@@ -132,19 +98,27 @@ def new_credentials(rng: random.Random) -> Credentials:
 class Negotiation:
     """One leg's negotiation.
 
-    For what the client did wrong methods raise `RemoteError`, and nothing has changed.
+    "The client" is whoever is at the other end: of a `CALLER`, the focus that it calls. For what the client
+    did wrong methods raise `RemoteError`, and nothing has changed.
     """
 
-    def __init__(self, local: LocalDescription, config: ConferenceConfig, rng: random.Random) -> None:
-        self._local = local
+    def __init__(
+        self,
+        local: LocalDescription,
+        config: ConferenceConfig,
+        rng: random.Random,
+        role: Role = Role.CALLEE,
+    ) -> None:
+        self._role = role
+        self._local = replace(local, is_lite=role is Role.CALLEE)
         self._config = config
         self._rng = rng
-        self._tables = ClientTables(config.codecs)
+        self._tables = ClientTables(config.codecs, role.numbers)
         self._slots: Slots = ()
-        self._identifiers = Identifiers.drawn_from(rng)
-        self._answered: _Answered | None = None
-        self._pending: _Pending | None = None
-        self._repeatable = _Repeatable("", 0)
+        self._identifiers = Identifiers.drawn_from(rng, role.mid_letter)
+        self._answered: Answered | None = None
+        self._pending: Pending | None = None
+        self._repeatable = Repeatable()
         self._abandoned: Slots = ()
         """Offered last and not answered: a client that took it all the same holds on to its sections."""
         self._wanted: tuple[SendTrack, ...] = ()
@@ -152,39 +126,73 @@ class Negotiation:
         self._session_id = rng.randrange(1, 2**62)
         self._version = 0
         self._parameters = LegParameters()
+        self._former: tuple[str, str] | None = None
+        """Credentials of the client before ICE was restarted last: what still comes under them is late."""
 
     @property
     def parameters(self) -> LegParameters:
         """What is agreed on now."""
         return self._parameters
 
+    def first_offer(self, now: Instant) -> list[NegotiationOutput]:
+        """Call: offer a data channel, and nothing else before it is agreed on.
+
+        Raises:
+            LocalError: we are called, or have called already.
+        """
+        if self._role is not Role.CALLER or self._slots or self._pending is not None:
+            raise LocalError(f"a first offer of the {self._role.value} after {self._version} descriptions")
+        # Focuses read both forms of header extensions in one stream.
+        return self._propose(now, (new_data_slot(self._identifiers.mid()),), mixed=True)
+
+    def restart_ice(self, now: Instant) -> list[NegotiationOutput]:
+        """Call anew where the path is lost: offer new credentials, and all that stands or was offered.
+
+        A restart that is under way goes on as it is.
+
+        Raises:
+            LocalError: we are called, or nothing is agreed on that could be restarted.
+        """
+        if self._role is not Role.CALLER or not self._slots:
+            raise LocalError(f"an ICE restart of the {self._role.value} with {len(self._slots)} sections")
+        pending = self._pending
+        if pending is not None and pending.restarts_ice:
+            return []
+        slots = self._slots if pending is None else pending.slots
+        restarted = self._renew_credentials()
+        mixed = self._parameters.mixed_extensions
+        return [restarted, *self._propose(now, slots, mixed=mixed, restarts_ice=True)]
+
     def offer_received(self, now: Instant, sdp: str) -> list[NegotiationOutput]:
         """Answer a client's offer; an offer of ours that is unanswered is abandoned and made anew.
 
-        An offer that comes twice is answered as before, and what we offered after it is said again.
+        An offer that comes twice is answered as before, and what we offered after it is said again. One from
+        before an ICE restart is ignored, and so is one that meets an offer of a `CALLER`: it is the other
+        side's turn to give way.
 
         Raises:
             ParseError: no description.
             RemoteError: `lite`, `setup`, `fingerprint`, `sections`: it can't be answered.
         """
+        if self._role is Role.CALLER and (self._pending is not None or not self._slots):
+            return []
         if self._answered is not None and sdp == self._answered.offer:
             return [AnswerMade(self._answered.answer), *self._repeat(now)]
         offer = read_description(parse_sdp(sdp))
-        self._check_transport(offer)
-        if offer.setup == "passive":
-            raise RemoteError("setup", "the client must be able to start DTLS")
+        if self._is_late(offer):
+            return []
+        self._check_transport(offer, is_answer=False)
         slots = slots_after_offer(self._slots, offer, self._config.codecs)
         outputs: list[NegotiationOutput] = []
         if self._restarts_ice(offer):
-            self._local = replace(self._local, credentials=new_credentials(self._rng))
-            outputs.append(IceRestarted(self._local.credentials))
+            outputs.append(self._renew_credentials())
         if self._pending is not None:
             self._abandoned = self._pending.slots
         self._pending = None
         self._learn(offer)
         self._slots = slots
-        answer = self._write(slots, "passive", mixed=offer.mixed_extensions)
-        self._answered = _Answered(sdp, answer)
+        answer = self._write(slots, self._role.setup, mixed=offer.mixed_extensions)
+        self._answered = Answered(sdp, answer)
         outputs += [*self._agreed(offer), AnswerMade(answer)]
         return [*outputs, *self._offer(now)]
 
@@ -197,24 +205,29 @@ class Negotiation:
         """Take a client's answer to our newest offer.
 
         One that comes in stable state is ignored, and so is one that comes again: where we sent an offer
-        several times, a slow client answers each.
+        several times, a slow client answers each. One from before an ICE restart is ignored, too.
 
         Raises:
             ParseError: no description.
-            RemoteError: `answer_mismatch`: it answers another offer; ours stays pending.
+            RemoteError: `answer_mismatch`: it answers another offer; `lite`, `setup`, `fingerprint`: it is
+                another transport; `sections`: who we call takes no data channel. Our offer stays pending.
         """
         pending = self._pending
         if self._repeatable.is_repeated_by(sdp):
-            self._repeatable = replace(self._repeatable, times=self._repeatable.times - 1)
+            self._repeatable = self._repeatable.once_less()
             return []
         if pending is None:
             return []
         answer = read_description(parse_sdp(sdp))
-        self._check_transport(answer)
+        if self._is_late(answer):
+            return []
+        self._check_transport(answer, is_answer=True)
         slots = slots_after_answer(pending.slots, answer)
+        if self._role is Role.CALLER and not any(isinstance(slot, DataSlot) for slot in slots):
+            raise RemoteError("sections", "a call of ours without its data channel")
         self._identifiers.avoid(answer)
         self._answered = self._pending = None
-        self._repeatable = _Repeatable.of(sdp, pending.tries - 1)
+        self._repeatable = Repeatable.of(sdp, pending.tries - 1)
         self._abandoned = ()
         self._slots = slots
         outputs = self._refuse(sorted(sent_keys(pending.slots) - sent_keys(slots)), "refused")
@@ -241,16 +254,27 @@ class Negotiation:
         """When the pending offer is due again."""
         return None if self._pending is None else self._pending.resend_at
 
-    def _check_transport(self, remote: RemoteDescription) -> None:
-        if remote.is_lite:
-            raise RemoteError("lite", "two ICE-lite agents never find each other")
+    def _check_transport(self, remote: RemoteDescription, *, is_answer: bool) -> None:
+        self._role.check(remote, is_answer=is_answer)
         known = self._parameters.fingerprints
         if known and remote.fingerprints and not set(known) & set(remote.fingerprints):
             raise RemoteError("fingerprint", "another certificate on a running transport")
 
     def _restarts_ice(self, offer: RemoteDescription) -> bool:
-        known = self._parameters.remote_ufrag, self._parameters.remote_password
-        return bool(offer.ufrag) and known not in {("", ""), (offer.ufrag, offer.password)}
+        return bool(offer.ufrag) and self._credentials not in {("", ""), (offer.ufrag, offer.password)}
+
+    def _renew_credentials(self) -> IceRestarted:
+        self._former = self._credentials
+        self._local = replace(self._local, credentials=new_credentials(self._rng))
+        return IceRestarted(self._local.credentials)
+
+    def _is_late(self, remote: RemoteDescription) -> bool:
+        return (remote.ufrag, remote.password) == self._former
+
+    @property
+    def _credentials(self) -> tuple[str, str]:
+        """Of the client."""
+        return self._parameters.remote_ufrag, self._parameters.remote_password
 
     def _learn(self, offer: RemoteDescription) -> None:
         self._tables.learn(offer)
@@ -264,8 +288,7 @@ class Negotiation:
         pending = self._pending
         if pending is None:
             return []
-        resend_at = after_s(now, self._config.offer_timeout_s)
-        self._pending = replace(pending, resend_at=resend_at, tries=pending.tries + 1)
+        self._pending = pending.repeated(after_s(now, self._config.offer_timeout_s))
         return [OfferMade(pending.sdp)]
 
     def _offer(self, now: Instant) -> list[NegotiationOutput]:
@@ -285,9 +308,15 @@ class Negotiation:
         self._refused = {key: reason for key, reason in self._refused.items() if key not in carried}
         if slots == self._slots:
             return outputs
-        sdp = self._write(slots, "actpass", mixed=self._parameters.mixed_extensions)
-        self._pending = _Pending(sdp, slots, after_s(now, self._config.offer_timeout_s), 1)
-        return [*outputs, OfferMade(sdp)]
+        return [*outputs, *self._propose(now, slots, mixed=self._parameters.mixed_extensions)]
+
+    def _propose(
+        self, now: Instant, slots: Slots, *, mixed: bool, restarts_ice: bool = False
+    ) -> list[NegotiationOutput]:
+        sdp = self._write(slots, "actpass", mixed=mixed)
+        resend_at = after_s(now, self._config.offer_timeout_s)
+        self._pending = Pending(sdp, slots, resend_at, restarts_ice=restarts_ice)
+        return [OfferMade(sdp)]
 
     def _refuse(self, keys: Iterable[int], reason: str) -> list[NegotiationOutput]:
         fresh = [key for key in keys if key not in self._refused]
@@ -306,40 +335,12 @@ class Negotiation:
         )
 
     def _agreed(self, remote: RemoteDescription) -> list[NegotiationOutput]:
-        data = next((slot for slot in self._slots if isinstance(slot, DataSlot)), None)
         before = self._parameters
-        self._parameters = LegParameters(
-            receive=tuple(slot.receive for slot in media_slots(self._slots) if slot.receive is not None),
-            send=_send_sections(self._slots),
-            fingerprints=remote.fingerprints or before.fingerprints,
-            remote_ufrag=remote.ufrag or before.remote_ufrag,
-            remote_password=remote.password or before.remote_password,
-            data_mid=None if data is None else data.mid,
-            data_port=remote.data_port,
-            mixed_extensions=remote.mixed_extensions or before.mixed_extensions,
+        self._parameters = agreed_on(
+            self._slots,
+            remote,
+            before,
             receivable=self._tables.receivable(),
+            candidates=host_candidates(remote) if self._role is Role.CALLER else (),
         )
         return [] if self._parameters == before else [ParametersChanged(self._parameters)]
-
-
-def _unversioned(sdp: str) -> str:
-    return "\n".join(line for line in sdp.splitlines() if not line.startswith("o="))
-
-
-def _send_sections(slots: Slots) -> tuple[SendSection, ...]:
-    return tuple(_send_section(slot, slot.send) for slot in media_slots(slots) if slot.send is not None)
-
-
-def _send_section(slot: MediaSlot, sending: Sending) -> SendSection:
-    formats = formats_of(slot.codecs, sending.track.codec_keys)
-    is_repaired = any(form.rtx_payload_type is not None for form in formats)
-    return SendSection(
-        mid=slot.mid,
-        kind=slot.kind,
-        key=sending.track.key,
-        formats=formats,
-        extensions=numbers_of(without_rids(slot.extensions)),
-        ssrc=sending.ssrc,
-        rtx_ssrc=sending.rtx_ssrc if is_repaired else None,
-        cname=sending.track.cname,
-    )

@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sfu.negotiation.codecs import NegotiatedCodec, default_codecs, for_sending, one_per_key
+from sfu.negotiation.codecs import (
+    DEFAULT_NUMBERS,
+    NegotiatedCodec,
+    default_codecs,
+    for_sending,
+    one_per_key,
+)
 from sfu.negotiation.extensions import NegotiatedExtension, default_extensions, downstream
 from sfu.units import Kind
 
@@ -31,6 +37,8 @@ class ClientTables:
     """
 
     codec_names: tuple[str, ...]
+    numbers: tuple[int, ...] = DEFAULT_NUMBERS
+    """From which a kind that was never offered gets its payload types."""
     _codecs: dict[Kind, Codecs] = field(default_factory=dict)
     _extensions: dict[Kind, Extensions] = field(default_factory=dict)
     _payload_types: frozenset[int] = frozenset()
@@ -51,7 +59,7 @@ class ClientTables:
             given = {
                 number for told in self._codecs.values() for one in told.values() for number in one.numbers
             }
-            defaults = default_codecs(kind, self.codec_names, given | self._payload_types)
+            defaults = default_codecs(kind, self.codec_names, given | self._payload_types, self.numbers)
             self._codecs[kind] = one_per_key(defaults)
         return self._codecs[kind]
 

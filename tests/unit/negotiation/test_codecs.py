@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfu.negotiation.codecs import (
+    CALLER_NUMBERS,
+    DEFAULT_NUMBERS,
     MAX_CODECS,
     MAX_PARAMETERS_LENGTH,
     CodecReader,
@@ -267,6 +269,19 @@ def test_free_numbers_are_none_that_browsers_give_to_codecs_of_their_own() -> No
     for kind in Kind:
         ours = default_codecs(kind, ("VP8", "H264", "VP9", "AV1", "opus"), ())
         assert theirs.isdisjoint(number for one in ours for number in one.numbers)
+
+
+def test_a_caller_chooses_numbers_that_who_is_called_would_not() -> None:
+    names = ("VP8", "H264", "VP9", "AV1", "opus")
+    given_numbers: dict[tuple[int, ...], set[int]] = {}
+    for pool in (CALLER_NUMBERS, DEFAULT_NUMBERS):
+        used: set[int] = set()
+        for kind in Kind:
+            used |= {number for one in default_codecs(kind, names, used, pool) for number in one.numbers}
+        given_numbers[pool] = used
+    assert {len(used) for used in given_numbers.values()} == {9}
+    assert given_numbers[CALLER_NUMBERS].isdisjoint(given_numbers[DEFAULT_NUMBERS])
+    assert all(96 <= number < 128 for number in CALLER_NUMBERS)
 
 
 @given(

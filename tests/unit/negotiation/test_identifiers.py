@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfu.negotiation.identifiers import Identifiers
+from sfu.negotiation.identifiers import CALLER_LETTER, Identifiers
 from tests.unit.negotiation.texts import FIREFOX, changed, remote
 
 
@@ -39,6 +39,17 @@ def test_the_ssrcs_of_the_client_are_left_out_as_long_as_it_names_them() -> None
     identifiers.avoid(remote(offer))
     identifiers.avoid(remote(FIREFOX))
     assert identifiers.ssrc() == 1
+
+
+def test_mids_of_a_caller_are_none_of_who_is_called() -> None:
+    rng = random.Random(1)  # a test must repeat itself
+    caller = Identifiers.drawn_from(rng, CALLER_LETTER)
+    callee = Identifiers.drawn_from(rng)
+    assert [caller.mid(), callee.mid()] == ["c0", "s0"]
+    caller.avoid(remote(changed(FIREFOX, "1", "a=mid:s1", without="a=mid").replace("0 1", "0 s1")))
+    assert caller.mid() == "c1"
+    caller.avoid(remote(changed(FIREFOX, "1", "a=mid:c2", without="a=mid").replace("0 1", "0 c2")))
+    assert caller.mid() == "c3"
 
 
 def test_mids_are_counted_and_those_of_the_client_are_left_out() -> None:

@@ -560,7 +560,8 @@ def test_the_offer_that_is_made_anew_has_the_sections_of_the_abandoned_one() -> 
     """
     leg = Leg()
     abandoned = offer_in(leg.send(CAMERA, MICROPHONE))
-    outputs = leg.focus.offer_received(NOW, restarted(CHROMIUM))
+    leg.offer = restarted(CHROMIUM)
+    outputs = leg.focus.offer_received(NOW, leg.offer)
     again = offer_in(outputs)
     assert mids(again) == mids(abandoned)
     ours, before = (

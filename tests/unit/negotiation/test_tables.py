@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from sfu.negotiation.codecs import CALLER_NUMBERS
 from sfu.negotiation.extensions import numbers_of
 from sfu.negotiation.tables import ClientTables
 from sfu.plane import Extension
@@ -163,6 +164,15 @@ def test_a_client_that_offers_only_codecs_that_we_do_not_know_can_take_none() ->
     tables = told(offer)
     assert tables.carriable(CAMERA) == ()
     assert tables.carriable(MICROPHONE) != ()
+
+
+def test_a_caller_has_numbers_before_it_was_told_any() -> None:
+    tables = ClientTables(NAMES, CALLER_NUMBERS)
+    assert [number for kind in Kind for one in numbers(tables, kind).values() for number in one] == [
+        *CALLER_NUMBERS[:5]
+    ]
+    assert tables.receivable() == {"opus", "VP8", "H264/constrained-baseline/1"}
+    assert Extension.MID in numbers_of(tables.extensions_for(Kind.VIDEO))
 
 
 def test_where_all_numbers_are_taken_nothing_is_carried() -> None:

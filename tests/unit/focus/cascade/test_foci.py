@@ -157,8 +157,15 @@ def test_a_focus_is_named_for_as_long_as_the_last_of_those_who_name_it() -> None
     assert foci_of(rooms).named_until(OTHER) == last
     assert foci_of(rooms, last).named_until(OTHER) is None
     assert foci_of(rooms).named_until(THIRD) is None
-    rooms.apply(RoomState(ROOM, (says(BOB, preferred=[THIRD]),)))
-    assert foci_of(rooms).named_until(OTHER) == EXPIRES + SKEW_MS
+    # What was said earlier, under the other type, is no news though it is read first.
+    alice = says(ALICE, OTHER, kind="m.call.member", expires_at=EXPIRES + 9)
+    earlier = says(ALICE, OTHER, expires_at=EXPIRES - 7)
+    rooms.apply(RoomState(ROOM, (earlier, alice)))
+    assert foci_of(rooms).named_until(OTHER) == EXPIRES + 9 + SKEW_MS
+    rooms.apply(
+        RoomState(ROOM, (says(BOB, preferred=[THIRD]), says(ALICE), says(ALICE, kind="m.call.member")))
+    )
+    assert foci_of(rooms).named_until(OTHER) is None
 
 
 def test_a_focus_is_present_while_its_account_is_joined() -> None:

@@ -337,6 +337,7 @@ def test_whoever_has_something_to_say_ends_the_rest_and_does_not_wait() -> None:
         trunk.handle_timeout(after_s(NOW, IDLE_S))
         assert state_of(trunk) == Resting()
         later = after_s(NOW, IDLE_S + FIRST_PAUSE_S)
+        assert trunk.use(later, is_used=False) == []
         (step,) = trunk.use(later, is_used=True)
         assert isinstance(step, Dial)
 

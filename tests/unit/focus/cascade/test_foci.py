@@ -143,7 +143,9 @@ def test_one_user_names_so_many_foci_and_no_more() -> None:
     assert others(*events) == many[:MAX_NAMED_BY_USER]
     # Another device on one of them is no other focus.
     events[-1] = say_all(BOB.user_id, {**said, "E": (many[0],)})
-    assert others(*events) == many[:MAX_NAMED_BY_USER]
+    found = foci_of(rooms_of(call_event(), *ALL_JOINED, *events)).others(ME)
+    assert [one.focus for one in found] == many[:MAX_NAMED_BY_USER]
+    assert found[0].people == {Person(BOB.user_id, "D0"), Person(BOB.user_id, "E")}
 
 
 # --- until when -------------------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfu.errors import LocalError, RemoteError
+from sfu.negotiation.offering import MAX_SLOTS
+from sfu.negotiation.sdp import MAX_BYTES
 from sfu.plane import Extension
 from sfu.units import Rid
 from tests.support.dialogue import NOW, new_focus
@@ -292,6 +294,22 @@ def test_a_section_is_recycled_for_another_track_with_other_encodings() -> None:
             trunk.settle()
             trunk.check()
         assert len(set(mids)) == 1
+
+
+def test_a_trunk_that_has_no_section_left_fits_into_a_description() -> None:
+    """With ids as long as those of browsers."""
+    people = (MAX_SLOTS - 1) // 2
+    tracks = [
+        replace(one, stream_id=f"{key // 2:036}", track_id=f"{key:036}", cname=f"focus-{key:010}")
+        for key in range(0, 2 * people + 2, 2)
+        for one in (sound(key), picture(key + 1))
+    ]
+    trunk = Trunk()
+    trunk.send(trunk.caller, *tracks)
+    trunk.settle()
+    assert len(trunk.caller.sends) == MAX_SLOTS - 1
+    assert set(trunk.caller.refused.values()) == {"full"}
+    assert max(len(sdp) for sdp in trunk.caller.said) < 205_000 < MAX_BYTES
 
 
 # --- glare --------------------------------------------------------------------------------------------------

@@ -10,7 +10,14 @@ import pytest
 
 from sfu.conference.sender_layers import OFF_AFTER_S
 from sfu.conference.turn import Dial, StartDtls
-from sfu.conference.values import DescriptionType, GuestDescription, SendDescription, Wish
+from sfu.conference.values import (
+    DecisionsExplained,
+    DescriptionType,
+    GuestDescription,
+    Reason,
+    SendDescription,
+    Wish,
+)
 from sfu.config import LimitsConfig
 from sfu.errors import CapacityError, LocalError
 from sfu.plane import AddTransport, SetCredentials
@@ -190,6 +197,8 @@ def test_what_is_out_of_sight_keeps_its_section_and_nothing_flows() -> None:
     net.pass_s(SETTLED_S)
     assert [one.wanted for one in net.two.demanded()] == [(Wish(*VIDEO, is_visible=False),)]
     assert net.one.layers(net.here) == []
+    net.pass_s(4 * SETTLED_S)
+    assert not net.two.demanded()
     net.wish(MIDDLE)
     net.pass_s(0.5)
     assert net.two.layers(net.bob) == [1]
@@ -226,10 +235,29 @@ def test_where_a_trunk_is_too_narrow_people_get_the_lower_layer_that_it_carries(
     assert net.one.layers(net.here) == [0]
     assert net.two.layers(net.bob) == [0]
     assert any(net.two.tracks[track].kind is Kind.AUDIO for track in net.two.carried[net.there])
+    told = [one for one in net.one.told if isinstance(one, DecisionsExplained) and one.leg == net.here]
+    reasons = {one.wish.track_id: one.reason for it in told for one in it.explanations}
+    assert reasons == {"alice-video": Reason.BUDGET, "alice-audio": Reason.SIZE}
     del net.one.budgets_bps[net.here]
     net.pass_s(2 * SETTLED_S)
     assert net.two.layers(net.bob) == [2]
     assert net.one.layers(net.here) == [2]
+
+
+def test_what_nobody_can_decode_does_not_cross_and_is_not_asked_for_again_and_again() -> None:
+    net = Pair()
+    carol = net.join(net.two, "carol", codecs=("h264",))
+    net.subscribe(net.two, carol, MIDDLE)
+    net.pass_s(SETTLED_S)
+    assert net.one.layers(net.here) == []
+    net.two.demanded()
+    before = net.crossed()
+    net.pass_s(4 * SETTLED_S)
+    assert not net.two.demanded()
+    assert net.crossed() == before
+    net.wish(MIDDLE)
+    net.pass_s(1)
+    assert net.two.layers(net.bob) == [1]
 
 
 def test_a_track_of_one_encoding_crosses_as_one_stream_as_to_a_client() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sfu.conference.sender_layers import OFF_AFTER_S
-from sfu.conference.turn import Dial, StartDtls
+from sfu.conference.turn import Dial, SetSpeech, StartDtls
 from sfu.conference.values import (
     DecisionsExplained,
     DescriptionType,
@@ -18,7 +18,7 @@ from sfu.conference.values import (
     SendDescription,
     Wish,
 )
-from sfu.config import LimitsConfig
+from sfu.config import ConferenceConfig, LimitsConfig
 from sfu.errors import CapacityError, LocalError
 from sfu.plane import AddTransport, SetCredentials
 from sfu.units import Kind, Rid
@@ -26,7 +26,7 @@ from tests.unit.conference.caller import Call, of_type
 from tests.unit.conference.hop import Net, Site
 
 if TYPE_CHECKING:
-    from sfu.units import TransportId
+    from sfu.units import TrackHandle, TransportId
 
 VIDEO, AUDIO = ("alice-stream", "alice-video"), ("alice-stream", "alice-audio")
 SMALL, MIDDLE, LARGE = Wish(*VIDEO, 320, 180), Wish(*VIDEO, 640, 360), Wish(*VIDEO, 1280, 720)
@@ -104,6 +104,32 @@ def test_guests_speak_and_are_told_as_speakers_under_their_own_ids() -> None:
         net.one.loud ^= {net.one.track(net.alice, Kind.AUDIO)}
     assert [one.leg for one in net.one.speakers] == [net.alice]
     assert [one.leg for one in net.two.speakers] == [net.two.guest("alice")]
+
+
+def test_guests_take_the_places_of_the_loudest_and_lose_them_like_anybody() -> None:
+    net = Net("one", "two")
+    one, two = net.sites
+    two.call = Call(ConferenceConfig(loudest=1, loudest_from=3))
+    alice = net.join(one, "alice", "audio")
+    bob, carol = net.join(two, "bob", "audio"), net.join(two, "carol", "audio")
+    net.connect(one, two)
+    net.pass_s(1)
+    net.subscribe(two, bob, SOUND, Wish("carol-stream", "carol-audio"))
+    net.pass_s(1)
+    guests = next(it.track for it in two.tracks.values() if it.transport in two.trunks)
+    own = two.track(carol, Kind.AUDIO)
+
+    def unheard(site: Site, speaks: TrackHandle) -> set[TrackHandle]:
+        site.loud = {speaks}
+        net.pass_s(0.5)
+        site.loud = set()
+        net.pass_s(0.5)
+        return set(of_type(two.told, SetSpeech)[-1].unheard)
+
+    assert own in unheard(one, one.track(alice, Kind.AUDIO))
+    assert guests not in unheard(one, one.track(alice, Kind.AUDIO))
+    net.pass_s(3)
+    assert guests in unheard(two, own)
 
 
 # --- what crosses -----------------------------------------------------------------------------------------

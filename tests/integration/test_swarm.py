@@ -225,6 +225,23 @@ async def call(
         yield members
 
 
+MAX_WINDOWS = 40
+"""Of a quarter of a second: by then first probes are long over."""
+
+
+def spread_of(window: Reading) -> int:
+    """By how many packets the stream that had most is ahead of the one that had least."""
+    received = window.streams["packets_received"]
+    return int(received.max() - received.min())
+
+
+async def _window(fleet: Fleet) -> Reading:
+    """What twenty receive of thirty frames."""
+    before = fleet.reading()
+    await eventually(lambda: (fleet.reading() - before).packets_received >= 20 * 8 * 30)
+    return fleet.reading() - before
+
+
 async def test_a_publisher_reaches_twenty_viewers_through_the_focus(
     homeserver: Homeserver, tmp_path: Path
 ) -> None:
@@ -232,9 +249,11 @@ async def test_a_publisher_reaches_twenty_viewers_through_the_focus(
         async with running_focus(homeserver, tmp_path) as focus, call(focus, fleet, FRAME, 20) as members:
             fleet.swarm.start_media()
             await eventually(lambda: _all_receive(fleet, 20))
-            before = fleet.reading()
-            await eventually(lambda: (fleet.reading() - before).packets_received >= 20 * 8 * 30)
-            window = fleet.reading() - before
+            window = await _window(fleet)
+            for _ in range(MAX_WINDOWS):
+                if spread_of(window) <= 3 * 8:
+                    break
+                window = await _window(fleet)
             assert [member.broken for member in members] == [[]] * 21
             await asyncio.gather(*(member.leave() for member in members))
             await focus.until(lambda status: status["calls"] == 0)

@@ -77,6 +77,14 @@ class Metrics:
             "focus_signalling_messages", "Signalling messages.", "direction", "type", "outcome"
         )
         self.invites_refused = counter("focus_invites_refused", "Invites that were rejected.", "reason")
+        self.trunks = counter("focus_trunks", "Connections to other foci that came up.")
+        self.trunks_ended = counter("focus_trunks_ended", "Connections to other foci that ended.", "reason")
+        self.trunks_refused = counter(
+            "focus_trunks_refused", "Connections that other foci asked for, or we wanted, and did not get.", "reason"
+        )
+        self.streams_refused = counter(
+            "focus_streams_refused", "Streams that other foci announce and are not believed.", "reason"
+        )
         self.messages = counter("focus_messages", "Data-channel messages.", "direction")
         self.messages_refused = counter(
             "focus_messages_refused", "Data-channel messages not read, or not sent, and why.", "reason"

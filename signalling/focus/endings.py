@@ -56,6 +56,14 @@ class Ending(enum.StrEnum):
     """It did not answer an offer."""
     INTERNAL = "internal"
     """Our own mistake."""
+    REJECTED = "rejected"
+    """Of a trunk: the other focus does not take it."""
+    NOT_NEEDED = "not_needed"
+    """Of a trunk: our last own people left while we were still dialling."""
+    DOUBLE_DIAL = "double_dial"
+    """Of a trunk: both foci dialled, and the other one's dial goes on."""
+    IDLE = "idle"
+    """Of a trunk: it was of no use."""
     DRAINED = "drained"
     """The focus is being taken away, and the time for leaving was over."""
     SHUTDOWN = "shutdown"
@@ -93,6 +101,10 @@ _TOLD: Final[dict[Ending, Told | NothingTold]] = {
     Ending.FAILED: Told("ice_failed"),
     Ending.UNUSABLE: Told("unknown_error"),
     Ending.INTERNAL: Told("unknown_error"),
+    Ending.REJECTED: NothingTold(),
+    Ending.NOT_NEEDED: Told("user_hangup"),
+    Ending.DOUBLE_DIAL: Told("user_hangup"),
+    Ending.IDLE: Told("user_hangup"),
     Ending.DRAINED: Told("unknown_error"),
     Ending.SHUTDOWN: Told("unknown_error"),
 }
@@ -110,6 +122,7 @@ _BY_LOSS: Final = {
 _FAILURES: Final = {
     "dtls_closed": Ending.CLOSED,
     "consent": Ending.CONSENT_LOST,
+    "consent_lost": Ending.CONSENT_LOST,
     "internal": Ending.INTERNAL,
 }
 
@@ -117,6 +130,11 @@ _FAILURES: Final = {
 def told_to(ending: Ending) -> Told | NothingTold:
     """What the client of a leg that ends so is told."""
     return _TOLD[ending]
+
+
+def told_to_focus(ending: Ending) -> Told | NothingTold:
+    """What the other focus is told of a trunk that ends so: that may not have heard of the dial that replaces it."""
+    return Told("user_hangup") if ending is Ending.REPLACED else told_to(ending)
 
 
 def ending_of_loss(gone: Gone) -> Ending:
@@ -147,7 +165,8 @@ class Endings:
         self._memory.has_ended(leg.dialled)
         # To the others a conference says nothing at once.
         outputs: Outputs = [one for one in media if not isinstance(one, SignallingOutput)]
-        told = told_to(ending)
+        is_trunk = leg.trunk is not None
+        told = told_to_focus(ending) if is_trunk else told_to(ending)
         if isinstance(told, Told):
             message = Hangup(leg.envelope(self._identity), told.reason)
             outputs.append(
@@ -159,8 +178,10 @@ class Endings:
         return [
             *outputs,
             ForgetLeg(record_key(leg.key)),
-            Count("leaves", {"reason": ending}),
+            Count("trunks_ended" if is_trunk else "leaves", {"reason": ending}),
             Note(
-                level, "leg_ended", {"conference": conference.id, "leg": leg.transport, "reason": str(ending)}
+                level,
+                "trunk_ended" if is_trunk else "leg_ended",
+                {"conference": conference.id, "leg": leg.transport, "reason": str(ending)},
             ),
         ]

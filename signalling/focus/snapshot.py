@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from signalling.focus.cascade.showing import trunk_snapshot
 from signalling.focus.channel import OpenChannel
+from signalling.focus.dialect import person_of
 from signalling.focus.leg import Awaited, Connecting
 
 if TYPE_CHECKING:
@@ -18,14 +20,15 @@ if TYPE_CHECKING:
         TrackSnapshot,
     )
     from signalling.focus.calls import LiveCall
+    from signalling.focus.cascade.hops import Neighbourhood, Neighbours
     from signalling.focus.leg import Leg
 
 Json = dict[str, Any]
 
 
-def calls_snapshot(calls: Iterable[LiveCall]) -> list[Json]:
+def calls_snapshot(calls: Iterable[LiveCall], neighbourhood: Neighbourhood) -> list[Json]:
     """One object for each call."""
-    return [_call(call) for call in calls]
+    return [_call(call, neighbourhood.of(call.key)) for call in calls]
 
 
 def counts_of(calls: list[Json]) -> Json:
@@ -48,17 +51,20 @@ def state_of(leg: Leg) -> str:
     return "connected" if isinstance(leg.channel, OpenChannel) else "no_channel"
 
 
-def _call(call: LiveCall) -> Json:
+def _call(call: LiveCall, near: Neighbours | None) -> Json:
     snapshot = call.conference.snapshot()
     return {
         "conf_id": call.key.conf_id,
         "room_id": call.key.room_id,
         "conference": snapshot.conference,
         "worker": call.conference.worker,
-        "members": [_member(call, snapshot, one) for one in snapshot.legs],
+        "members": [
+            _member(call, snapshot, one) for one in snapshot.legs if call.legs[one.leg].trunk is None
+        ],
         "speakers": [
             {"leg": one.leg, "level": one.level} for one in snapshot.speakers if one.leg in call.legs
         ],
+        "trunks": [] if near is None else [trunk_snapshot(call, hop) for hop in near.hops.values()],
     }
 
 
@@ -103,14 +109,14 @@ def _track(track: TrackSnapshot) -> Json:
 
 
 def _subscription(call: LiveCall, conference: ConferenceSnapshot, wish: SubscriptionSnapshot) -> Json:
-    owner = None if wish.owner is None else call.legs.get(wish.owner)
+    owner = None if wish.owner is None else person_of(wish.owner, call.legs, call.guests)
     track = _track_of(conference, wish)
     rids = [""] if track is None else [encoding.rid for encoding in track.encodings]
     return {
         "kind": "track" if track is None else str(track.kind),
         "source": None if track is None or track.source is None else str(track.source),
-        "from": "nobody" if owner is None else owner.key.user_id,
-        "device_id": None if owner is None else owner.key.device_id,
+        "from": "nobody" if owner is None else owner.user_id,
+        "device_id": None if owner is None else owner.device_id,
         "stream_id": wish.stream_id,
         "track_id": wish.track_id,
         "width": wish.width,

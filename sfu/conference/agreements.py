@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from sfu.conference.turn import StartDtls
+from sfu.conference.turn import Dial, StartDtls
 from sfu.conference.values import DescriptionType, LegUnusable, Refused, SendDescription
 from sfu.negotiation.negotiation import (
     AnswerMade,
@@ -14,7 +14,7 @@ from sfu.negotiation.negotiation import (
     ParametersChanged,
     SendTrackRefused,
 )
-from sfu.plane import RemoveTrack, SetCredentials, SetTrack
+from sfu.plane import Credentials, RemoveTrack, SetCredentials, SetTrack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -57,14 +57,13 @@ class Agreements:
             match one:
                 case ParametersChanged(parameters):
                     outputs += self._agree(now, member, parameters)
+                    outputs += _dial(member, parameters)
                 case IceRestarted(credentials):
+                    member.credentials = credentials
                     outputs.append(SetCredentials(leg, credentials))
                 case AnswerMade(sdp):
                     outputs.append(SendDescription(leg, DescriptionType.ANSWER, sdp))
-                    if not member.has_dtls:
-                        member.has_dtls = True
-                        parameters = member.negotiation.parameters
-                        outputs.append(StartDtls(leg, parameters.fingerprints, parameters.data_port))
+                    outputs += _start_dtls(member, member.negotiation.parameters)
                 case OfferMade(sdp):
                     outputs.append(SendDescription(leg, DescriptionType.OFFER, sdp))
                 case NegotiationFailed(reason):
@@ -95,7 +94,7 @@ class Agreements:
                 outputs += self._drop_track(one.track)
             elif isinstance(one, SetTrack):
                 self._received[one.track] = member.transport
-                self._telling.set_track(now, one)
+                self._telling.set_track(now, one, is_guests=member.is_trunk)
             outputs.append(one)
         return [*outputs, *member.subscriptions.agree(parameters)]
 
@@ -103,3 +102,29 @@ class Agreements:
         del self._received[track]
         self._telling.drop_track(track)
         return [output for one in self._legs.values() for output in one.subscriptions.drop_track(track)]
+
+
+def _dial(member: Leg, parameters: LegParameters) -> Outputs:
+    """Look for the far side of a leg that we have called, where it says that it is now."""
+    if not member.is_dialled:
+        return []
+    remote = Credentials(parameters.remote_ufrag, parameters.remote_password)
+    dial = Dial(member.transport, member.credentials, remote, parameters.remote_candidates)
+    if dial == member.dialled:
+        return []
+    member.dialled = dial
+    return [dial, *_start_dtls(member, parameters)]
+
+
+def _start_dtls(member: Leg, parameters: LegParameters) -> Outputs:
+    if member.has_dtls:
+        return []
+    member.has_dtls = True
+    return [
+        StartDtls(
+            member.transport,
+            parameters.fingerprints,
+            parameters.data_port,
+            is_client=member.is_dialled,
+        )
+    ]

@@ -12,6 +12,7 @@ from sfu.conference.publications import Publications
 from sfu.conference.subscriptions import Subscriptions
 from sfu.conference.turn import SetCaps
 from sfu.negotiation.negotiation import Negotiation, new_credentials
+from sfu.negotiation.role import Role
 from sfu.negotiation.writer import LocalDescription
 from sfu.plane import AddTransport
 
@@ -60,7 +61,7 @@ class Arrivals:
         self._caps = lowest((caps, Caps(max_height=config.max_height)))
 
     def leg(self, place: LocalMedia, routes: Routes, caps: Caps, *, is_admitted: bool) -> tuple[Leg, Outputs]:
-        """Begin one.
+        """Begin somebody's.
 
         Args:
             place: where it is to be.
@@ -69,23 +70,58 @@ class Arrivals:
             is_admitted: it is known to be who it says.
         """
         given = lowest((self._caps, caps))
+        leg, outputs = self._begin(place, routes, given.max_height)
+        leg.is_admitted = is_admitted
+        if given != NO_CAPS:
+            max_bps = given.max_bps or math.inf
+            outputs.append(SetCaps(leg.transport, max_bps, given.max_height, given.max_videos))
+        return leg, outputs
+
+    def trunk(self, place: LocalMedia, routes: Routes, role: Role) -> tuple[Leg, Outputs]:
+        """Begin one to another focus, which is known to be who it says; nobody's ceilings are for it.
+
+        It may publish as many tracks as a leg may receive: those here receive them.
+
+        Args:
+            place: where it is to be.
+            routes: those of the call.
+            role: who has called whom.
+        """
+        trunk, outputs = self._begin(place, routes, 0, role, is_trunk=True)
+        # Its guests are described apart, and nothing is taken for a client's only stream.
+        trunk.publications.describe(())
+        return trunk, outputs
+
+    def _begin(
+        self,
+        place: LocalMedia,
+        routes: Routes,
+        max_height: int,
+        role: Role = Role.CALLEE,
+        *,
+        is_trunk: bool = False,
+    ) -> tuple[Leg, Outputs]:
+        limits = self._limits
         leg = self._ids.transport()
         credentials = new_credentials(self._rng)
         described = LocalDescription(credentials, place.fingerprint, place.candidates)
-        member = Leg(
+        begun = Leg(
             transport=leg,
-            negotiation=Negotiation(described, self._config, self._rng),
-            publications=Publications(leg, self._ids, self._limits.tracks_per_leg),
+            negotiation=Negotiation(described, self._config, self._rng, role),
+            publications=Publications(
+                leg, self._ids, limits.subscriptions_per_leg if is_trunk else limits.tracks_per_leg
+            ),
             subscriptions=Subscriptions(
                 leg,
                 self._ids,
                 routes,
-                limit=self._limits.subscriptions_per_leg,
-                max_height=given.max_height,
+                limit=limits.subscriptions_per_leg,
+                max_height=max_height,
+                is_trunk=is_trunk,
             ),
-            is_admitted=is_admitted,
+            credentials=credentials,
+            is_admitted=True,
+            is_trunk=is_trunk,
+            is_dialled=role is Role.CALLER,
         )
-        outputs: Outputs = [AddTransport(leg, credentials, place.worker)]
-        if given != NO_CAPS:
-            outputs.append(SetCaps(leg, given.max_bps or math.inf, given.max_height, given.max_videos))
-        return member, outputs
+        return begun, [AddTransport(leg, credentials, place.worker)]

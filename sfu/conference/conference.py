@@ -12,21 +12,27 @@ from sfu.conference.agreements import Agreements
 from sfu.conference.announcements import Announcements
 from sfu.conference.arrivals import Arrivals, LocalMedia
 from sfu.conference.caps import NO_CAPS, Caps
+from sfu.conference.demands import Demands
+from sfu.conference.guests import Guests
 from sfu.conference.leg_stats import StatsRequest
 from sfu.conference.outputs import ConferenceOutput
 from sfu.conference.reports import NEXT_REPORT
+from sfu.conference.routes import Routes
 from sfu.conference.snapshot import ConferenceSnapshot, snapshot_of
 from sfu.conference.speech import Speech
 from sfu.conference.telling import Telling
 from sfu.conference.turn import CloseLeg
 from sfu.conference.values import Refused
+from sfu.conference.view import Board
 from sfu.errors import CapacityError, LocalError
+from sfu.negotiation.role import Role
 from sfu.plane import PlaneEvent, StreamBound, StreamEnded
 from sfu.units import TransportId, earliest
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterable, KeysView, Sequence
+    from collections.abc import Iterable, KeysView, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from sfu.conference.ids import IdSource
     from sfu.conference.leg import Leg
@@ -34,10 +40,10 @@ if TYPE_CHECKING:
     from sfu.conference.publications import PublishedTrack
     from sfu.conference.reports import Reports
     from sfu.conference.turn import MediaReport
-    from sfu.conference.values import Speaker, StreamDescription, StreamView, Wish
+    from sfu.conference.values import GuestDescription, Speaker, StreamDescription, StreamView, Wish
     from sfu.config import ConferenceConfig, LimitsConfig
     from sfu.negotiation.negotiation import NegotiationOutput
-    from sfu.units import ConferenceId, Instant
+    from sfu.units import ConferenceId, Instant, TrackHandle
 
 __all__ = ["Conference", "ConferenceOutput", "LocalMedia"]
 
@@ -74,11 +80,15 @@ class Conference:
         self._reports = reports
         self._arrivals = Arrivals(ids, config, limits, rng, caps)
         self._legs: dict[TransportId, Leg] = {}
+        self._guests = Guests(ids)
+        self._routes = Routes()
+        self._board = Board(config.announce_delay_ms)
         self._speech = Speech(conference, config)
-        self._telling = Telling(sender_layers=config.sender_layers)
+        self._demands = Demands(self._guests, self._routes, self._legs)
+        self._telling = Telling(self._routes, self._demands, sender_layers=config.sender_layers)
         self._agreements = Agreements(self._legs, self._telling)
         self._announcements = Announcements(
-            config.announce_delay_ms, self._legs, self._agreements, self._speech
+            self._board, self._legs, self._guests, self._agreements, self._demands, self._speech
         )
 
     @property
@@ -93,8 +103,13 @@ class Conference:
 
     @property
     def legs(self) -> KeysView[TransportId]:
-        """Everybody in the call, in order of joining."""
+        """Everybody in the call who is connected here, and its trunks, in order of joining."""
         return self._legs.keys()
+
+    @property
+    def guests(self) -> Mapping[TransportId, str]:
+        """Everybody in it who is connected to another focus, with what the signalling calls them."""
+        return self._guests.keys
 
     @property
     def speakers(self) -> tuple[Speaker, ...]:
@@ -117,12 +132,40 @@ class Conference:
         Raises:
             CapacityError: `legs_per_call`.
         """
-        if len(self._legs) >= self._limits.legs_per_call:
-            raise CapacityError(f"{len(self._legs)} legs in conference {self._conference}")
-        place = local or self._local
-        member, outputs = self._arrivals.leg(place, self._telling.routes, caps, is_admitted=admitted)
+        self._check_room()
+        member, outputs = self._arrivals.leg(local or self._local, self._routes, caps, is_admitted=admitted)
         self._legs[member.transport] = member
         return member.transport, outputs
+
+    def add_trunk(
+        self, now: Instant, *, dials: bool, local: LocalMedia | None = None
+    ) -> tuple[TransportId, Outputs]:
+        """Another focus calls, of which it is known that it may, or we call it.
+
+        Args:
+            now: when.
+            dials: we do: the outputs end with our offer. What opens the data channel is the signalling's.
+            local: where it is to be; None: where the call began.
+
+        Raises:
+            CapacityError: `legs_per_call`.
+        """
+        self._check_room()
+        role = Role.CALLER if dials else Role.CALLEE
+        member, outputs = self._arrivals.trunk(local or self._local, self._routes, role)
+        self._legs[member.transport] = member
+        if dials:
+            outputs += self._agreements.follow(now, member, member.negotiation.first_offer(now))
+        return member.transport, outputs
+
+    def restart_trunk(self, now: Instant, trunk: TransportId) -> Outputs:
+        """The path of a trunk that we have dialled is lost: look for another.
+
+        Raises:
+            LocalError: we have not dialled it, or it was not answered yet.
+        """
+        member = self._leg(trunk)
+        return self._agreements.follow(now, member, member.negotiation.restart_ice(now))
 
     def admit(self, now: Instant, leg: TransportId) -> Outputs:
         """The leg is who it says: what it publishes is announced, and what it wishes for sent, at once."""
@@ -132,16 +175,23 @@ class Conference:
         member.is_admitted = True
         self._announcements.note(now, member)
         outputs = self._announcements.flush(now, also=leg)
-        outputs += self._announcements.reconcile(member, tuple(member.subscriptions.wished))
+        outputs += self._announcements.reconcile(now, member, member.subscriptions.wished)
         return [*outputs, *self._agreements.renegotiate(now, member)]
 
     def remove_leg(self, now: Instant, leg: TransportId) -> Outputs:
-        """The leg is over, for whatever reason: ends with its `CloseLeg`; others are told after the delay."""
+        """The leg is over, for whatever reason: ends with its `CloseLeg`; others are told after the delay.
+
+        The guests of a trunk stay, and nothing comes of them until another trunk brings it.
+        """
         member = self._leg(leg)
         outputs: Outputs = [*member.subscriptions.close()]
         del self._legs[leg]
         outputs += self._agreements.withdraw(member)
+        guests = self._guests.of(leg)
+        self._guests.lose(leg)
+        self._announcements.note_guests(now, guests)
         outputs += self._announcements.remove(now, leg)
+        self._demands.lose(leg)
         return [*outputs, CloseLeg(leg)]
 
     def view(self, leg: TransportId) -> tuple[StreamView, ...]:
@@ -152,6 +202,36 @@ class Conference:
         """What of a leg may be announced now, whether others were told of it yet or not."""
         member = self._leg(leg)
         return member.publications.published() if member.is_admitted else ()
+
+    # --- guests -------------------------------------------------------------------------------------------
+
+    def guests_described(
+        self, now: Instant, trunk: TransportId, guests: Sequence[GuestDescription]
+    ) -> Outputs:
+        """Take a trunk's complete description of its guests; who is in it no more has left.
+
+        Who came by another trunk comes by this one from now on.
+
+        Raises:
+            LocalError: the leg is no trunk.
+        """
+        member = self._leg(trunk)
+        if not member.is_trunk:
+            raise LocalError(f"leg {trunk} has no guests")
+        known = set(self._guests.tracks)
+        change = self._guests.describe(trunk, guests, member.publications)
+        self._announcements.note(now, member)
+        if change.is_relayed_otherwise:
+            self._board.look_again(now)
+        return self._changed(now, known, change.left)
+
+    def remove_guests(self, now: Instant, keys: Iterable[str]) -> Outputs:
+        """Guests have left, whatever their trunks say; those that are not there are ignored."""
+        known = set(self._guests.tracks)
+        left = [guest for key in keys if (guest := self._guests.find(key)) is not None]
+        for guest in left:
+            self._guests.remove(guest)
+        return self._changed(now, known, left)
 
     # --- descriptions -------------------------------------------------------------------------------------
 
@@ -200,13 +280,14 @@ class Conference:
             outputs.append(Refused(leg, "too_many_subscriptions", text))
         if member.is_admitted:
             ids = [(wish.stream_id, wish.track_id) for wish in wishes]
-            outputs += self._announcements.reconcile(member, ids)
+            outputs += self._announcements.reconcile(now, member, ids)
         return [*outputs, *self._agreements.renegotiate(now, member)]
 
     def unsubscribe(self, now: Instant, leg: TransportId, ids: Sequence[tuple[str, str]]) -> Outputs:
         """The leg wants tracks no more, by the stream and track ids announced to it."""
         member = self._leg(leg)
         outputs: Outputs = [*member.subscriptions.unwish(ids)]
+        self._demands.look_again()
         return [*outputs, *self._agreements.renegotiate(now, member)]
 
     def channel_ready(self, now: Instant, leg: TransportId) -> Outputs:
@@ -278,7 +359,7 @@ class Conference:
         return snapshot_of(
             self._conference,
             self._legs.values(),
-            self._announcements.board,
+            self._board,
             self._speech.told,
             self._reports.by_number,
         )
@@ -291,6 +372,18 @@ class Conference:
             raise LocalError(f"leg {leg} is not in conference {self._conference}")
         return member
 
+    def _check_room(self) -> None:
+        if len(self._legs) >= self._limits.legs_per_call:
+            raise CapacityError(f"{len(self._legs)} legs in conference {self._conference}")
+
+    def _changed(self, now: Instant, known: AbstractSet[TrackHandle], left: Iterable[TransportId]) -> Outputs:
+        """Guests have come, have gone, or publish something else."""
+        outputs: Outputs = []
+        for guest in left:
+            outputs += self._announcements.remove(now, guest)
+        self._demands.described(sorted(known | self._guests.tracks.keys()))
+        return [*outputs, *self._demands.news()]
+
     def _described(
         self,
         now: Instant,
@@ -302,4 +395,7 @@ class Conference:
             member.publications.describe(streams)
         outputs = self._agreements.follow(now, member, given)
         self._announcements.note(now, member)
+        if member.is_trunk:
+            # Somebody waits for what it brings.
+            outputs += self._announcements.flush(now)
         return [*outputs, *self._agreements.renegotiate(now, member)]

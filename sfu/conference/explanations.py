@@ -136,7 +136,10 @@ def explain(
         is_expected: the encoding that would fit was switched off, and has just been asked for.
     """
     wish, forwarding = subscription.wish, subscription.forwarding
-    if forwarding is None:
+    announced = subscription.announced
+    if forwarding is None and announced is not None and not announced.codec_keys:
+        facts = Facts(announced.kind, Reason.NEGOTIATING, is_elsewhere=True)
+    elif forwarding is None:
         facts = Facts(Kind.VIDEO, Reason.NOT_PUBLISHED)
     elif forwarding.refusal is not None:
         facts = Facts(forwarding.announced.kind, Reason(forwarding.refusal))

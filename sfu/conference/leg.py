@@ -1,4 +1,4 @@
-"""One participant's connection, as the conference knows it."""
+"""One participant's connection, or one to another focus, as the conference knows it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from sfu.conference.leg_stats import StatsRequest
     from sfu.conference.publications import Publications
     from sfu.conference.subscriptions import Subscriptions
+    from sfu.conference.turn import Dial
     from sfu.negotiation.negotiation import Negotiation, NegotiationOutput
+    from sfu.plane import Credentials
     from sfu.units import Instant, TransportId
 
 
@@ -21,10 +23,18 @@ class Leg:
     negotiation: Negotiation
     publications: Publications
     subscriptions: Subscriptions
+    credentials: Credentials
+    """Ours, of ICE: the newest."""
     is_admitted: bool
+    is_trunk: bool = False
+    """It leads to another focus: what it publishes is its guests'."""
     channel_is_ready: bool = False
     has_dtls: bool = False
     """DTLS was told to start."""
+    is_dialled: bool = False
+    """We have called, and look for the far side ourselves."""
+    dialled: Dial | None = None
+    """Where we look for it."""
     stats: StatsRequest | None = None
     """Figures that its client asked for."""
     _sent_keys: tuple[int, ...] = field(default=())

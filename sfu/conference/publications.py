@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sfu.conference.ids import IdSource
     from sfu.conference.values import StreamDescription, TrackDescription
     from sfu.negotiation.parameters import ReceiveSection
-    from sfu.units import TrackHandle, TransportId
+    from sfu.units import Rid, TrackHandle, TransportId
 
 MAX_DESCRIBED: Final = 256
 """Tracks and streams remembered of a leg's description; those beyond are as if not described."""
@@ -70,6 +70,8 @@ class PublishedTrack:
     height: int
     encodings: int
     codec_keys: tuple[str, ...]
+    rids: tuple[Rid, ...] = ()
+    """Of the encodings, lowest first; empty where there is one only."""
 
 
 class Publications:
@@ -99,6 +101,7 @@ class Publications:
                 height=one.height,
                 encodings=len(one.section.encodings),
                 codec_keys=tuple(form.key for form in one.section.formats),
+                rids=rids_of(one.section),
             )
             for key, one in self._by_key.items()
             if one.is_seen and one.stream is not None
@@ -181,6 +184,12 @@ class Publications:
             extensions=section.extensions,
             cname=section.cname,
         )
+
+
+def rids_of(section: ReceiveSection) -> tuple[Rid, ...]:
+    """The names of a section's encodings, lowest first; none where there is one only."""
+    rids = tuple(encoding.rid for encoding in section.encodings)
+    return rids if len(rids) > 1 else ()
 
 
 class _Description:

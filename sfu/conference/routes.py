@@ -10,7 +10,7 @@ from sfu.allocation.decision import Cause
 from sfu.conference.outcomes import NO_MARK, find
 
 if TYPE_CHECKING:
-    from sfu.conference.outcomes import IntArray, Outcomes, RouteArray
+    from sfu.conference.outcomes import BoolArray, IntArray, Outcomes, RouteArray
     from sfu.conference.view import TrackIds
     from sfu.units import RouteId, TrackHandle, TransportId
 
@@ -28,9 +28,11 @@ class Routes:
 
     def __init__(self) -> None:
         self._wishes: dict[RouteId, WishKey] = {}
+        self._fixed: set[RouteId] = set()
         self._is_stale = False
         self._numbers: RouteArray = np.zeros(0, np.uint32)
         self._marks: IntArray = np.zeros(0, np.int64)
+        self._is_fixed: BoolArray = np.zeros(0, np.bool_)
         self._token: object = None
         """Of the outcomes that were taken up last."""
 
@@ -43,14 +45,17 @@ class Routes:
         """Whether `report` may find something: False for most ticks, at no cost."""
         return self._is_stale or outcomes.token is not self._token
 
-    def set(self, route: RouteId, leg: TransportId, ids: TrackIds) -> None:
-        """A route begins."""
+    def set(self, route: RouteId, leg: TransportId, ids: TrackIds, *, is_fixed: bool = False) -> None:
+        """A route begins; where it is fixed, it is for one encoding only."""
         self._wishes[route] = leg, ids
+        if is_fixed:
+            self._fixed.add(route)
         self._is_stale = True
 
     def drop(self, route: RouteId) -> None:
         """A route ends."""
         del self._wishes[route]
+        self._fixed.discard(route)
         self._is_stale = True
 
     def report(self, outcomes: Outcomes) -> list[WishKey] | None:
@@ -79,19 +84,35 @@ class Routes:
         Wanted is what a size and the operator's ceiling ask for, whether it flows or not. Where less can be
         given, each lower one is a step that may fit. Of what is not looked at, nothing is wanted.
         """
-        at, marks = outcomes.find(self._numbers)
-        at = at[marks != NO_MARK]
+        at, is_fixed = self._decided(outcomes)
         cause = outcomes.decisions_at(at, "cause")
         is_seen = ~np.isin(cause, _UNSEEN)
-        at, cause = at[is_seen], cause[is_seen]
-        if not len(at):
-            return {}
+        at, is_fixed, cause = at[is_seen], is_fixed[is_seen], cause[is_seen]
         highest = np.int64(1) << outcomes.decisions_at(at, "allowed_encoding").astype(np.int64)
-        bits = np.where(np.isin(cause, _SHORT), 2 * highest - 1, highest)
-        tracks, track = np.unique(outcomes.decisions_at(at, "track"), return_inverse=True)
-        wanted = np.zeros(len(tracks), np.int64)
-        np.bitwise_or.at(wanted, track, bits)
-        return dict(zip(tracks.tolist(), wanted.tolist(), strict=True))
+        is_any_lower = np.isin(cause, _SHORT) & ~is_fixed
+        return _by_track(outcomes, at, np.where(is_any_lower, 2 * highest - 1, highest))
+
+    def demanded_layers(self, outcomes: Outcomes) -> dict[TrackHandle, int]:
+        """The same, of tracks of which nothing is sent unless somebody asks for it.
+
+        Where what is wanted does not flow, what is given in its place goes on being wanted; and where nothing
+        flows, each lower one: it may be that the way is too narrow for more. A track of which nothing is
+        wanted now, but that somebody has a wish for, is in it with no bits.
+        """
+        at, is_fixed = self._decided(outcomes)
+        cause = outcomes.decisions_at(at, "cause")
+        allowed = outcomes.decisions_at(at, "allowed_encoding").astype(np.int64)
+        chosen = outcomes.decisions_at(at, "chosen_encoding").astype(np.int64)
+        lowest = np.where(np.isin(cause, _SHORT), 0, np.clip(chosen, 0, allowed))
+        lowest = np.where(is_fixed, allowed, lowest)
+        bits = (np.int64(2) << allowed) - (np.int64(1) << lowest)
+        return _by_track(outcomes, at, np.where(np.isin(cause, _UNSEEN), 0, bits))
+
+    def _decided(self, outcomes: Outcomes) -> tuple[IntArray, BoolArray]:
+        """Where the decisions about routes of the call stand, and whether each is for one encoding only."""
+        at, marks = outcomes.find(self._numbers)
+        is_decided = marks != NO_MARK
+        return at[is_decided], self._is_fixed[is_decided]
 
     def _renew(self) -> None:
         numbers = np.sort(np.fromiter(self._wishes, np.uint32, len(self._wishes)))
@@ -99,3 +120,11 @@ class Routes:
         marks = np.full(len(numbers), NO_MARK, np.int64)
         marks[found] = self._marks[at[found]]
         self._numbers, self._marks = numbers, marks
+        self._is_fixed = np.isin(numbers, np.fromiter(self._fixed, np.uint32, len(self._fixed)))
+
+
+def _by_track(outcomes: Outcomes, at: IntArray, bits: IntArray) -> dict[TrackHandle, int]:
+    tracks, track = np.unique(outcomes.decisions_at(at, "track"), return_inverse=True)
+    wanted = np.zeros(len(tracks), np.int64)
+    np.bitwise_or.at(wanted, track, bits)
+    return dict(zip(tracks.tolist(), wanted.tolist(), strict=True))

@@ -67,9 +67,15 @@ class _Encoding:
 
 
 class WantedLayers:
-    """All encodings are wanted when a track is published: who wants what is only known a little later."""
+    """All encodings are wanted when a track is published: who wants what is only known a little later.
 
-    def __init__(self) -> None:
+    Args:
+        always: encodings that are wanted of every track whoever wants what, as bits. Where there are none,
+            nothing is wanted of a track before somebody says so.
+    """
+
+    def __init__(self, always: int = LOWEST) -> None:
+        self._always = always
         self._tracks: dict[TrackHandle, tuple[_Encoding, ...]] = {}
         self._due_at: Instant | None = None
 
@@ -78,21 +84,30 @@ class WantedLayers:
         if len(self._tracks.get(track, ())) == encodings:
             return False
         self._tracks[track] = tuple(
-            _Encoding(unwanted_at=now if index else None) for index in range(encodings)
+            _Encoding(is_active=self._always != 0, unwanted_at=None if self._always >> index & 1 else now)
+            for index in range(encodings)
         )
-        self._due_at = earliest(self._due_at, after_s(now, OFF_AFTER_S))
+        if self._always:
+            self._due_at = earliest(self._due_at, after_s(now, OFF_AFTER_S))
         return True
 
     def drop(self, track: TrackHandle) -> None:
         """A track is published no more."""
         self._tracks.pop(track, None)
 
+    def ask(self, now: Instant, track: TrackHandle, wanted: int) -> bool:
+        """Somebody begins to want encodings of a track, as bits; return whether one was not active.
+
+        It holds until `want` is told who wants what, and for a while after.
+        """
+        return _ask(now, self._tracks.get(track, ()), wanted)
+
     def want(self, now: Instant, wanted: Mapping[TrackHandle, int]) -> list[TrackHandle]:
         """Take up which encodings anybody wants, as bits; return the tracks of which others are active."""
         changed = [
             track
             for track, encodings in self._tracks.items()
-            if _want(now, encodings, wanted.get(track, 0) | LOWEST)
+            if _want(now, encodings, wanted.get(track, 0) | self._always)
         ]
         given_up = (_given_up_at(one) for encodings in self._tracks.values() for one in encodings)
         self._due_at = earliest(*given_up)
@@ -145,16 +160,25 @@ class EveryLayer:
 
 def _want(now: Instant, encodings: tuple[_Encoding, ...], wanted: int) -> bool:
     """Bring one track up to date; return whether other encodings are active than before."""
+    is_changed = _ask(now, encodings, wanted)
+    for index, one in enumerate(encodings):
+        if wanted >> index & 1:
+            continue
+        if one.unwanted_at is None:
+            one.unwanted_at = now
+        elif one.is_active and now >= after_s(one.unwanted_at, OFF_AFTER_S):
+            one.is_active, is_changed = False, True
+    return is_changed
+
+
+def _ask(now: Instant, encodings: tuple[_Encoding, ...], wanted: int) -> bool:
+    """Switch on what is wanted; return whether something was off."""
     is_changed = False
     for index, one in enumerate(encodings):
         if wanted >> index & 1:
             one.unwanted_at = None
             if not one.is_active:
                 one.is_active, one.asked_at, is_changed = True, now, True
-        elif one.unwanted_at is None:
-            one.unwanted_at = now
-        elif one.is_active and now >= after_s(one.unwanted_at, OFF_AFTER_S):
-            one.is_active, is_changed = False, True
     return is_changed
 
 

@@ -38,6 +38,8 @@ class Facts:
     """What the next larger layer takes; 0: not known."""
     max_videos: int = 0
     """What the operator gives at most at a time."""
+    is_elsewhere: bool = False
+    """Who publishes it is connected to another focus, and nobody here wanted it until now."""
 
 
 def sentence(facts: Facts) -> str:
@@ -151,8 +153,10 @@ _SENTENCES: Final[dict[Reason, Callable[[Facts], str]]] = {
         f"You get nothing: your client refused the section for this {_thing(facts)}."
     ),
     Reason.FULL: lambda _: "You get nothing: your connection has no section left for it.",
-    Reason.NEGOTIATING: lambda _: (
-        "You get nothing yet: your client has not answered the offer that brings it."
+    Reason.NEGOTIATING: lambda facts: (
+        "You get nothing yet: it has been asked for where its sender is connected."
+        if facts.is_elsewhere
+        else "You get nothing yet: your client has not answered the offer that brings it."
     ),
     Reason.NOT_PUBLISHED: lambda _: "You get nothing: nobody publishes a track under these ids.",
 }

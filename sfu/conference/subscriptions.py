@@ -8,15 +8,14 @@ set and the allocator gets a row.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, zip_longest
 from typing import TYPE_CHECKING
 
 from sfu.conference.explanations import Explanations
+from sfu.conference.forwarding import ANY, Forwarding, Lane, demand_of
 from sfu.conference.turn import DropDemand, SetDemand
-from sfu.conference.values import Source
 from sfu.negotiation.parameters import SendTrack
 from sfu.plane import RemoveRoute, SetRoute
-from sfu.units import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, KeysView, Sequence
@@ -26,25 +25,9 @@ if TYPE_CHECKING:
     from sfu.conference.values import Wish
     from sfu.conference.view import AnnouncedTrack, TrackIds
     from sfu.negotiation.parameters import LegParameters, SendSection
-    from sfu.units import RouteId, TrackHandle, TransportId
+    from sfu.units import Rid, RouteId, TrackHandle, TransportId
 
 SubscriptionOutput = SetRoute | RemoveRoute | SetDemand | DropDemand
-
-
-@dataclass(slots=True)
-class Forwarding:
-    """An announced track on its way to the leg."""
-
-    key: int
-    """`SendTrack.key`."""
-    announced: AnnouncedTrack
-    codec_keys: tuple[str, ...]
-    """As they were offered: a publisher that adds one is offered anew."""
-    route: SetRoute | None = None
-    """None: the client has not agreed to a section."""
-    demand: SetDemand | None = None
-    refusal: str | None = None
-    """`codec` or `refused`: why the client does not get it."""
 
 
 @dataclass(slots=True)
@@ -52,21 +35,29 @@ class Subscription:
     """A wish, and its forwarding while the track is there."""
 
     wish: Wish
+    announced: AnnouncedTrack | None = None
+    """What it is for; it need not be received now, or not yet. None: nobody whom the leg may see has it."""
     forwarding: Forwarding | None = None
 
     @property
     def route(self) -> RouteId | None:
-        """On which it is fulfilled; None: not yet."""
-        if self.forwarding is None or self.forwarding.route is None:
-            return None
-        return self.forwarding.route.route
+        """On which it is fulfilled, of several routes the one to tell of; None: not yet."""
+        shown = None if self.forwarding is None else self.forwarding.shown
+        return None if shown is None else shown.route.route
 
 
 class Subscriptions:
-    """The wishes of one leg, at most `limit`."""
+    """The wishes of one leg, at most `limit`; those of a trunk may be for each layer by itself."""
 
     def __init__(
-        self, leg: TransportId, ids: IdSource, routes: Routes, *, limit: int, max_height: int
+        self,
+        leg: TransportId,
+        ids: IdSource,
+        routes: Routes,
+        *,
+        limit: int,
+        max_height: int,
+        is_trunk: bool = False,
     ) -> None:
         self.explanations = Explanations()
         self._leg = leg
@@ -74,6 +65,7 @@ class Subscriptions:
         self._routes = routes
         self._limit = limit
         self._max_height = max_height
+        self._is_trunk = is_trunk
         self._keys = count()
         self._by_ids: dict[TrackIds, Subscription] = {}
         self._by_track: dict[TrackHandle, Subscription] = {}
@@ -125,10 +117,17 @@ class Subscriptions:
                 self.explanations.forget(one)
         return outputs
 
+    def demand_of(self, wish: Wish, announced: AnnouncedTrack) -> SetDemand:
+        """What a wish will come to, though there is no route yet."""
+        return demand_of(announced, wish, self._leg, self._max_height)
+
     def reconcile(
-        self, ids: Iterable[TrackIds], find: Callable[[TrackIds], AnnouncedTrack | None]
+        self,
+        ids: Iterable[TrackIds],
+        find: Callable[[TrackIds], AnnouncedTrack | None],
+        is_received: Callable[[TrackHandle], bool] = lambda _: True,
     ) -> list[SubscriptionOutput]:
-        """Begin, end or change the forwardings of these wishes, by what is announced now."""
+        """Begin, end or change the forwardings of these wishes, by what is announced now, and received."""
         outputs: list[SubscriptionOutput] = []
         for one in ids:
             subscription = self._by_ids.get(one)
@@ -136,7 +135,8 @@ class Subscriptions:
                 continue
             self.explanations.touch(one)
             announced = find(one)
-            if announced is None or announced.owner == self._leg:
+            subscription.announced = announced
+            if announced is None or announced.owner == self._leg or not is_received(announced.track):
                 outputs += self._end(subscription)
                 continue
             outputs += self._begin_or_change(subscription, announced)
@@ -200,6 +200,7 @@ class Subscriptions:
                 track_id=forwarding.announced.track_id,
                 codec_keys=forwarding.codec_keys,
                 cname=forwarding.announced.cname,
+                rids=forwarding.rids,
             )
             for subscription in self._by_ids.values()
             if (forwarding := subscription.forwarding) is not None and forwarding.announced.ids not in held
@@ -213,16 +214,26 @@ class Subscriptions:
         if forwarding is not None and (
             forwarding.announced.track != announced.track
             or not set(announced.codec_keys) <= set(forwarding.codec_keys)
+            or self._is_otherwise(subscription.wish, announced, forwarding)
         ):
             outputs += self._end(subscription)
         if subscription.forwarding is None:
-            subscription.forwarding = Forwarding(next(self._keys), announced, announced.codec_keys)
+            rids = self._rids(subscription.wish, announced)
+            subscription.forwarding = Forwarding(next(self._keys), announced, announced.codec_keys, rids)
             self._by_track[announced.track] = subscription
             return outputs
         subscription.forwarding.announced = announced
-        if subscription.forwarding.route is not None:
-            outputs += self._demand(subscription, subscription.forwarding)
-        return outputs
+        return [*outputs, *self._demand(subscription, subscription.forwarding)]
+
+    def _rids(self, wish: Wish, announced: AnnouncedTrack) -> tuple[Rid, ...]:
+        """The encodings of a track that go out as a stream each."""
+        return announced.rids if self._is_trunk and wish.layers else ()
+
+    def _is_otherwise(self, wish: Wish, announced: AnnouncedTrack, forwarding: Forwarding) -> bool:
+        """Whether other streams are wanted than are offered; what is out of sight is wanted as it was."""
+        if forwarding.rids and forwarding.rids != announced.rids:
+            return True
+        return wish.is_visible and self._rids(wish, announced) != forwarding.rids
 
     def _end(self, subscription: Subscription) -> list[SubscriptionOutput]:
         forwarding = subscription.forwarding
@@ -249,60 +260,48 @@ class Subscriptions:
     def _route(
         self, ids: TrackIds, forwarding: Forwarding, section: SendSection, *, mixed: bool
     ) -> list[SubscriptionOutput]:
-        before = forwarding.route
+        streams = forwarding.streams(section)
         outputs: list[SubscriptionOutput] = []
-        if before is not None and before.ssrc != section.ssrc:
-            # The section went down and came up again: another RTP stream, so another route.
+        if [one.route.ssrc for one in forwarding.lanes] != [one.ssrc for one in streams]:
+            # The section went down and came up again: other RTP streams, so other routes.
             outputs += self._stop(forwarding)
-            before = None
-        route = SetRoute(
-            route=self._ids.route() if before is None else before.route,
-            track=forwarding.announced.track,
-            transport=self._leg,
-            mid=section.mid,
-            ssrc=section.ssrc,
-            # Clients take RTX out of a section that they come to share their screen on, and back in later.
-            rtx_ssrc=section.rtx_ssrc if before is None else before.rtx_ssrc,
-            formats=section.formats,
-            extensions=section.extensions,
-            cname=section.cname,
-            mixed_extensions=mixed,
-        )
-        forwarding.route = route
-        if before is None:
-            self._routes.set(route.route, self._leg, ids)
-        return outputs if route == before else [*outputs, route]
+        lanes: list[Lane] = []
+        for before, stream in zip_longest(forwarding.lanes, streams):
+            route = SetRoute(
+                route=self._ids.route() if before is None else before.route.route,
+                track=forwarding.announced.track,
+                transport=self._leg,
+                mid=section.mid,
+                ssrc=stream.ssrc,
+                # Clients take RTX out of a section that they come to share their screen on, and back in.
+                rtx_ssrc=stream.rtx_ssrc if before is None else before.route.rtx_ssrc,
+                formats=section.formats,
+                extensions=section.extensions,
+                cname=section.cname,
+                mixed_extensions=mixed,
+            )
+            if before is None:
+                self._routes.set(route.route, self._leg, ids, is_fixed=stream.only != ANY)
+            if before is None or before.route != route:
+                outputs.append(route)
+            demand = None if before is None else before.demand
+            lanes.append(Lane(route, stream.only, demand))
+        forwarding.lanes = tuple(lanes)
+        return outputs
 
     def _demand(self, subscription: Subscription, forwarding: Forwarding) -> list[SubscriptionOutput]:
-        assert forwarding.route is not None  # noqa: S101  # only routes have demands
-        announced, wish = forwarding.announced, subscription.wish
-        is_video = announced.kind is Kind.VIDEO
-        demand = SetDemand(
-            route=forwarding.route.route,
-            subscriber=self._leg,
-            track=announced.track,
-            kind=announced.kind,
-            # Some clients give audio a size, too.
-            width=wish.width if is_video else 0,
-            height=wish.height if is_video else 0,
-            full_width=announced.width if is_video else 0,
-            full_height=announced.height if is_video else 0,
-            encodings=announced.encodings,
-            max_height=self._max_height if is_video else 0,
-            screen_share=announced.source is Source.SCREEN,
-            # Sound needs neither a place nor an eye.
-            is_pinned=is_video and wish.is_pinned,
-            is_visible=not is_video or wish.is_visible,
-        )
-        if demand == forwarding.demand:
-            return []
-        forwarding.demand = demand
-        return [demand]
+        outputs: list[SubscriptionOutput] = []
+        for lane in forwarding.lanes:
+            demand = forwarding.lane_demand(lane, subscription.wish, self._leg, self._max_height)
+            if demand != lane.demand:
+                lane.demand = demand
+                outputs.append(demand)
+        return outputs
 
     def _stop(self, forwarding: Forwarding) -> list[SubscriptionOutput]:
-        if forwarding.route is None:
-            return []
-        route = forwarding.route.route
-        forwarding.route = forwarding.demand = None
-        self._routes.drop(route)
-        return [DropDemand(route), RemoveRoute(route)]
+        lanes, forwarding.lanes = forwarding.lanes, ()
+        outputs: list[SubscriptionOutput] = []
+        for lane in lanes:
+            self._routes.drop(lane.route.route)
+            outputs += [DropDemand(lane.route.route), RemoveRoute(lane.route.route)]
+        return outputs

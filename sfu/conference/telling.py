@@ -1,4 +1,4 @@
-"""What a tick gives to tell: wanted layers to publishers, reasons and figures to subscribers."""
+"""What a tick gives to tell: wanted layers to publishers and trunks, reasons and figures to subscribers."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ import numpy as np
 from sfu.conference.explanations import explain
 from sfu.conference.leg_stats import MAX_PER_TICK, leg_stats
 from sfu.conference.reports import NEXT_REPORT
-from sfu.conference.routes import Routes
 from sfu.conference.sender_layers import EveryLayer, SenderLayers, WantedLayers
-from sfu.conference.values import DecisionsExplained, LayersWanted, LegStats, TrackLayers
+from sfu.conference.values import DecisionsExplained, LayersDemanded, LayersWanted, LegStats, TrackLayers
 from sfu.units import Kind, earliest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from sfu.conference.demands import Demands
     from sfu.conference.leg import Leg
     from sfu.conference.outcomes import Outcomes
     from sfu.conference.reports import Reports
+    from sfu.conference.routes import Routes
     from sfu.conference.subscriptions import Subscription
     from sfu.conference.values import Explanation
     from sfu.plane import SetTrack
@@ -29,25 +30,34 @@ MAX_EXPLAINED: Final = 200
 """Wishes of one call that are looked at in one tick; the others in the next ones. Lower: in a large call that
 changes its layout, people read later why. Higher: that tick takes longer, and the next ones come late."""
 
-Told = LayersWanted | DecisionsExplained | LegStats
+Told = LayersWanted | LayersDemanded | DecisionsExplained | LegStats
 
 
 class Telling:
-    """Of one call. A tick in which nothing has changed costs a comparison of arrays."""
+    """Of one call. A tick in which nothing has changed costs a comparison of arrays.
 
-    def __init__(self, *, sender_layers: bool) -> None:
-        self.routes = Routes()
+    Args:
+        routes: of the call.
+        demands: what its trunks are asked for.
+        sender_layers: publishers are told which encodings they need send.
+    """
+
+    def __init__(self, routes: Routes, demands: Demands, *, sender_layers: bool) -> None:
+        self.routes = routes
+        self._demands = demands
         self._layers: SenderLayers = WantedLayers() if sender_layers else EveryLayer()
         self._rids: dict[TrackHandle, tuple[Rid, ...]] = {}
         self._owners: dict[TrackHandle, TransportId] = {}
         self._publishers: set[TransportId] = set()
         """Who is to be told of other layers."""
 
-    def set_track(self, now: Instant, track: SetTrack) -> None:
-        """A track is received, or received in other encodings."""
+    def set_track(self, now: Instant, track: SetTrack, *, is_guests: bool = False) -> None:
+        """A track is received, or received in other encodings; who publishes a guest's is told elsewhere."""
         self._owners[track.track] = track.transport
         self._rids[track.track] = tuple(encoding.rid for encoding in track.encodings)
-        if track.kind is Kind.VIDEO and self._layers.set(now, track.track, len(track.encodings)):
+        if is_guests or track.kind is not Kind.VIDEO:
+            return
+        if self._layers.set(now, track.track, len(track.encodings)):
             self._publishers.add(track.transport)
 
     def drop_track(self, track: TrackHandle) -> None:
@@ -56,8 +66,10 @@ class Telling:
         self._layers.drop(track)
 
     def channel_ready(self, member: Leg) -> list[Told]:
-        """A client that can be told things begins to know nothing."""
+        """A client that can be told things, or another focus, begins to know nothing."""
         member.subscriptions.explanations.begin_anew(member.subscriptions.wished)
+        if member.is_trunk:
+            return [*self._demands.everything(member.transport)]
         return self._layers_of(member)
 
     def report(self, now: Instant, reports: Reports, legs: Mapping[TransportId, Leg]) -> list[Told]:
@@ -81,6 +93,7 @@ class Telling:
         for leg in publishers & legs.keys():
             if legs[leg].channel_is_ready:
                 told += self._layers_of(legs[leg])
+        told += self._demands.news()
         return [*told, *self._reasons(now, outcomes, legs), *self._figures(now, reports, legs)]
 
     def due_at(self, legs: Mapping[TransportId, Leg]) -> Instant | None:
@@ -89,9 +102,9 @@ class Telling:
         Args:
             legs: everybody in the call.
         """
-        if self.routes.is_stale or self._publishers:
+        if self.routes.is_stale or self._demands.is_stale or self._publishers:
             return NEXT_REPORT
-        due_at = self._layers.next_timeout()
+        due_at = earliest(self._layers.next_timeout(), self._demands.next_timeout())
         for member in legs.values():
             reasons_at = member.subscriptions.explanations.due_at if member.channel_is_ready else None
             figures_at = None if member.stats is None else member.stats.due_at
@@ -103,6 +116,9 @@ class Telling:
         if is_changed or (due_at is not None and now >= due_at):
             for track in self._layers.want(now, self.routes.wanted_layers(outcomes)):
                 self._publishers.add(self._owners[track])
+        due_at = self._demands.next_timeout()
+        if is_changed or self._demands.is_stale or (due_at is not None and now >= due_at):
+            self._demands.follow(now, outcomes)
 
     def _layers_of(self, member: Leg) -> list[Told]:
         tracks = tuple(
@@ -164,5 +180,8 @@ class Telling:
                 yield explain(one, None, (), is_expected=False)
                 continue
             track = one.forwarding.announced.track
-            is_expected = outcome is not None and self._layers.is_expected(now, track, outcome.allowed)
+            is_expected = outcome is not None and (
+                self._layers.is_expected(now, track, outcome.allowed)
+                or self._demands.is_expected(now, track, outcome.allowed)
+            )
             yield explain(one, outcome, self._rids.get(track, ()), is_expected=is_expected)

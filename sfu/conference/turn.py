@@ -190,8 +190,8 @@ class SetDemand:
 
     `width` and `height` of 0: no size was said, take the lowest. `full_width` and `full_height` are those
     of the track's highest encoding, 0 where unknown. `max_height` caps what is given, 0 is no cap. Of a tile
-    that is not visible no picture is needed. Where `only` is an encoding, the row is for that one whatever the
-    size and the cap: it is given or nothing is; -1: for any.
+    that is not visible no picture is needed. Where `only` is an encoding, the row is for that one whatever
+    the size and the cap: it is given or nothing is; -1: for any.
     """
 
     route: RouteId

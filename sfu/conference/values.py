@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sfu.conference.view import TrackIds
     from sfu.units import Kind, Rid, TransportId
 
 
@@ -25,6 +26,9 @@ class TrackDescription:
     kind: Kind | None = None
     width: int | None = None
     height: int | None = None
+    layers: tuple[Rid, ...] = ()
+    """Its encodings, lowest first; empty for a track that is sent as one. A client does not say it here: its
+    SDP does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,17 @@ class StreamView:
 
 
 @dataclass(frozen=True, slots=True)
+class GuestDescription:
+    """What a trunk says of somebody who is connected to another focus. A list of them is always complete."""
+
+    key: str
+    """What the signalling calls them: the same on every trunk, for the same person in the same place."""
+    streams: tuple[StreamDescription, ...]
+    relayed_to: frozenset[TransportId] = frozenset()
+    """Other trunks to which their media may go on from here."""
+
+
+@dataclass(frozen=True, slots=True)
 class Wish:
     """A subscriber asks for a track by its announced ids, in pixels of its tile; 0 is no size."""
 
@@ -58,6 +73,9 @@ class Wish:
     """It comes before the others where not all fits."""
     is_visible: bool = True
     """False: the tile is out of sight, and no picture is needed."""
+    layers: tuple[Rid, ...] = ()
+    """By a trunk: exactly these encodings, each as a stream of its own, whatever the size; empty: the one
+    that fits."""
 
 
 # --- outputs of a `Conference` for its signalling (beside those of `turn.py`) ------------------------------
@@ -136,6 +154,19 @@ class LayersWanted:
 
     leg: TransportId
     tracks: tuple[TrackLayers, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LayersDemanded:
+    """What is wanted now of the guests of a trunk, where that is something else than before.
+
+    Both are named as the trunk announced them. What is wanted under ids that were wanted before replaces it.
+    """
+
+    leg: TransportId
+    """The trunk."""
+    wanted: tuple[Wish, ...]
+    unwanted: tuple[TrackIds, ...] = ()
 
 
 class Reason(enum.StrEnum):
@@ -245,6 +276,7 @@ SignallingOutput = (
     | ViewChanged
     | SpeakersChanged
     | LayersWanted
+    | LayersDemanded
     | DecisionsExplained
     | LegStats
     | LegUnusable

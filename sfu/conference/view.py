@@ -23,11 +23,11 @@ from sfu.conference.values import StreamDescription, StreamView, TrackDescriptio
 from sfu.units import Kind, after_ms, earliest
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from sfu.conference.publications import PublicationKey, PublishedTrack
     from sfu.conference.values import Source
-    from sfu.units import Instant, TrackHandle, TransportId
+    from sfu.units import Instant, Rid, TrackHandle, TransportId
 
 MAX_KEPT_LENGTH: Final = 200
 """How much of an id is kept where it is rewritten."""
@@ -58,6 +58,8 @@ class AnnouncedTrack:
     encodings: int
     codec_keys: tuple[str, ...]
     cname: str
+    rids: tuple[Rid, ...] = ()
+    """As of `PublishedTrack`."""
 
     @property
     def ids(self) -> TrackIds:
@@ -91,6 +93,12 @@ class Board:
         """Everybody's streams but this leg's own, in order of their owners' first announcement."""
         return tuple(stream for owner, streams in self._streams.items() if owner != leg for stream in streams)
 
+    def view(self, is_seen: Callable[[TransportId], bool]) -> tuple[StreamView, ...]:
+        """The streams of those owners who are seen, in the same order."""
+        return tuple(
+            stream for owner, streams in self._streams.items() if is_seen(owner) for stream in streams
+        )
+
     def find(self, ids: TrackIds) -> AnnouncedTrack | None:
         """The track that was announced under these ids."""
         return self._by_ids.get(ids)
@@ -115,13 +123,17 @@ class Board:
                 self._gone_at.pop((owner, key), None)
             else:
                 self._gone_at.setdefault((owner, key), now)
+        self.look_again(now)
+
+    def look_again(self, now: Instant) -> None:
+        """Who may be told of what has changed; it is told after the delay."""
         self._due_at = earliest(self._due_at, after_ms(now, self._delay_ms))
 
     def remove(self, now: Instant, owner: TransportId) -> None:
         """A leg has left: its tracks won't come back."""
         self._published.pop(owner, None)
         if owner in self._announced:
-            self._due_at = earliest(self._due_at, after_ms(now, self._delay_ms))
+            self.look_again(now)
 
     def next_timeout(self) -> Instant | None:
         """When `flush` has something to do."""
@@ -234,6 +246,7 @@ class _Names:
             encodings=one.encodings,
             codec_keys=one.codec_keys,
             cname=cname,
+            rids=one.rids,
         )
         self.take(track)
         return track
@@ -260,6 +273,7 @@ def _updated(track: AnnouncedTrack, one: PublishedTrack) -> AnnouncedTrack:
         video_muted=one.stream.video_muted,
         encodings=one.encodings,
         codec_keys=one.codec_keys,
+        rids=one.rids,
     )
 
 
@@ -283,6 +297,7 @@ def _stream_of(stream_id: str, tracks: list[AnnouncedTrack]) -> StreamDescriptio
                 track.kind,
                 width=track.width or None,
                 height=track.height or None,
+                layers=track.rids,
             )
             for track in tracks
         ),

@@ -142,7 +142,7 @@ class Negotiation:
         """
         if self._role is not Role.CALLER or self._slots or self._pending is not None:
             raise LocalError(f"a first offer of the {self._role.value} after {self._version} descriptions")
-        # Focuses read both forms of header extensions in one stream.
+        # Foci read both forms of header extensions in one stream.
         return self._propose(now, (new_data_slot(self._identifiers.mid()),), mixed=True)
 
     def restart_ice(self, now: Instant) -> list[NegotiationOutput]:

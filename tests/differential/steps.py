@@ -348,14 +348,14 @@ def ask(stage: Stage, tape: Tape) -> None:
     peer = _peer(stage, tape)
     if peer is None:
         return
-    address = _whereabouts(stage, peer, tape)
+    # Two peers of one port may ask the same of the same.
+    is_alike = tape.one_in(4) and not stage.pair.is_apart
+    asker, address = (0, NOBODY) if is_alike else (peer.number, _whereabouts(stage, peer, tape))
     spelled = _spelled(address, tape)
     kind = MessageClass.SUCCESS if tape.one_in(16) else MessageClass.REQUEST
     cut = tape.of((None, None, None, None, None, None, None, -4))
-    # Two peers of one port may ask the same.
-    asker = 0 if tape.one_in(8) and not stage.pair.is_apart else peer.number
     first = tape.below(90)
-    for index in range(tape.of((1, 1, 2, 70))):
+    for index in range(tape.of((1, 1, 2, 40, 70))):
         transaction = asker.to_bytes(6, "big") + ((first + index) % 90).to_bytes(6, "big")
         data = StunMessage(kind, BINDING, transaction).serialise(peer.credentials.password)
         peer.asked.append((address, transaction))
@@ -363,9 +363,15 @@ def ask(stage: Stage, tape: Tape) -> None:
 
 
 def answer(stage: Stage, tape: Tape) -> None:
-    """What was asked is answered: as it should be, twice, by somebody else, or with something else."""
+    """What was asked is answered: as it should be, twice, by another, with something else; or all of it."""
     peer = _peer(stage, tape)
     if peer is None or not peer.asked:
+        return
+    if tape.one_in(4):
+        for address, transaction in peer.asked:
+            data = StunMessage(MessageClass.SUCCESS, BINDING, transaction).serialise()
+            stage.hear(stage.pair.feed(address, data))
+        peer.asked.clear()
         return
     address, transaction = peer.asked[-1 - tape.below(len(peer.asked))]
     kind, method = MessageClass.ERROR if tape.one_in(4) else MessageClass.SUCCESS, BINDING
@@ -659,8 +665,8 @@ _WEIGHTS: Final[tuple[tuple[int, Callable[[Stage, Tape], None]], ...]] = (
     (2, restart),
     (2, move),
     (2, handshake),
-    (3, ask),
-    (4, answer),
+    (6, ask),
+    (6, answer),
     (2, select),
     (1, rekey),
     (12, target),

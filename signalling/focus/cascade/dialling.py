@@ -29,9 +29,9 @@ FIRST_PAUSE_S: Final = 1.0
 """Before a dial that follows a failure; doubled with each. Lower: a focus that restarts is stormed. Higher: a
 short failure is long for people."""
 LONGEST_PAUSE_S: Final = 60.0
-STEADY_S: Final = 60.0
-"""A trunk that was up, or not dialled, for so long is dialled as if for the first time. Lower: what flaps is
-dialled often. Higher: a failure long ago delays the next recovery."""
+MEMORY_S: Final = 60.0
+"""Failures are remembered for so long after the last pause; so a trunk that was up for as long is dialled as
+if for the first time. Lower: what flaps is dialled often. Higher: a failure long ago delays a recovery."""
 _MOST_TRIES: Final = 6
 """After so many, pauses grow no more."""
 IDLE_S: Final = 60.0
@@ -102,7 +102,6 @@ class Up:
     """The trunk is connected."""
 
     call_id: str
-    since: Instant
     idle_at: Instant | None
     """When it has been of no use for too long; None while it is in use."""
 
@@ -175,16 +174,16 @@ class Trunk:
         self._stance = Stance.STRANGER
         self._is_used = False
         self._tries = 0
-        """Dials and trunks that ended, lately, before they were steady."""
+        """Dials and trunks that ended lately."""
         self._rested_at = Instant(0)
         """When the pause after the last end is over; no dial of ours goes before."""
-        self._forgiven_at: Instant | None = None
+        self._forgotten_at: Instant | None = None
         """When tries count no more; None: there are none."""
         self.state: State = Idle()
 
     def is_over(self) -> bool:
         """Whether this trunk can be forgotten: there is nothing, and no pause to be remembered."""
-        return isinstance(self.state, Idle) and self._forgiven_at is None
+        return isinstance(self.state, Idle) and self._forgotten_at is None
 
     # --- what the owner says ------------------------------------------------------------------------------
 
@@ -211,8 +210,8 @@ class Trunk:
         """
         self._is_used = is_used
         match self.state:
-            case Up(call_id, since, idle_at) if is_used == (idle_at is not None):
-                self.state = self._up(now, call_id, since)
+            case Up(call_id, idle_at) if is_used == (idle_at is not None):
+                self.state = self._up(now, call_id)
                 return []
             case Resting() if is_used:
                 # The other one may have nothing to say, so this is not left to it.
@@ -244,14 +243,14 @@ class Trunk:
         """The leg of this dial has connected."""
         match self.state:
             case Dialling(current) | Answering(current) if current == call_id:
-                self.state = self._up(now, call_id, now)
+                self.state = self._up(now, call_id)
             case _:
                 pass
 
     def ended(self, now: Instant, call_id: str) -> list[Step]:
         """The leg of this dial has failed, or the other focus has rejected it or hung up."""
         match self.state:
-            case Up(current, idle_at=idle_at) if current == call_id:
+            case Up(current, idle_at) if current == call_id:
                 self._count_end(now)
                 if idle_at is not None and self._stance is Stance.WANTED:
                     # Its time was up on the other side a little earlier.
@@ -268,8 +267,7 @@ class Trunk:
 
     def handle_timeout(self, now: Instant) -> list[Step]:
         """Do what is due."""
-        if self._forgiven_at is not None and now >= self._forgiven_at:
-            self._forget_tries()
+        self._forget_tries(now)
         match self.state:
             case Waiting(until) if now >= until:
                 return self._dial(now)
@@ -277,7 +275,7 @@ class Trunk:
                 return self._begin(now)
             case Dialling(call_id, until) | Answering(call_id, until) if now >= until:
                 return [HangUp(call_id, Ending.NO_CONNECTION), *self.ended(now, call_id)]
-            case Up(call_id, _, idle_at) if idle_at is not None and now >= idle_at:
+            case Up(call_id, idle_at) if idle_at is not None and now >= idle_at:
                 self._count_end(now)
                 self.state = Resting() if self._stance is Stance.WANTED else Idle()
                 return [HangUp(call_id, Ending.IDLE)]
@@ -289,10 +287,10 @@ class Trunk:
         match self.state:
             case Waiting(until) | Dialling(_, until) | Answering(_, until) | BackingOff(until):
                 return until
-            case Up(idle_at=idle_at):
+            case Up(_, idle_at):
                 return idle_at
             case Idle():
-                return self._forgiven_at
+                return self._forgotten_at
             case Resting():
                 return None
             case _:
@@ -319,8 +317,8 @@ class Trunk:
         self.state = Dialling(call_id, after_s(now, DIAL_S))
         return [Dial(call_id)]
 
-    def _up(self, now: Instant, call_id: str, since: Instant) -> Up:
-        return Up(call_id, since, None if self._is_used else after_s(now, IDLE_S))
+    def _up(self, now: Instant, call_id: str) -> Up:
+        return Up(call_id, None if self._is_used else after_s(now, IDLE_S))
 
     def _give_up(self, ending: Ending, now: Instant) -> list[Step]:
         match self.state:
@@ -334,15 +332,14 @@ class Trunk:
 
     def _count_end(self, now: Instant) -> None:
         """A dial or a trunk ends now: the next one has to wait, the longer the more often it happened."""
-        is_steady = isinstance(self.state, Up) and now >= after_s(self.state.since, STEADY_S)
-        if is_steady or (self._forgiven_at is not None and now >= self._forgiven_at):
-            self._forget_tries()
+        self._forget_tries(now)
         # Drawn from the upper half, so that foci which lost each other together don't dial together.
         longest_s = min(FIRST_PAUSE_S * 2.0**self._tries, LONGEST_PAUSE_S)
         self._rested_at = after_s(now, longest_s * self._rng.uniform(0.5, 1.0))
-        self._forgiven_at = after_s(self._rested_at, STEADY_S)
+        self._forgotten_at = after_s(self._rested_at, MEMORY_S)
         self._tries = min(self._tries + 1, _MOST_TRIES)
 
-    def _forget_tries(self) -> None:
-        self._tries = 0
-        self._forgiven_at = None
+    def _forget_tries(self, now: Instant) -> None:
+        if self._forgotten_at is not None and now >= self._forgotten_at:
+            self._tries = 0
+            self._forgotten_at = None

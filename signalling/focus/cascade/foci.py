@@ -96,10 +96,10 @@ class Foci:
 
         Args:
             me: this focus.
-            asked: foci that our own clients ask us to connect to; those that no member names don't count.
+            asked: foci that our own clients ask us to connect to; those that no member names are none.
         """
         by_user: dict[str, set[FocusDevice]] = {}
-        people: dict[FocusDevice, set[Person]] = {focus: set() for focus in asked if focus in self._named}
+        people: dict[FocusDevice, set[Person]] = {focus: set() for focus in asked}
         for person, home in self._homes.items():
             of_user = by_user.setdefault(person.user_id, set())
             if home.focus is None or (home.focus not in of_user and len(of_user) >= MAX_NAMED_BY_USER):

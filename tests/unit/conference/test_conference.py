@@ -366,7 +366,10 @@ def _insides(conference: object) -> list[object]:
     owners = (
         conference,
         inner["_agreements"],
-        vars(inner["_announcements"])["board"],
+        inner["_announcements"],
+        inner["_board"],
+        inner["_guests"],
+        inner["_demands"],
         inner["_speech"],
         *(speech[name] for name in ("_voices", "_speakers", "_loudest")),
         vars(speech["_speakers"])["_turns"],

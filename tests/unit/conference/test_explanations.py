@@ -7,13 +7,26 @@ import pytest
 
 from sfu.allocation.decision import Cause
 from sfu.conference.explanations import MAX_TOLD, TELL_GAP_MS, Explanations, explain
+from sfu.conference.forwarding import Forwarding, Lane
 from sfu.conference.outcomes import Outcome
-from sfu.conference.subscriptions import Forwarding, Subscription
+from sfu.conference.subscriptions import Subscription
 from sfu.conference.turn import SetDemand
 from sfu.conference.values import Explanation, Reason, Sent, Source, Wish
 from sfu.conference.view import AnnouncedTrack
+from sfu.plane import SetRoute
 from sfu.rows import ALL_TEMPORAL, PAUSED
-from sfu.units import NO_RID, Instant, Kind, Rid, RouteId, TrackHandle, TransportId, after_ms
+from sfu.units import (
+    NO_RID,
+    Instant,
+    Kind,
+    Mid,
+    Rid,
+    RouteId,
+    Ssrc,
+    TrackHandle,
+    TransportId,
+    after_ms,
+)
 
 NOW: Final = Instant(1_000_000_000)
 RIDS: Final = tuple(Rid(rid) for rid in "qhf")
@@ -24,6 +37,9 @@ ANNOUNCED: Final = AnnouncedTrack(
 )  # fmt: skip
 DEMAND: Final = SetDemand(
     RouteId(1), TransportId(2), TrackHandle(1), Kind.VIDEO, 640, 360, 1280, 720, encodings=3, max_height=400
+)
+ROUTE: Final = SetRoute(
+    RouteId(1), TrackHandle(1), TransportId(2), Mid("s0"), Ssrc(1), None, formats=(), extensions={}, cname="c"
 )
 GIVEN: Final = Outcome(1, ALL_TEMPORAL, 1, 1, 1, Cause.SIZE, 300_000.0, 1_700_000.0, 900_000.0)
 
@@ -110,8 +126,9 @@ def explained(
     rids: tuple[Rid, ...] = RIDS,
     is_expected: bool = False,
 ) -> Explanation:
-    forwarding = Forwarding(0, announced, ("VP8",), demand=demand, refusal=refusal)
-    return explain(Subscription(WISH, forwarding), outcome, rids, is_expected=is_expected)
+    lanes = () if demand is None else (Lane(ROUTE, demand=demand),)
+    forwarding = Forwarding(0, announced, ("VP8",), lanes=lanes, refusal=refusal)
+    return explain(Subscription(WISH, announced, forwarding), outcome, rids, is_expected=is_expected)
 
 
 def test_who_gets_what_fits_is_told_the_layer_and_its_size() -> None:

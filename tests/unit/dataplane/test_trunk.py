@@ -5,13 +5,14 @@ All else of the contract is tested there as well: one of `CORES` is two cores an
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from sfu.config import MediaConfig
-from sfu.plane import DropReason, RemoveRoute, RemoveTrack, RemoveTransport
+from sfu.plane import DropReason, Extension, RemoveRoute, RemoveTrack, RemoveTransport
 from sfu.rtp.rtcp import Bye, Nack, Pli, SenderReport
 from sfu.units import RouteId, Ssrc, TrackHandle, TransportId
 from tests.support.plane_driver import ApartCore, PlaneDriver
@@ -28,6 +29,7 @@ from tests.support.plane_media import (
     VideoSource,
     camera,
     elements,
+    microphone,
 )
 
 if TYPE_CHECKING:
@@ -142,6 +144,24 @@ def test_subscribers_here_and_elsewhere_have_one_key_frame_asked_for_and_see_the
     rows = [call.driver.route_row(route) for route in (VIDEO, SECOND)]
     assert [row["packets_sent"] for row in rows] == [6, 6]
     assert call.driver.encoding_row(CAMERA)["packets_received"] == 7
+
+
+def test_a_packet_that_waited_for_its_name_has_one_key_frame_asked_for() -> None:
+    call = Call.of(PlaneDriver(TurnsCore))
+    call.second_subscriber()
+    for route in (VIDEO, SECOND):
+        call.driver.aim(route, 0)
+    # Sections share their ids: names stand elsewhere now, and then where they stood.
+    call.driver.apply(replace(microphone(PUBLISHER), extensions={Extension.MID: 14}))
+    call.low.send_frame()
+    assert call.driver.drops(DropReason.WAITING_FOR_KEYFRAME) == 0
+    call.driver.apply(camera(PUBLISHER))
+    assert call.driver.drops(DropReason.WAITING_FOR_KEYFRAME) == 2
+    for _ in range(3):
+        call.driver.advance(250)
+        call.driver.alive()
+    asked = [packet.media_ssrc for packet in call.publisher.rtcp if isinstance(packet, Pli)]
+    assert asked == [call.low.ssrc]
 
 
 ENDS: Final[dict[str, PlaneOperation]] = {

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfu.errors import LocalError, RemoteError
+from sfu.negotiation.offering import MAX_SLOTS
+from sfu.negotiation.sdp import MAX_BYTES
 from sfu.plane import Extension
 from sfu.units import Rid
 from tests.support.dialogue import NOW, new_focus
@@ -294,6 +296,22 @@ def test_a_section_is_recycled_for_another_track_with_other_encodings() -> None:
         assert len(set(mids)) == 1
 
 
+def test_a_trunk_that_has_no_section_left_fits_into_a_description() -> None:
+    """With ids as long as those of browsers."""
+    people = (MAX_SLOTS - 1) // 2
+    tracks = [
+        replace(one, stream_id=f"{key // 2:036}", track_id=f"{key:036}", cname=f"focus-{key:010}")
+        for key in range(0, 2 * people + 2, 2)
+        for one in (sound(key), picture(key + 1))
+    ]
+    trunk = Trunk()
+    trunk.send(trunk.caller, *tracks)
+    trunk.settle()
+    assert len(trunk.caller.sends) == MAX_SLOTS - 1
+    assert set(trunk.caller.refused.values()) == {"full"}
+    assert max(len(sdp) for sdp in trunk.caller.said) < 205_000 < MAX_BYTES
+
+
 # --- glare --------------------------------------------------------------------------------------------------
 
 
@@ -423,13 +441,14 @@ def test_offers_and_answers_from_before_a_restart_that_arrive_after_it_are_ignor
 
 # --- any order ----------------------------------------------------------------------------------------------
 
+END = st.integers(0, 1)
 STEPS: st.SearchStrategy[tuple[str, int, list[int]]] = st.one_of(
-    st.tuples(st.just("send"), st.integers(0, 1), st.lists(st.integers(0, 4), max_size=4, unique=True)),
-    st.tuples(st.just("deliver"), st.integers(0, 1), st.just([])),
-    st.tuples(st.just("deliver"), st.integers(0, 1), st.just([])),
-    st.tuples(st.just("restart"), st.just(0), st.just([])),
-    st.tuples(st.just("time"), st.just(0), st.just([])),
+    st.tuples(st.just("send"), END, st.lists(st.integers(0, 4), max_size=4, unique=True)),
+    *(st.tuples(st.just(what), END, st.just([])) for what in ("deliver", "deliver", "lose")),
+    *(st.tuples(st.just(what), st.just(0), st.just([])) for what in ("restart", "cut", "wait")),
 )
+MAX_WAITS = 3
+"""Fewer than tries: nobody gives up."""
 
 
 def kept_or_new(end: End, numbers: list[int]) -> list[SendTrack]:
@@ -450,7 +469,7 @@ def kept_or_new(end: End, numbers: list[int]) -> list[SendTrack]:
 
 
 @given(st.lists(STEPS, max_size=40), st.sampled_from((("VP8", "H264", "opus"), ("opus", "VP9", "VP8"))))
-def test_in_whatever_order_things_happen_both_sides_come_to_agree(
+def test_whatever_happens_and_whatever_is_lost_both_sides_come_to_agree(
     steps: list[tuple[str, int, list[int]]], callee: tuple[str, ...]
 ) -> None:
     trunk = Trunk(callee=callee)
@@ -462,11 +481,19 @@ def test_in_whatever_order_things_happen_both_sides_come_to_agree(
                 trunk.send(end, *kept_or_new(end, numbers))
             case "deliver" if end.inbox:
                 trunk.deliver(end)
+            case "lose" if end.inbox:
+                end.inbox.popleft()
             case "restart":
                 trunk.restart()
-            case "time" if waited < CONFIG.offer_tries - 1:
+            case "cut":
+                trunk.cut()
+                trunk.restart()
+            case "wait" if waited < MAX_WAITS:
                 waited += 1
                 trunk.pass_s(CONFIG.offer_timeout_s)
+    for _ in range(CONFIG.offer_tries - 1 - MAX_WAITS):
+        trunk.settle()
+        trunk.pass_s(CONFIG.offer_timeout_s)
     trunk.settle()
     trunk.check()
     for end in trunk.ends:

@@ -1,4 +1,4 @@
-"""Two focuses that negotiate with one another: what one says arrives in order, when a test lets it."""
+"""Two foci that negotiate with one another: what one says arrives in order, if and when a test lets it."""
 
 from __future__ import annotations
 
@@ -153,6 +153,11 @@ class Trunk:
             end.errors.append(error.reason)
         else:
             end.take(outputs, self.other(end))
+
+    def cut(self) -> None:
+        """The path is lost, and with it all that is under way."""
+        for end in self.ends:
+            end.inbox.clear()
 
     def settle(self) -> None:
         """Let all of them arrive, and what follows."""

@@ -15,7 +15,7 @@ from signalling.focus.cascade.dialling import (
     FIRST_PAUSE_S,
     IDLE_S,
     LONGEST_PAUSE_S,
-    STEADY_S,
+    MEMORY_S,
     WAIT_S,
     Answer,
     Answering,
@@ -104,7 +104,7 @@ def test_who_waits_answers_the_invite_that_comes_and_dials_no_more() -> None:
     assert state_of(trunk) == Answering("theirs", after_s(NOW, DIAL_S))
     trunk.connected(NOW, "theirs")
     trunk.use(NOW, is_used=True)
-    assert state_of(trunk) == Up("theirs", NOW, None)
+    assert state_of(trunk) == Up("theirs", None)
     assert trunk.next_timeout() is None
 
 
@@ -247,8 +247,8 @@ def test_who_pauses_answers_at_once() -> None:
     assert trunk.invited(NOW, "theirs") == [Answer("theirs")]
 
 
-def test_a_trunk_that_was_steady_is_dialled_again_as_if_for_the_first_time() -> None:
-    for is_steady in (False, True):
+def test_a_trunk_that_was_up_for_long_is_dialled_again_as_if_for_the_first_time() -> None:
+    for is_long in (False, True):
         trunk, now = first(), NOW
         call_id = dialled(trunk, now)
         trunk.use(now, is_used=True)
@@ -260,9 +260,9 @@ def test_a_trunk_that_was_steady_is_dialled_again_as_if_for_the_first_time() -> 
             assert isinstance(step, Dial)
             call_id = step.call_id
         trunk.connected(now, call_id)
-        now = after_s(now, STEADY_S if is_steady else 1.0)
+        now = after_s(now, MEMORY_S if is_long else 1.0)
         trunk.ended(now, call_id)
-        assert (pause_s(trunk, now) <= FIRST_PAUSE_S) == is_steady
+        assert (pause_s(trunk, now) <= FIRST_PAUSE_S) == is_long
 
 
 def test_what_ends_that_was_given_up_or_never_was_changes_nothing() -> None:
@@ -337,6 +337,7 @@ def test_whoever_has_something_to_say_ends_the_rest_and_does_not_wait() -> None:
         trunk.handle_timeout(after_s(NOW, IDLE_S))
         assert state_of(trunk) == Resting()
         later = after_s(NOW, IDLE_S + FIRST_PAUSE_S)
+        assert trunk.use(later, is_used=False) == []
         (step,) = trunk.use(later, is_used=True)
         assert isinstance(step, Dial)
 
@@ -591,5 +592,5 @@ def test_a_trunk_has_at_most_one_leg_and_dials_only_where_it_is_wanted(
         timeout = trunk.next_timeout()
         assert what != "time" or timeout is None or timeout > now
     trunk.stand(now, Stance.STRANGER)
-    trunk.handle_timeout(after_s(now, LONGEST_PAUSE_S + STEADY_S))
+    trunk.handle_timeout(after_s(now, LONGEST_PAUSE_S + MEMORY_S))
     assert trunk.is_over()

@@ -9,6 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sfu.conference import guests
+from sfu.negotiation.encodings import encodings_of
+from sfu.negotiation.sdp import MediaSection
+from sfu.plane import EncodingSpec
+from sfu.units import Rid, Ssrc
 from signalling.events import cascade, data_channel, metadata, to_device
 from signalling.events.data_channel import parse_message
 from signalling.events.to_device import FOCUS_SESSION_ID, Invite, parse_to_device
@@ -65,12 +70,13 @@ def test_timers_and_limits_are_those_of_the_code() -> None:
         "from an invite until the trunk is up; lifetime of the invite": f"{dialling.DIAL_S:g} s",
         "first pause after a failure": f"{dialling.FIRST_PAUSE_S:g} s",
         "longest pause": f"{dialling.LONGEST_PAUSE_S:g} s",
-        "failures count no more after": f"{dialling.STEADY_S:g} s",
+        "failures count no more after": f"{dialling.MEMORY_S:g} s",
         "a trunk of no use is kept for": f"{dialling.IDLE_S:g} s",
         "foci of a call that are dialled": str(foci.MAX_OTHERS),
         "foci that the devices of one user are on": str(foci.MAX_NAMED_BY_USER),
         "foci in one `m.call.connect_to_focus": str(cascade.MAX_FOCI),
         "streams in an announcement": str(metadata.MAX_STREAMS),
+        "people that a trunk announces; their tracks": f"{guests.MAX_GUESTS}; {guests.MAX_TRACKS:,}",
         "foci in a path": str(cascade.MAX_PATH),
         "layers of a track": str(cascade.MAX_LAYERS),
         "tracks of one person": str(trust.MAX_TRACKS_OF_PERSON),
@@ -109,3 +115,13 @@ def test_it_has_an_example_of_every_message_that_only_foci_need() -> None:
     }
     written = json.dumps(EXAMPLES)
     assert all(key in written for key in (cascade.ROOM_KEY, cascade.PATH_KEY, cascade.LAYERS_KEY))
+
+
+def test_its_section_with_several_layers_is_read_as_it_is_meant() -> None:
+    block = re.search(r"^```\n(m=video.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    assert block is not None
+    section = MediaSection.parse(tuple(block[1].splitlines()))
+    assert encodings_of(section) == (
+        EncodingSpec(Rid("q"), Ssrc(1001), Ssrc(1002)),
+        EncodingSpec(Rid("h"), Ssrc(1003), Ssrc(1004)),
+    )

@@ -143,7 +143,9 @@ def test_one_user_names_so_many_foci_and_no_more() -> None:
     assert others(*events) == many[:MAX_NAMED_BY_USER]
     # Another device on one of them is no other focus.
     events[-1] = say_all(BOB.user_id, {**said, "E": (many[0],)})
-    assert others(*events) == many[:MAX_NAMED_BY_USER]
+    found = foci_of(rooms_of(call_event(), *ALL_JOINED, *events)).others(ME)
+    assert [one.focus for one in found] == many[:MAX_NAMED_BY_USER]
+    assert found[0].people == {Person(BOB.user_id, "D0"), Person(BOB.user_id, "E")}
 
 
 # --- until when -------------------------------------------------------------------------------------------
@@ -157,8 +159,15 @@ def test_a_focus_is_named_for_as_long_as_the_last_of_those_who_name_it() -> None
     assert foci_of(rooms).named_until(OTHER) == last
     assert foci_of(rooms, last).named_until(OTHER) is None
     assert foci_of(rooms).named_until(THIRD) is None
-    rooms.apply(RoomState(ROOM, (says(BOB, preferred=[THIRD]),)))
-    assert foci_of(rooms).named_until(OTHER) == EXPIRES + SKEW_MS
+    # What was said earlier, under the other type, is no news though it is read first.
+    alice = says(ALICE, OTHER, kind="m.call.member", expires_at=EXPIRES + 9)
+    earlier = says(ALICE, OTHER, expires_at=EXPIRES - 7)
+    rooms.apply(RoomState(ROOM, (earlier, alice)))
+    assert foci_of(rooms).named_until(OTHER) == EXPIRES + 9 + SKEW_MS
+    rooms.apply(
+        RoomState(ROOM, (says(BOB, preferred=[THIRD]), says(ALICE), says(ALICE, kind="m.call.member")))
+    )
+    assert foci_of(rooms).named_until(OTHER) is None
 
 
 def test_a_focus_is_present_while_its_account_is_joined() -> None:

@@ -252,6 +252,8 @@ def test_a_verdict_runs_out_with_the_first_of_the_member_events() -> None:
     verdict = judged(stream_of(BOB, OTHER), stream_of(CAROL, OTHER, stream_id="t"), events=events)
     assert len(verdict.streams) == 2
     assert verdict.until == EXPIRES - 9 + SKEW_MS
+    backwards = tuple(one.stream for one in reversed(verdict.streams))
+    assert judged(*backwards, events=events).until == verdict.until
     again = judged(*(one.stream for one in verdict.streams), events=events, wall=verdict.until or WallTime(0))
     assert [why for _, why in again.refused] == [StreamRefusal.NOT_IN_CALL]
 

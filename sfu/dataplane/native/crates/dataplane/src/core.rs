@@ -120,12 +120,23 @@ impl PlaneCore {
         now: Instant,
         operations: impl IntoIterator<Item = Operation>,
     ) -> Result<(), LocalError> {
-        self.flush(now);
-        for operation in operations {
-            self.program.apply(now, operation)?;
-        }
+        self.carry_out(now, operations)?;
         self.poll(now);
         Ok(())
+    }
+
+    /// As `apply`, and what is due waits for `poll`: others may want to be heard before.
+    ///
+    /// # Errors
+    ///
+    /// An operation contradicts an earlier one; those behind it are not carried out.
+    pub fn carry_out(
+        &mut self,
+        now: Instant,
+        operations: impl IntoIterator<Item = Operation>,
+    ) -> Result<(), LocalError> {
+        self.flush(now);
+        operations.into_iter().try_for_each(|operation| self.program.apply(now, operation))
     }
 
     /// Layer choices; routes not named keep theirs.

@@ -195,7 +195,8 @@ impl Workers for Here<'_> {
     fn apply(&mut self, worker: usize, operations: Vec<Operation>) -> Result<(), Refused> {
         let mut taken = 0;
         let operations = operations.into_iter().inspect(|_| taken += 1);
-        let outcome = self.cores[worker].apply(self.now, operations);
+        // What is due waits for `Joined::poll`: what one wants of another's publishers is merged as in a single core.
+        let outcome = self.cores[worker].carry_out(self.now, operations);
         outcome.map_err(|error| Refused { at: taken - 1, error })
     }
 

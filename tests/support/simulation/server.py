@@ -144,12 +144,12 @@ class SimServer:
         self._backbone = world.backbone
         self._homeserver = world.homeserver
         self._metrics = Metrics()
-        local = LocalMedia(
+        self.local = LocalMedia(
             Fingerprint("sha-256", ":".join(["CD"] * 32)),
             (Candidate(*site.address, priority=2_130_706_431),),
         )
         identity = site.focus.user_id, site.focus.device_id
-        self.focus = Focus(identity, (local,), settings, config, rng, IdSource(), caps)
+        self.focus = Focus(identity, (self.local,), settings, config, rng, IdSource(), caps)
         self.engine: Engine = self.focus
         """What has the turns; a test may put something in front of the focus."""
         self._legs = ServerLegs(
@@ -287,7 +287,7 @@ class SimServer:
             return
         self.record.turns += 1
         self.spoken.given(given)
-        self._perform(self.engine.handle(self._clock.now, self._clock.wall, given))
+        self.perform(self.engine.handle(self._clock.now, self._clock.wall, given))
         if isinstance(given, LegFailed):
             self._legs.close(given.leg)
         self._plan_focus()
@@ -307,11 +307,12 @@ class SimServer:
             self._later(self._focus_at, self._focus_timeout)
             return
         self._focus_at = None
-        self._perform(self.engine.handle_timeout(now, self._clock.wall))
+        self.perform(self.engine.handle_timeout(now, self._clock.wall))
         self._plan_focus()
         self._wake()
 
-    def _perform(self, outputs: Sequence[EngineOutput]) -> None:
+    def perform(self, outputs: Sequence[EngineOutput]) -> None:
+        """Carry out the outputs of a turn, or of a test that has taken one by hand."""
         batch: list[PlaneOperation] = []
         for output in outputs:
             if isinstance(output, PlaneOperation) and not isinstance(output, RemoveTransport):

@@ -75,8 +75,7 @@ class Outward:
         self._calls.note_media(call, given)
         outputs: Outputs = []
         unusable: list[Leg] = []
-        # No call has a trunk yet, and so nobody to demand layers of (docs/cascade.md).
-        for one in (output for output in given if not isinstance(output, LayersDemanded)):
+        for one in given:
             match one:
                 case SendDescription(transport):
                     outputs += self._describe(now, call, call.legs[transport], one, answer_by)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from loadtest.client.negotiation import LIKE_CHROMIUM, LegNumbers
@@ -97,6 +98,8 @@ class SimClient:
         self.legs: list[ClientLeg] = []
         self.speakers: list[tuple[Instant, tuple[str, ...]]] = []
         """Lists of user ids, with the time when each came."""
+        self.doubles: list[str] = []
+        """Who was announced twice at a time."""
         self.unwanted: list[str] = []
         """Media that came although it was not wished for."""
         self._numbers_of = numbers_of
@@ -294,6 +297,8 @@ class SimClient:
         """The focus says what others publish."""
         before = self.wishes.present
         self.wishes.announce(streams)
+        present = Counter((track.publisher, track.source) for track in self.wishes.present.values())
+        self.doubles += [user_id for (user_id, _), count in present.items() if count > 1]
         for stream in streams:
             if stream.purpose == USERMEDIA:
                 told = self._mutes.setdefault(stream.user_id or "", [])

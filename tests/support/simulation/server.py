@@ -47,6 +47,7 @@ from sfu.plane import (
 )
 from sfu.runtime.tick import NO_TARGETS
 from sfu.units import TransportId, after_ms
+from signalling.focus.cascade.settings import ALONE
 from signalling.focus.focus import Focus
 from signalling.focus.turn import (
     Count,
@@ -56,6 +57,7 @@ from signalling.focus.turn import (
     KeepLeg,
     LegsRestored,
     Level,
+    MessageReceived,
     Note,
     SendToDevice,
     ShuttingDown,
@@ -76,6 +78,7 @@ if TYPE_CHECKING:
     from sfu.rows import StructArray
     from sfu.units import Instant
     from signalling.focus.caps import CapRule
+    from signalling.focus.cascade.settings import CascadeSettings
     from signalling.focus.settings import CallSettings
     from tests.support.plane_driver import Core
     from tests.support.simulation.world import World
@@ -122,6 +125,7 @@ class SimServer:
         rng: everything that is drawn.
         caps: ceilings for some.
         site: its account and address.
+        cascade: whether other foci are in its calls.
     """
 
     def __init__(
@@ -132,6 +136,7 @@ class SimServer:
         rng: random.Random,
         caps: Sequence[CapRule] = (),
         site: Site = FIRST_SITE,
+        cascade: CascadeSettings = ALONE,
     ) -> None:
         self.site: Final = site
         self.record = ServerRecord()
@@ -149,7 +154,7 @@ class SimServer:
             (Candidate(*site.address, priority=2_130_706_431),),
         )
         identity = site.focus.user_id, site.focus.device_id
-        self.focus = Focus(identity, (self.local,), settings, config, rng, IdSource(), caps)
+        self.focus = Focus(identity, (self.local,), settings, config, rng, IdSource(), caps, cascade)
         self.engine: Engine = self.focus
         """What has the turns; a test may put something in front of the focus."""
         self._legs = ServerLegs(
@@ -286,7 +291,8 @@ class SimServer:
         if isinstance(given, _AboutALeg) and _leg_of(given) not in self._legs:
             return
         self.record.turns += 1
-        self.spoken.given(given)
+        if not self._is_of_trunk(given):
+            self.spoken.given(given)
         self.perform(self.engine.handle(self._clock.now, self._clock.wall, given))
         if isinstance(given, LegFailed):
             self._legs.close(given.leg)
@@ -334,7 +340,8 @@ class SimServer:
             self._set_targets(self.control.allocate())
 
     def _perform_one(self, output: EngineOutput) -> None:
-        self.spoken.said(output)
+        if not self._is_of_trunk(output):
+            self.spoken.said(output)
         match output:
             case StartDtls():
                 self._legs.start(output)
@@ -353,6 +360,16 @@ class SimServer:
                 self._legs.send(leg, text)
             case _:
                 self._perform_dialect(output)
+
+    def _is_of_trunk(self, value: EngineInput | EngineOutput) -> bool:
+        """Whether something is said between foci: the schemas are of what is said to clients."""
+        match value:
+            case MessageReceived(_, message) | SendToDevice(_, _, message):
+                return message.envelope.sender_session_id == message.envelope.dest_session_id
+            case DataReceived(leg) | SendData(leg):
+                return self._legs.is_trunk(leg)
+            case _:
+                return False
 
     def _perform_dialect(self, output: EngineOutput) -> None:
         match output:

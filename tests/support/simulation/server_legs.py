@@ -46,6 +46,8 @@ class _Leg:
     is_client: bool
     is_begun: bool = False
     has_channel: bool = False
+    is_trunk: bool = False
+    """Whichever side has dialled."""
 
 
 @dataclass(slots=True)
@@ -97,6 +99,11 @@ class ServerLegs:
         """The plane is about to listen for it."""
         self._open.add(transport)
 
+    def is_trunk(self, transport: TransportId) -> bool:
+        """Whether a leg leads to another focus, as far as it has said anything."""
+        leg = self._legs.get(transport)
+        return leg is not None and leg.is_trunk
+
     def start(self, given: StartDtls) -> None:
         """Await the handshake of a leg, or begin it as soon as there is somewhere to send to."""
         transport = given.leg
@@ -109,7 +116,7 @@ class ServerLegs:
             received=lambda text: self._received(transport, text),
             closed=lambda: self._emit(LegFailed(transport, "dtls_closed")),
         )
-        self._legs[transport] = _Leg(association, given.is_client)
+        self._legs[transport] = _Leg(association, given.is_client, is_trunk=given.is_client)
         label = self._labels.pop(transport, None)
         if label is not None:
             self._say(transport, Frame.OPEN_DIALLED, label)
@@ -214,6 +221,7 @@ class ServerLegs:
         leg = self._legs[transport]
         match Frame(text[0]):
             case Frame.OPEN_DIALLED:
+                leg.is_trunk = True
                 self._say(transport, Frame.OPENED, text[1:])
                 self._opened(transport, leg, text[1:])
             case Frame.OPEN | Frame.OPENED:

@@ -10,11 +10,13 @@ from sfu.config import SfuConfig
 from sfu.netem.link import LinkProfile
 from sfu.netem.network import Network
 from sfu.units import Instant, after_s
+from signalling.focus.cascade.settings import CascadeSettings
 from signalling.focus.settings import CallSettings
 from tests.support.simulation.backbone import BETWEEN_SITES, Backbone
 from tests.support.simulation.client import SimClient
 from tests.support.simulation.clock import START, VirtualClock
 from tests.support.simulation.homeserver import SimHomeserver
+from tests.support.simulation.meter import Meter
 from tests.support.simulation.server import SimServer
 from tests.support.simulation.sites import site_of
 from tests.support.simulation.world import World
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from loadtest.client.negotiation import LegNumbers
     from sfu.netem.network import Address, Datagram
     from signalling.focus.caps import CapRule
-    from tests.support.simulation.meter import Meter
     from tests.support.simulation.sources import Capture
     from tests.support.simulation.wishes import Tile
 
@@ -42,6 +43,7 @@ class Simulation:
         settings: of calls.
         caps: ceilings for some.
         foci: how many there are, each with a homeserver of its own.
+        cascade: whether they connect to each other; None: where there are several.
         between: what lines from each server to each other are like.
         is_traced: whether every datagram that arrives goes into `trace`.
     """
@@ -54,6 +56,7 @@ class Simulation:
         settings: CallSettings | None = None,
         caps: Sequence[CapRule] = (),
         foci: int = 1,
+        cascade: CascadeSettings | None = None,
         between: LinkProfile = BETWEEN_SITES,
         is_traced: bool = False,
     ) -> None:
@@ -64,6 +67,7 @@ class Simulation:
         self.backbone = Backbone(self.clock, self._rng("backbone"))
         self._world = World(self.clock, self.network, self.backbone, self.homeserver)
         self._options = config or SfuConfig(), settings or CallSettings(), caps
+        self._cascade = cascade or CascadeSettings(enabled=foci > 1)
         self._past: list[SimServer] = []
         """Servers that have ended."""
         self.servers = [self._begin_server(number) for number in range(foci)]
@@ -72,6 +76,8 @@ class Simulation:
                 self.backbone.connect(other.address, server.address, between)
         self.clients: dict[str, SimClient] = {}
         self._by_address: dict[Address, SimClient] = {}
+        self._uplinks: dict[Address, Meter] = {}
+        """Of those people whose uplink is counted."""
         self._numbers: dict[str, int] = {}
         self._trace = hashlib.sha256() if is_traced else None
         self.clock.deliver = self.backbone.deliver = self._deliver
@@ -145,6 +151,10 @@ class Simulation:
         """What has come from one focus to another."""
         return self.backbone.meter(self.servers[source].address, self.servers[destination].address)
 
+    def count_uplink(self, client: SimClient) -> Meter:
+        """What comes from somebody, from now on."""
+        return self._uplinks.setdefault(client.address, Meter())
+
     def cut(self, one: int, other: int) -> None:
         """Let nothing through between two foci."""
         self.backbone.cut(self.servers[one].address, self.servers[other].address)
@@ -191,13 +201,17 @@ class Simulation:
         name = "server" if not number else f"server{number}"
         if self._past:
             name = f"{name}/{len(self._past)}"
-        return SimServer(self._world, config, settings, self._rng(name), caps, site_of(number))
+        return SimServer(self._world, config, settings, self._rng(name), caps, site_of(number), self._cascade)
 
     def _deliver(self, datagrams: list[Datagram]) -> None:
         if self._trace is not None:
             for one in datagrams:
                 head = f"{self.clock.now} {one.source} {one.destination} "
                 self._trace.update(head.encode() + one.data)
+        if self._uplinks:
+            for one in datagrams:
+                if one.source in self._uplinks:
+                    self._uplinks[one.source].take(self.clock.now, one.data)
         upward = 0
         for server in self.servers:
             arrived = [one for one in datagrams if one.destination == server.address]

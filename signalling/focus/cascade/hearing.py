@@ -103,7 +103,7 @@ class Hearing:
         call.guest_list = {key: offer.guest for key, offer in offers.items()}
         given = call.conference.remove_guests(now, gone) if gone else []
         given += self._describe(now, call, near, offers.values())
-        return [*outputs, *self._outward.pass_on(now, call, given)] if given else outputs
+        return [*outputs, *self._outward.pass_on(now, call, given)]
 
     def _describe(
         self, now: Instant, call: LiveCall, near: Neighbours, offers: Iterable[_Offer]

@@ -28,19 +28,29 @@ from sfu.plane import AddTransport, PairSelected, SetCredentials, SetTrack, Stre
 from sfu.units import Instant, Ssrc, TransportId, WallTime, after_ms
 from signalling.events import data_channel, to_device
 from signalling.events.room_state import FocusDevice, MemberDevice, member_content
-from signalling.focus.cascade.foci import Person
 from signalling.focus.cascade.settings import CascadeSettings
 from signalling.focus.turn import (
     ForgetLeg,
     KeepLeg,
     LegsRestored,
     MessageReceived,
+    Note,
     RoomState,
     SendToDevice,
     StateEvent,
 )
-from tests.unit.conference.caller import report_of
-from tests.unit.focus.stage import CONF, HOUR_MS, MEMBER, ROOM, Client, Stage, call_event, membership
+from tests.unit.conference.caller import of_type, report_of
+from tests.unit.focus.stage import (
+    CONF,
+    HOUR_MS,
+    MEMBER,
+    ROOM,
+    Client,
+    Stage,
+    call_event,
+    counted,
+    membership,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -55,6 +65,9 @@ FIND_MS: Final = 10.0
 SEARCH_MS: Final = 30_000.0
 """After so long the dialler of the runtime gives up."""
 MAX_EVENTS: Final = 20_000
+
+ALICE_VIDEO: Final = ("alice-stream", "alice-video")
+ALICE_AUDIO: Final = ("alice-stream", "alice-audio")
 
 Link = tuple[str, TransportId]
 
@@ -82,6 +95,14 @@ class Site(Stage):
         """And by to-device message from other foci."""
         self.records: dict[str, str] = {}
         """Of legs, over a restart."""
+
+    def _heard(self, leg: TransportId, channel: int, text: str) -> list[Any]:
+        outputs = super()._heard(leg, channel, text)
+        if isinstance(data_channel.parse_message(text), data_channel.Ping):
+            for client in self.clients:
+                if client.leg == leg:
+                    outputs += self.say(client, data_channel.Pong())
+        return outputs
 
     def tick(self) -> None:
         """The tick of a runtime in which nothing flows: who wants what is looked at."""
@@ -406,5 +427,41 @@ class Circle:
         return site
 
 
-def person_of(client: Client) -> Person:
-    return Person(client.user_id, client.device_id)
+def two(**fields: Any) -> tuple[Circle, Client, Client]:  # noqa: ANN401  # fields of Circle
+    """Alice is on one focus and bob on another, and the trunk is up."""
+    circle = Circle(**fields)
+    alice = circle.join("a", "alice")
+    bob = circle.join("b", "bob")
+    circle.pass_s(1)
+    assert circle["a"].state_of(circle["b"]) == circle["b"].state_of(circle["a"]) == "up"
+    return circle, alice, bob
+
+
+def endings(site: Site) -> list[str]:
+    """How its dials and trunks have ended."""
+    return [one["reason"] for one in counted(site.outputs, "trunks_ended")]
+
+
+def refusals(site: Site) -> list[str]:
+    """Why it has given trunks to nobody."""
+    return [one["reason"] for one in counted(site.outputs, "trunks_refused")]
+
+
+def disbelieved(site: Site) -> list[str]:
+    """Why it has not taken streams of other foci."""
+    return [one["reason"] for one in counted(site.outputs, "streams_refused")]
+
+
+def hangups(site: Site) -> list[str]:
+    """Why other foci have hung up."""
+    return [one.reason for one in site.post if isinstance(one, to_device.Hangup)]
+
+
+def rejects(site: Site) -> list[str]:
+    """Why other foci did not take its invites."""
+    return [one.reason for one in site.post if isinstance(one, to_device.Reject)]
+
+
+def notes(site: Site, event: str) -> list[dict[str, Any]]:
+    """The facts of lines of the log."""
+    return [dict(one.facts) for one in of_type(site.outputs, Note) if one.event == event]

@@ -2,56 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import pytest
-
 from sfu.conference.turn import Dial, OpenChannel, SetCaps, StartDtls
 from sfu.plane import SetRoute
 from signalling.events import data_channel
-from signalling.events.cascade import ConnectToFocus
 from signalling.events.data_channel import Negotiate, TrackSubscription
-from signalling.events.metadata import StreamMetadata
-from signalling.events.to_device import Answer, Hangup, Invite, Reject
+from signalling.events.to_device import Answer, Invite, Reject
 from signalling.focus.cascade.settings import CascadeSettings
-from signalling.focus.turn import DrainAsked, Note, SendToDevice, ShuttingDown
+from signalling.focus.turn import RoomState
 from tests.unit.conference.caller import of_type
-from tests.unit.focus.cascade.circle import CASCADE, Circle, Site, focus_of
-from tests.unit.focus.stage import ROOM, Client, call_event, counted, letters, membership
-
-ALICE_VIDEO = ("alice-stream", "alice-video")
-ALICE_AUDIO = ("alice-stream", "alice-audio")
-BOB_VIDEO = ("bob-stream", "bob-video")
-
-
-def two() -> tuple[Circle, Client, Client]:
-    """Alice is on one focus and bob on another, and the trunk is up."""
-    circle = Circle()
-    alice = circle.join("a", "alice")
-    bob = circle.join("b", "bob")
-    circle.pass_s(1)
-    assert circle["a"].state_of(circle["b"]) == circle["b"].state_of(circle["a"]) == "up"
-    return circle, alice, bob
-
-
-def endings(site: Site) -> list[str]:
-    return [one["reason"] for one in counted(site.outputs, "trunks_ended")]
-
-
-def refusals(site: Site) -> list[str]:
-    return [one["reason"] for one in counted(site.outputs, "trunks_refused")]
-
-
-def hangups(site: Site) -> list[str]:
-    """Why it was hung up by other foci."""
-    return [one.reason for one in site.post if isinstance(one, Hangup)]
-
-
-def notes(site: Site, event: str) -> list[dict[str, Any]]:
-    return [dict(one.facts) for one in of_type(site.outputs, Note) if one.event == event]
-
-
-# --- it comes up ------------------------------------------------------------------------------------------
+from tests.unit.focus.cascade.circle import (
+    ALICE_AUDIO,
+    ALICE_VIDEO,
+    Circle,
+    endings,
+    focus_of,
+    refusals,
+    two,
+)
+from tests.unit.focus.stage import ROOM, membership
 
 
 def test_people_on_two_foci_see_each_other() -> None:
@@ -195,20 +163,14 @@ def test_a_focus_that_hears_late_of_the_call_is_dialled_again_after_its_reject()
     bob = circle["b"].client("bob")
     said = (membership(bob.user_id), circle.says(bob, focus_of("b")))
     # The room of the one that is dialled is behind: it does not know its own client, nor that it is named.
-    circle.sites["b"].give(_room(complete=True))
+    circle.sites["b"].give(RoomState(ROOM, (), is_complete=True))
     circle.state(*said, to="a")
     circle.pass_s(0.2)
     assert [one.reason for one in circle["a"].post if isinstance(one, Reject)] == ["not_in_call"]
     assert refusals(circle["b"]) == ["not_in_call"]
     assert endings(circle["a"]) == ["rejected"]
     assert circle["a"].state_of(circle["b"]) == "backing_off"
-    circle.sites["b"].give(_room(*circle.events.values(), complete=True))
+    circle.sites["b"].give(RoomState(ROOM, tuple(circle.events.values()), is_complete=True))
     circle.call("b", bob)
     circle.pass_s(3)
     assert circle["a"].seen(alice) == {"bob-stream": bob.user_id}
-
-
-def _room(*events: Any, complete: bool = False) -> Any:
-    from signalling.focus.turn import RoomState
-
-    return RoomState(ROOM, events, complete)

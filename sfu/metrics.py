@@ -29,7 +29,7 @@ _JOIN_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 class Metrics:
     """All metrics; each attribute is one."""
 
-    def __init__(self) -> None:
+    def __init__(self) -> None:  # noqa: PLR0915  # a statement for each metric
         registry = self.registry = CollectorRegistry()
         ProcessCollector(registry=registry)
 
@@ -80,7 +80,9 @@ class Metrics:
         self.trunks = counter("focus_trunks", "Connections to other foci that came up.")
         self.trunks_ended = counter("focus_trunks_ended", "Connections to other foci that ended.", "reason")
         self.trunks_refused = counter(
-            "focus_trunks_refused", "Connections that other foci asked for, or we wanted, and did not get.", "reason"
+            "focus_trunks_refused",
+            "Connections that other foci asked for, or we wanted, and did not get.",
+            "reason",
         )
         self.streams_refused = counter(
             "focus_streams_refused", "Streams that other foci announce and are not believed.", "reason"

@@ -133,7 +133,7 @@ def told_to(ending: Ending) -> Told | NothingTold:
 
 
 def told_to_focus(ending: Ending) -> Told | NothingTold:
-    """What the other focus is told of a trunk that ends so: that may not have heard of the dial that replaces it."""
+    """What the other focus is told of a trunk that ends so: it may not know that another dial replaces it."""
     return Told("user_hangup") if ending is Ending.REPLACED else told_to(ending)
 
 

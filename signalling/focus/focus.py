@@ -142,7 +142,6 @@ class Focus:
                 self._rooms,
                 self._calls,
                 self._endings,
-                memory,
                 self._neighbourhood,
                 hearing,
                 Ringing(terms, self._calls, self._outward, self._replies, memory, cascade.budget_bps),

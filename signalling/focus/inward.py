@@ -105,18 +105,10 @@ class Inward:
                 channel.pong_received()
                 self._calls.touch(self._calls.call_of(leg))
                 return []
-            case ours.StatsRequest(every_ms) if leg.trunk is None:
-                call = self._calls.call_of(leg)
-                call.conference.ask_stats(now, leg.transport, every_ms)
-                self._calls.touch(call)
+            case ours.StatsRequest() | cascade.ConnectToFocus():
+                self._asked(now, leg, message)
                 return []
             case data_channel.Speakers() | data_channel.Error() | data_channel.Unknown():
-                return []
-            case cascade.ConnectToFocus(foci) if leg.trunk is None:
-                self._hearing.asked(leg, foci)
-                return []
-            case ours.StatsRequest() | cascade.ConnectToFocus():
-                # Of clients: a focus measures its own hop, and knows the foci by room state.
                 return []
             case ours.Layers() | ours.Why() | ours.Stats() | ours.Drain():
                 return []
@@ -152,6 +144,17 @@ class Inward:
                 assert_never(message)
 
     # --- within -------------------------------------------------------------------------------------------
+
+    def _asked(self, now: Instant, leg: Leg, message: ours.StatsRequest | cascade.ConnectToFocus) -> None:
+        """What only clients ask for: a focus measures its own hop, and knows the foci by room state."""
+        if leg.trunk is not None:
+            return
+        call = self._calls.call_of(leg)
+        if isinstance(message, ours.StatsRequest):
+            call.conference.ask_stats(now, leg.transport, message.every_ms)
+            self._calls.touch(call)
+        else:
+            self._hearing.asked(leg, message.foci)
 
     def _subscribe(self, now: Instant, leg: Leg, message: data_channel.TrackSubscription) -> Outputs:
         call = self._calls.call_of(leg)

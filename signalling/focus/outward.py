@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sfu.conference.conference import ConferenceOutput
-    from sfu.conference.values import Wish
+    from sfu.conference.values import Speaker, Wish
     from sfu.conference.view import TrackIds
     from sfu.units import Instant
     from signalling.events.metadata import StreamMetadata
@@ -83,11 +83,7 @@ class Outward:
                     for transport in transports:
                         outputs += self._tell_view(now, call, call.legs[transport])
                 case SpeakersChanged(speakers):
-                    message = data_channel.Speakers(active_speakers(speakers, call.legs, call.guests))
-                    frame = data_channel.frame_of(message)
-                    for leg in call.people:
-                        if isinstance(leg.standing, Admitted):
-                            outputs += self._say(now, leg, frame)
+                    outputs += self._tell_speakers(now, call, speakers)
                 case LayersWanted(transport) | DecisionsExplained(transport) | LegStats(transport):
                     outputs += self.say(now, call.legs[transport], own_message(one))
                 case LayersDemanded(transport, wanted, unwanted):
@@ -140,6 +136,12 @@ class Outward:
         return SendToDevice(leg.key.user_id, leg.key.device_id, message, is_encrypted=leg.is_encrypted)
 
     # --- within -------------------------------------------------------------------------------------------
+
+    def _tell_speakers(self, now: Instant, call: LiveCall, speakers: tuple[Speaker, ...]) -> Outputs:
+        message = data_channel.Speakers(active_speakers(speakers, call.legs, call.guests))
+        frame = data_channel.frame_of(message)
+        admitted = [leg for leg in call.people if isinstance(leg.standing, Admitted)]
+        return [output for leg in admitted for output in self._say(now, leg, frame)]
 
     def _tell_view(self, now: Instant, call: LiveCall, leg: Leg) -> Outputs:
         if isinstance(leg.channel, OpenChannel):

@@ -9,7 +9,6 @@ from signalling.events.cascade import is_layer
 from signalling.events.data_channel import MAX_MESSAGE_LENGTH
 from signalling.events.metadata import MAX_STREAMS, StreamMetadata, TrackMetadata, stream_text
 from signalling.focus.dialect import metadata_of
-from signalling.focus.guests import Guest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from sfu.conference.values import StreamView, TrackDescription
     from sfu.units import TransportId
     from signalling.events.room_state import FocusDevice
+    from signalling.focus.guests import Guest
     from signalling.focus.leg import Leg
 
 MAX_LENGTH: Final = MAX_MESSAGE_LENGTH - 1_024
@@ -59,7 +59,7 @@ def announcement(
 
 
 def _with_layers(track: TrackMetadata, described: TrackDescription) -> TrackMetadata | None:
-    """None: its layers have names that can't be written, and one of them would spoil all that is announced."""
+    """None: its layers have names that can't be written; one of them would spoil the whole announcement."""
     if not all(map(is_layer, described.layers)):
         return None
     return replace(track, layers=described.layers)

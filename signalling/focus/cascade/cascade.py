@@ -12,20 +12,17 @@ from typing import TYPE_CHECKING, Final, assert_never
 from sfu.units import after_s
 from signalling.events.room_state import FocusDevice
 from signalling.events.to_device import (
-    DEFAULT_LIFETIME_MS,
     FOCUS_SESSION_ID,
-    INVITE,
     Invite,
     UnreadableInvite,
 )
 from signalling.focus import endings
 from signalling.focus.agenda import Agenda
-from signalling.focus.allowance import Allowances
 from signalling.focus.cascade.dialling import Answer, Dial, Ending, HangUp, Ignore, Stance
 from signalling.focus.cascade.foci import Foci, Person
 from signalling.focus.cascade.hops import Neighbours
 from signalling.focus.cascade.trust import InviteRefusal, Trusted
-from signalling.focus.leg import Admitted, CallKey, Connected, Dialled
+from signalling.focus.leg import Admitted, CallKey, Connected
 from signalling.focus.refusals import Refusal
 from signalling.focus.turn import Count, Level, Note
 
@@ -43,7 +40,6 @@ if TYPE_CHECKING:
     from signalling.focus.cascade.trust import Trust
     from signalling.focus.endings import Endings
     from signalling.focus.leg import Leg, Terms
-    from signalling.focus.memory import Memory
     from signalling.focus.rooms import Rooms
     from signalling.focus.turn import MessageReceived, Outputs
 
@@ -65,16 +61,16 @@ Higher: its trunks wait longer for what is due to them."""
 class NoCascade:
     """Calls are on this focus alone: an invite of another is one of a client that is in no call."""
 
-    def takes(self, message: ReceivedMessage) -> bool:  # noqa: ARG002  # as of Cascade
+    def takes(self, message: ReceivedMessage) -> bool:  # as of Cascade
         """Nothing."""
         return False
 
     def invited(
         self,
-        now: Instant,  # noqa: ARG002  # as of Cascade
-        wall: WallTime,  # noqa: ARG002
-        given: MessageReceived,  # noqa: ARG002
-        closed: Refusal | None,  # noqa: ARG002
+        now: Instant,  # as of Cascade
+        wall: WallTime,
+        given: MessageReceived,
+        closed: Refusal | None,
     ) -> Outputs:
         """Nothing was taken."""
         return []
@@ -85,7 +81,7 @@ class NoCascade:
     def wake(self, now: Instant) -> None:
         """Nothing is due."""
 
-    def follow(self, now: Instant, wall: WallTime) -> Outputs:  # noqa: ARG002  # as of Cascade
+    def follow(self, now: Instant, wall: WallTime) -> Outputs:  # as of Cascade
         """There is nothing to bring about."""
         return []
 
@@ -104,7 +100,6 @@ class Cascade:
         rooms: Rooms,
         calls: Calls,
         endings: Endings,
-        memory: Memory,
         neighbourhood: Neighbourhood,
         hearing: Hearing,
         ringing: Ringing,
@@ -116,12 +111,10 @@ class Cascade:
         self._rooms = rooms
         self._calls = calls
         self._endings = endings
-        self._memory = memory
         self._neighbourhood = neighbourhood
         self._hearing = hearing
         self._ringing = ringing
         self._rng = rng
-        self._allowances = Allowances(terms.limits.invites_per_s, burst=terms.limits.invites_per_s)
         self._concerned: dict[CallKey, None] = {}
         """Calls to be looked at, beside those that are touched."""
         self._agenda: Agenda[CallKey] = Agenda()
@@ -144,23 +137,12 @@ class Cascade:
             given: the invite.
             closed: why every invite is rejected; None: not all are.
         """
-        message, dialled = given.message, Dialled.by(given)
-        known = self._calls.dialled(dialled)
-        if dialled in self._memory:
-            return [_unheard("ended")]
-        if known is not None and known.trunk is None:
-            return [_unheard("repeated")]
-        lifetime_ms = message.lifetime_ms if isinstance(message, Invite) else DEFAULT_LIFETIME_MS
-        if given.age_ms >= lifetime_ms:
-            self._memory.has_ended(dialled)
-            return [_unheard("expired")]
-        if closed is not None:
-            return self._ringing.reject(now, given, closed)
-        if not self._allowances.take(now, given.sender):
-            return self._ringing.reject(now, given, Refusal.TOO_MANY_INVITES)
-        if not isinstance(message, Invite):
+        refused = self._ringing.refused_at_sight(now, given, closed)
+        if refused is not None:
+            return refused
+        if not isinstance(given.message, Invite):
             return self._ringing.reject(now, given, Refusal.MALFORMED)
-        return self._judge(now, wall, given, message)
+        return self._judge(now, wall, given, given.message)
 
     def _judge(self, now: Instant, wall: WallTime, given: MessageReceived, invite: Invite) -> Outputs:
         envelope = invite.envelope
@@ -304,7 +286,7 @@ class Cascade:
                     outputs += self._hang_up(now, hop, call_id, ending)
                 case Ignore():
                     assert given is not None  # noqa: S101  # of an invite
-                    outputs += self._ignore(given)
+                    outputs += self._ringing.ignore(given)
                 case _:
                     assert_never(step)
         return outputs
@@ -326,13 +308,6 @@ class Cascade:
             return []
         hop.take_leg(None)
         return self._endings.end(now, leg, _ENDINGS[ending])
-
-    def _ignore(self, given: MessageReceived) -> Outputs:
-        dialled = Dialled.by(given)
-        if self._calls.dialled(dialled) is not None:
-            return [_unheard("repeated")]
-        self._memory.has_ended(dialled)
-        return [_unheard("ignored")]
 
     def _up(self, leg: Leg) -> Outputs:
         conference = self._calls.call_of(leg).conference.id
@@ -381,7 +356,3 @@ class Cascade:
 
 
 AnyCascade = Cascade | NoCascade
-
-
-def _unheard(outcome: str) -> Count:
-    return Count("signalling_messages", {"direction": "received", "type": INVITE, "outcome": outcome})

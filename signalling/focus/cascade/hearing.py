@@ -144,7 +144,7 @@ def _offers(hop: Hop, verdict: Announced) -> list[_Offer]:
     by_owner: dict[Person, list[StreamMetadata]] = {}
     for one in verdict.streams:
         streams = by_owner.setdefault(one.owner, [])
-        # Of a person whose streams a relay has by several ways, the first way counts: they have one path here.
+        # Of a person whose streams a relay has by several ways, the first way counts: here they have one.
         if not streams or streams[0].path == one.stream.path:
             streams.append(one.stream)
     return [

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from signalling.focus.leg import CallKey, Leg
 
 MAX_HOPS: Final = 64
-"""Foci of one call that are remembered, twice as many as are dialled. Lower: who only prefers us finds no room.
-Higher: whoever has accounts in a room makes us remember more."""
+"""Foci of one call that are remembered, twice as many as are dialled. Lower: who dials us, and nobody is on,
+finds no room. Higher: whoever has accounts in a room makes us remember more."""
 
 STATES: Final[dict[type[State], str]] = {
     Idle: "idle",

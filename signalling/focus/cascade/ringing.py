@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from sfu.conference.turn import SetCaps
 from sfu.errors import RemoteError
 from sfu.units import after_s
-from signalling.events.to_device import FOCUS_SESSION_ID
+from signalling.events.to_device import DEFAULT_LIFETIME_MS, FOCUS_SESSION_ID, INVITE, Invite
+from signalling.focus.allowance import Allowances
 from signalling.focus.cascade.dialling import DIAL_S
 from signalling.focus.cascade.end import TrunkEnd
 from signalling.focus.dialect import check_size
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from sfu.conference.conference import ConferenceOutput, LocalMedia
     from sfu.units import Instant, TransportId
     from signalling.events.room_state import FocusDevice
-    from signalling.events.to_device import Invite
     from signalling.focus.calls import Calls, LiveCall
     from signalling.focus.leg import CallKey, Terms
     from signalling.focus.memory import Memory
@@ -59,6 +59,41 @@ class Ringing:
         self._replies = replies
         self._memory = memory
         self._budget_bps = budget_bps
+        self._allowances = Allowances(terms.limits.invites_per_s, burst=terms.limits.invites_per_s)
+
+    def refused_at_sight(
+        self, now: Instant, given: MessageReceived, closed: Refusal | None
+    ) -> Outputs | None:
+        """What is done with an invite without looking at what it wants; None: nothing.
+
+        Args:
+            now: of the turn.
+            given: the invite.
+            closed: why every invite is rejected; None: not all are.
+        """
+        message, dialled = given.message, Dialled.by(given)
+        known = self._calls.dialled(dialled)
+        if dialled in self._memory:
+            return [_unheard("ended")]
+        if known is not None and known.trunk is None:
+            return [_unheard("repeated")]
+        lifetime_ms = message.lifetime_ms if isinstance(message, Invite) else DEFAULT_LIFETIME_MS
+        if given.age_ms >= lifetime_ms:
+            self._memory.has_ended(dialled)
+            return [_unheard("expired")]
+        if closed is not None:
+            return self.reject(now, given, closed)
+        if not self._allowances.take(now, given.sender):
+            return self.reject(now, given, Refusal.TOO_MANY_INVITES)
+        return None
+
+    def ignore(self, given: MessageReceived) -> Outputs:
+        """Leave an invite alone: it was answered already, or our own dial goes on."""
+        dialled = Dialled.by(given)
+        if self._calls.dialled(dialled) is not None:
+            return [_unheard("repeated")]
+        self._memory.has_ended(dialled)
+        return [_unheard("ignored")]
 
     def dial(
         self, now: Instant, call: LiveCall, focus: FocusDevice, call_id: str, *, is_encrypted: bool
@@ -151,6 +186,10 @@ class Ringing:
 
 def _dialled(call: CallKey, focus: FocusDevice, call_id: str) -> Dialled:
     return Dialled(focus.user_id, focus.device_id, call.conf_id, call_id)
+
+
+def _unheard(outcome: str) -> Count:
+    return Count("signalling_messages", {"direction": "received", "type": INVITE, "outcome": outcome})
 
 
 def _refused(refusal: enum.StrEnum) -> Count:

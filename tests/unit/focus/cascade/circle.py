@@ -1,7 +1,7 @@
 """Several foci under test in one call, on one hand-set clock, and everything that is carried between them.
 
-Rooms are the same for all; to-device messages arrive late and in order; data-channel texts arrive at once. The
-runtime of each does what it is told: who dials finds the other by its credentials, unless the way is cut.
+Rooms are the same for all; to-device messages arrive late and in order; data-channel texts arrive at once.
+The runtime of each does what it is told: who dials finds the other by its credentials, unless the way is cut.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ from tests.unit.focus.stage import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from sfu.config import LimitsConfig
     from sfu.plane import Credentials
 
 CASCADE: Final = CascadeSettings(enabled=True)
@@ -146,6 +147,7 @@ class Circle:
     cascade: CascadeSettings = CASCADE
     by_name: dict[str, CascadeSettings] = field(default_factory=dict)
     letter_ms: float = LETTER_MS
+    limits: LimitsConfig | None = None
     cut: set[frozenset[str]] = field(default_factory=set)
     """Pairs between which no datagram goes."""
     silent: set[str] = field(default_factory=set)
@@ -305,11 +307,7 @@ class Circle:
     def settle(self) -> None:
         """Everything that goes at once has gone."""
         for _ in range(MAX_EVENTS):
-            news = [
-                (site, output)
-                for site in self.sites.values()
-                for output in site.outputs[site.cursor :]
-            ]
+            news = [(site, output) for site in self.sites.values() for output in site.outputs[site.cursor :]]
             if not news:
                 return
             for site in self.sites.values():
@@ -336,6 +334,12 @@ class Circle:
                 assert leg in site.dialled
             case OpenChannel(leg, label):
                 site.channels[leg] = label
+            case _:
+                self._carry_over(site, output)
+
+    def _carry_over(self, site: Site, output: Any) -> None:  # noqa: ANN401  # any output
+        """What goes over a trunk, once there is one."""
+        match output:
             case SetTrack(track, leg) if leg in site.trunk_legs():
                 for number in range(len(output.encodings)):
                     site.give(StreamBound(track, number, Ssrc(100 + number)))
@@ -422,7 +426,8 @@ class Circle:
             site.now, site.wall = self.now, self.wall
 
     def _fresh(self, name: str) -> Site:
-        site = Site(name, self.by_name.get(name, self.cascade), next(self._numbers))
+        cascade = self.by_name.get(name, self.cascade)
+        site = Site(name, cascade, next(self._numbers), limits=self.limits)
         site.now, site.wall = self.now, self.wall
         return site
 

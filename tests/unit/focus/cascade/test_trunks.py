@@ -133,7 +133,8 @@ def test_clients_are_told_who_speaks_and_trunks_are_not() -> None:
 
 def test_three_foci_are_a_mesh_and_nobody_is_announced_twice() -> None:
     circle = Circle("abc")
-    people = {name: circle.join(name, person) for name, person in zip("abc", ("alice", "bob", "carol"))}
+    named = {"a": "alice", "b": "bob", "c": "carol"}
+    people = {name: circle.join(name, person) for name, person in named.items()}
     circle.pass_s(2)
     everybody = {f"{one.name}-stream": one.user_id for one in people.values()}
     for name, client in people.items():

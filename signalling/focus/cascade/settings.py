@@ -43,8 +43,8 @@ class CascadeSettings:
     )
     relays: tuple[RelayRule, ...] = setting(
         (),
-        "Foci that may pass on what others announce, as { user_id = …, device_id = … }. Where it comes from is "
-        "their word: name your own only. A focus that finds itself here passes on.",
+        "Foci that may pass on what others announce, as { user_id = …, device_id = … }. Where it comes from "
+        "is their word: name your own only. A focus that finds itself here passes on.",
     )
     budget_bps: int = setting(
         0, "Ceiling for what one trunk is sent, in bit/s, sound and all; 0 is none.", low=0

@@ -99,7 +99,7 @@ def test_a_focus_that_nobody_names_any_more_is_hung_up() -> None:
     assert circle["a"].state_of(circle["b"]) == "idle"
     assert circle["a"].seen(alice) == {}
     assert notes(circle["a"], "trunk_ended")[0]["reason"] == "not_named"
-    circle.pass_s(3_600)
+    circle.pass_s(75)
     assert circle["a"].trunks() == []
 
 
@@ -198,7 +198,7 @@ def test_a_trunk_of_no_use_goes_and_comes_back_when_somebody_shows_something() -
     circle.pass_s(70)
     assert sorted({circle["a"].state_of(circle["b"]), circle["b"].state_of(circle["a"])}) == ["resting"]
     assert circle.legs() == {"a": 0, "b": 0}
-    circle.pass_s(600)
+    circle.pass_s(120)
     assert circle.legs() == {"a": 0, "b": 0}
     circle["b"].redial(bob, "bob-call-2")
     circle.settle()

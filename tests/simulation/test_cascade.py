@@ -260,7 +260,7 @@ def test_when_both_have_dialled_one_trunk_goes_on(*, crosses: bool) -> None:
     assert states(sim) == [["up"], ["up"]]
     invites = [one for one in sim.homeserver.counts.to_device.items() if one[0] == "m.call.invite"]
     assert invites == [("m.call.invite", 2 if crosses else 1)]
-    assert sum(server.record.counts["trunks"] for server in sim.servers) == 2
+    assert sum(server.record.counts["dials{outcome=up}"] for server in sim.servers) == 2
     assert_everybody_is_seen(sim, 9, 12)
 
 

@@ -30,6 +30,7 @@ from signalling.events import data_channel, to_device
 from signalling.events.room_state import FocusDevice, MemberDevice, member_content
 from signalling.focus.cascade.settings import CascadeSettings
 from signalling.focus.turn import (
+    Count,
     ForgetLeg,
     KeepLeg,
     LegsRestored,
@@ -444,7 +445,11 @@ def two(**fields: Any) -> tuple[Circle, Client, Client]:  # noqa: ANN401  # fiel
 
 def endings(site: Site) -> list[str]:
     """How its dials and trunks have ended."""
-    return [one["reason"] for one in counted(site.outputs, "trunks_ended")]
+    labels = [
+        dict(one.labels) for one in of_type(site.outputs, Count) if one.name in {"dials", "trunks_ended"}
+    ]
+    reasons = [one.get("reason") or one["outcome"] for one in labels]
+    return [reason for reason in reasons if reason != "up"]
 
 
 def refusals(site: Site) -> list[str]:

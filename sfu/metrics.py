@@ -77,16 +77,23 @@ class Metrics:
             "focus_signalling_messages", "Signalling messages.", "direction", "type", "outcome"
         )
         self.invites_refused = counter("focus_invites_refused", "Invites that were rejected.", "reason")
-        self.trunks = counter("focus_trunks", "Connections to other foci that came up.")
-        self.trunks_ended = counter("focus_trunks_ended", "Connections to other foci that ended.", "reason")
+        self.trunks = gauge("focus_hop_trunks", "Trunks to other foci, by how far they are.", "state")
+        self.guests = gauge("focus_hop_guests", "People in calls here who are connected to another focus.")
+        self.dials = counter(
+            "focus_hop_dials",
+            "Dials of trunks, ours and those that we answered: up, or why they never were.",
+            "outcome",
+        )
+        self.trunks_ended = counter("focus_hop_trunks_ended", "Trunks that were up and ended.", "reason")
         self.trunks_refused = counter(
-            "focus_trunks_refused",
-            "Connections that other foci asked for, or we wanted, and did not get.",
+            "focus_hop_trunks_refused",
+            "Trunks that other foci asked for, or we wanted, and did not get.",
             "reason",
         )
         self.streams_refused = counter(
-            "focus_streams_refused", "Streams that other foci announce and are not believed.", "reason"
+            "focus_hop_streams_refused", "Streams that other foci announce and are not believed.", "reason"
         )
+        self.trunk_bytes = counter("focus_hop_bytes", "Bytes of datagrams on trunks.", "direction")
         self.messages = counter("focus_messages", "Data-channel messages.", "direction")
         self.messages_refused = counter(
             "focus_messages_refused", "Data-channel messages not read, or not sent, and why.", "reason"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from sfu.conference.values import SignallingOutput
 from signalling.events.to_device import Hangup
 from signalling.focus.admission import Gone
-from signalling.focus.leg import Awaited
+from signalling.focus.leg import Awaited, Connecting
 from signalling.focus.restart import record_key
 from signalling.focus.turn import Count, ForgetLeg, Level, Note, SendToDevice
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Ending(enum.StrEnum):
-    """Why a leg ended; a label of `focus_leaves`."""
+    """Why a leg ended; a label of `focus_leaves`, and of trunks that of `focus_hop_…`."""
 
     HANGUP = "hangup"
     """The client said so."""
@@ -178,10 +178,18 @@ class Endings:
         return [
             *outputs,
             ForgetLeg(record_key(leg.key)),
-            Count("trunks_ended" if is_trunk else "leaves", {"reason": ending}),
+            _counted(leg, ending),
             Note(
                 level,
                 "trunk_ended" if is_trunk else "leg_ended",
                 {"conference": conference.id, "leg": leg.transport, "reason": str(ending)},
             ),
         ]
+
+
+def _counted(leg: Leg, ending: Ending) -> Count:
+    if leg.trunk is None:
+        return Count("leaves", {"reason": ending})
+    if isinstance(leg.connection, Connecting):
+        return Count("dials", {"outcome": ending})
+    return Count("trunks_ended", {"reason": ending})

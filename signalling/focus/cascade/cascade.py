@@ -312,7 +312,7 @@ class Cascade:
     def _up(self, leg: Leg) -> Outputs:
         conference = self._calls.call_of(leg).conference.id
         return [
-            Count("trunks"),
+            Count("dials", {"outcome": "up"}),
             Note(Level.INFO, "trunk_up", {"conference": conference, "leg": leg.transport}),
         ]
 

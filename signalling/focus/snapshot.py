@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from signalling.focus.cascade.showing import trunk_snapshot
 from signalling.focus.channel import OpenChannel
 from signalling.focus.dialect import person_of
+from signalling.focus.figures import transport_figures
 from signalling.focus.leg import Awaited, Connecting
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def state_of(leg: Leg) -> str:
 
 def _call(call: LiveCall, near: Neighbours | None) -> Json:
     snapshot = call.conference.snapshot()
+    legs = {one.leg: one for one in snapshot.legs}
     return {
         "conf_id": call.key.conf_id,
         "room_id": call.key.room_id,
@@ -64,7 +66,7 @@ def _call(call: LiveCall, near: Neighbours | None) -> Json:
         "speakers": [
             {"leg": one.leg, "level": one.level} for one in snapshot.speakers if one.leg in call.legs
         ],
-        "trunks": [] if near is None else [trunk_snapshot(call, hop) for hop in near.hops.values()],
+        "trunks": [] if near is None else [trunk_snapshot(call, hop, legs) for hop in near.hops.values()],
     }
 
 
@@ -79,9 +81,7 @@ def _member(call: LiveCall, conference: ConferenceSnapshot, one: LegSnapshot) ->
         "state": state_of(leg),
         "admitted": one.is_admitted,
         "encrypted": leg.is_encrypted,
-        "round_trip_time_ms": one.round_trip_time_ms,
-        "bytes_received": one.bytes_received,
-        "bytes_sent": one.bytes_sent,
+        **transport_figures(one),
         "tracks": [_track(track) for track in one.tracks],
         "subscriptions": [_subscription(call, conference, wish) for wish in one.subscriptions],
     }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sfu.config import MediaConfig, SfuConfig
 from sfu.dataplane.wire import WireProtocol
 from sfu.netem.link import LinkProfile
 from sfu.netem.loss import RandomLoss
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 SMALL, MEDIUM, LARGE = (320, 180), (640, 360), (1_280, 720)
 LOW, MIDDLE, HIGH = 0, 1, 2
+SHORT_CONSENT = SfuConfig(media=MediaConfig(consent_timeout_s=5.0))
 NAMES = ("alice", "bob", "carol", "dave", "erin", "frank")
 
 
@@ -117,6 +119,19 @@ def test_the_control_is_foci_that_do_not_connect() -> None:
         assert one.announced(other) == set()
         assert one.seen(other).frames == []
     assert all(meter.crossings == [] for _, meter in meters(sim))
+
+
+def first_picture_of_a_newcomer_ms(focus: int) -> float:
+    """Where everybody else is there already, and those on other foci are connected."""
+    sim = spread(2, people=3)
+    sim.run_until_s(4)
+    (dave,) = sim.join("dave", on=focus)
+    sim.run_until_s(7)
+    return 1_000 * (first_picture_s(dave, sim["alice"]) - 4)
+
+
+def test_over_a_trunk_that_is_up_the_first_picture_takes_hardly_longer_than_on_the_same_focus() -> None:
+    assert first_picture_of_a_newcomer_ms(1) / first_picture_of_a_newcomer_ms(0) <= 1.5
 
 
 def test_mutes_leaving_and_speakers_are_the_same_on_all_foci() -> None:
@@ -209,7 +224,8 @@ def test_layers_follow_a_tile_within_half_a_second(*, grows: bool) -> None:
     if crossed_at is not None:
         assert seconds(crossed_at) - 8 < 0.5
         shown = bob.seen(alice).between(8, 10)
-        assert next(seconds(frame.at) for frame in shown.frames if frame.encoding == HIGH) - 8 < 0.75
+        # The focus behind the line waits for the first sender report of the layer, to switch in step.
+        assert next(seconds(frame.at) for frame in shown.frames if frame.encoding == HIGH) - 8 < 1.25
         assert shown.longest_freeze_ms < 150
     assert_nothing_is_wrong(sim)
 
@@ -248,6 +264,20 @@ def test_after_a_cut_of_five_seconds_pictures_are_back_within_two(*, is_cut: boo
     assert_everybody_is_seen(sim, 11, 14)
 
 
+def test_a_cut_that_ends_the_trunk_is_got_over_too_and_people_stay_listed() -> None:
+    sim = spread(2, people=3, config=SHORT_CONSENT)
+    alice, bob = sim["alice"], sim["bob"]
+    sim.run_until_s(3)
+    sim.cut(0, 1)
+    sim.run_until_s(20)
+    assert [state for (state,) in states(sim)] != ["up", "up"]
+    assert alice.announced(bob) == bob.announced(alice) == {Source.MICROPHONE, Source.CAMERA}
+    assert picture(sim["carol"], alice, 3, 20) >= 17 * 18
+    sim.heal(0, 1)
+    sim.run_until_s(32)
+    assert_everybody_is_seen(sim, 30, 32)
+
+
 @pytest.mark.parametrize("crosses", [True, False])
 def test_when_both_have_dialled_one_trunk_goes_on(*, crosses: bool) -> None:
     sim = spread(2)
@@ -260,7 +290,7 @@ def test_when_both_have_dialled_one_trunk_goes_on(*, crosses: bool) -> None:
     assert states(sim) == [["up"], ["up"]]
     invites = [one for one in sim.homeserver.counts.to_device.items() if one[0] == "m.call.invite"]
     assert invites == [("m.call.invite", 2 if crosses else 1)]
-    assert sum(server.record.counts["dials{outcome=up}"] for server in sim.servers) == 2
+    assert sum(server.record.counts["trunks"] for server in sim.servers) == 2
     assert_everybody_is_seen(sim, 9, 12)
 
 

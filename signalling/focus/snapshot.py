@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
+_Named = tuple[str, str | None, list[Any]]
+"""What a track is: its kind, its source, the rids of its encodings."""
+
 
 def calls_snapshot(calls: Iterable[LiveCall], neighbourhood: Neighbourhood) -> list[Json]:
     """One object for each call."""
@@ -110,11 +113,10 @@ def _track(track: TrackSnapshot) -> Json:
 
 def _subscription(call: LiveCall, conference: ConferenceSnapshot, wish: SubscriptionSnapshot) -> Json:
     owner = None if wish.owner is None else person_of(wish.owner, call.legs, call.guests)
-    track = _track_of(conference, wish)
-    rids = [""] if track is None else [encoding.rid for encoding in track.encodings]
+    kind, source, rids = _track_of(conference, wish) or _guests_track(call, wish)
     return {
-        "kind": "track" if track is None else str(track.kind),
-        "source": None if track is None or track.source is None else str(track.source),
+        "kind": kind,
+        "source": source,
         "from": "nobody" if owner is None else owner.user_id,
         "device_id": None if owner is None else owner.device_id,
         "stream_id": wish.stream_id,
@@ -147,16 +149,35 @@ def _decision(decision: DecisionSnapshot, rids: list[Any]) -> Json:
     }
 
 
-def _track_of(conference: ConferenceSnapshot, wish: SubscriptionSnapshot) -> TrackSnapshot | None:
+def _track_of(conference: ConferenceSnapshot, wish: SubscriptionSnapshot) -> _Named | None:
     return next(
         (
-            track
+            (
+                str(track.kind),
+                None if track.source is None else str(track.source),
+                [encoding.rid for encoding in track.encodings],
+            )
             for leg in conference.legs
             if leg.leg == wish.owner
             for track in leg.tracks
             if (track.stream_id, track.track_id) == (wish.stream_id, wish.track_id)
         ),
         None,
+    )
+
+
+def _guests_track(call: LiveCall, wish: SubscriptionSnapshot) -> _Named:
+    """The same of somebody who is connected to another focus, as they are announced here."""
+    view = call.conference.view(call.people[0].transport) if wish.owner in call.guests else ()
+    return next(
+        (
+            (str(track.kind), str(one.stream.source), list(track.layers) or [""])
+            for one in view
+            if one.owner == wish.owner and one.stream.stream_id == wish.stream_id
+            for track in one.stream.tracks
+            if track.track_id == wish.track_id
+        ),
+        ("track", None, [""]),
     )
 
 

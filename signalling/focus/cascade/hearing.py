@@ -160,5 +160,5 @@ def _refused(now: Instant, hop: Hop, verdict: Announced) -> Outputs:
     outputs: Outputs = [Count("streams_refused", {"reason": reason}) for _, reason in news]
     if news and hop.notes.take(now):
         facts = {str(reason): number for reason, number in Counter(reason for _, reason in news).items()}
-        outputs.append(Note(Level.WARNING, "trunk_streams_refused", facts))
+        outputs.append(Note(Level.INFO, "trunk_streams_refused", facts))
     return outputs

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
 
     from sfu.config import LimitsConfig
     from sfu.plane import Credentials
+    from signalling.focus.settings import CallSettings
 
 CASCADE: Final = CascadeSettings(enabled=True)
 LETTER_MS: Final = 20.0
@@ -149,6 +150,7 @@ class Circle:
     by_name: dict[str, CascadeSettings] = field(default_factory=dict)
     letter_ms: float = LETTER_MS
     limits: LimitsConfig | None = None
+    settings: dict[str, CallSettings] = field(default_factory=dict)
     cut: set[frozenset[str]] = field(default_factory=set)
     """Pairs between which no datagram goes."""
     silent: set[str] = field(default_factory=set)
@@ -428,7 +430,7 @@ class Circle:
 
     def _fresh(self, name: str) -> Site:
         cascade = self.by_name.get(name, self.cascade)
-        site = Site(name, cascade, next(self._numbers), limits=self.limits)
+        site = Site(name, cascade, next(self._numbers), settings=self.settings.get(name), limits=self.limits)
         site.now, site.wall = self.now, self.wall
         return site
 

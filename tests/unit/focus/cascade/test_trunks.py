@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 from sfu.conference.turn import Dial, OpenChannel, SetCaps, StartDtls
 from sfu.plane import SetRoute
 from signalling.events import data_channel
 from signalling.events.data_channel import Negotiate, TrackSubscription
 from signalling.events.to_device import Answer, Invite, Reject
 from signalling.focus.cascade.settings import CascadeSettings
+from signalling.focus.settings import CallSettings
 from signalling.focus.turn import RoomState
 from tests.unit.conference.caller import of_type
 from tests.unit.focus.cascade.circle import (
@@ -17,6 +20,7 @@ from tests.unit.focus.cascade.circle import (
     endings,
     focus_of,
     refusals,
+    rejects,
     two,
 )
 from tests.unit.focus.stage import ROOM, membership
@@ -87,6 +91,42 @@ def test_what_somebody_wants_is_asked_for_and_arrives() -> None:
     assert len([one for one in of_type(circle["b"].outputs, SetRoute) if one.transport == bob.leg]) == 2
 
 
+def test_it_is_shown_who_is_behind_a_trunk_and_what_goes_over_it() -> None:
+    circle, alice, bob = two()
+    circle.subscribe("b", bob, ALICE_VIDEO, ("alice-stream", "nothing"))
+    circle.pass_s(1)
+    snapshot = circle["b"].focus.snapshot()
+    assert json.loads(json.dumps(snapshot)) == snapshot
+    (call,) = snapshot["calls"]
+    assert [one["user_id"] for one in call["members"]] == [bob.user_id]
+    assert snapshot["counts"]["participants"] == 1
+    layers = {"stream_id": ALICE_VIDEO[0], "track_id": ALICE_VIDEO[1], "layers": ["q", "h"]}
+    (trunk,) = call["trunks"]
+    since = trunk.pop("since")
+    assert circle.wall - 10_000 < since <= circle.wall
+    expected = {
+        "user_id": "@focus:a",
+        "device_id": "FOCUS",
+        "state": "up",
+        "leg": circle["b"].end_to(circle["a"]),
+        "worker": 0,
+        "encrypted": False,
+        "guests": [{"user_id": alice.user_id, "device_id": "ALICE"}],
+        "streams_announced": 1,
+        "streams_heard": 1,
+        "streams_refused": 0,
+        "layers_asked": [layers],
+        "layers_wanted": [],
+    }
+    assert {key: trunk[key] for key in expected} == expected
+    assert circle["a"].trunk(circle["b"])["layers_wanted"] == [layers]
+    shown, unknown = call["members"][0]["subscriptions"]
+    assert [shown[key] for key in ("kind", "source", "from", "device_id")] == [
+        *("video", "camera", alice.user_id, "ALICE")
+    ]
+    assert [unknown[key] for key in ("kind", "source", "from")] == ["track", None, "nobody"]
+
+
 def test_nothing_is_asked_for_that_nobody_wants() -> None:
     circle, _, _ = two()
     circle.pass_s(5)
@@ -112,6 +152,18 @@ def test_one_demand_stands_for_all_viewers_and_ends_with_the_last() -> None:
     asked = [one for _, one in circle["a"].heard if isinstance(one, TrackSubscription)]
     assert asked[-1].unsubscribe == (data_channel.TrackRef(*ALICE_VIDEO),)
     assert circle["a"].trunk(circle["b"])["layers_wanted"] == []
+
+
+def test_a_focus_that_wants_olm_is_dialled_with_it() -> None:
+    circle = Circle(settings={"b": CallSettings(require_olm=True)})
+    alice = circle.join("a", "alice")
+    bob = circle.join("b", "bob", is_encrypted=True)
+    circle.pass_s(3)
+    assert rejects(circle["a"]) == ["olm_required"]
+    assert circle["a"].state_of(circle["b"]) == "up"
+    assert circle["a"].trunk(circle["b"])["encrypted"]
+    assert circle["b"].trunk(circle["a"])["encrypted"]
+    assert circle["a"].seen(alice) == {"bob-stream": bob.user_id}
 
 
 def test_a_trunk_has_the_ceiling_that_the_operator_gives_it() -> None:

@@ -7,6 +7,9 @@ from typing import Any
 from loadtest.trunks import CarriedTrack, TrunkLedger
 from signalling.events.room_state import FocusDevice
 
+Wanted = dict[str, tuple[str, list[str]]]
+"""Stream and layers by track."""
+
 NEAR, FAR = FocusDevice("@focus:a", "FOCUS"), FocusDevice("@focus:b", "FOCUS")
 
 
@@ -16,7 +19,12 @@ def member(user_id: str) -> dict[str, Any]:
 
 
 def trunk(
-    to: FocusDevice, *, leg: int | None = 1, sent: int = 0, received: int = 0, **layers: tuple[str, list[str]]
+    to: FocusDevice,
+    layers: Wanted | None = None,
+    *,
+    leg: int | None = 1,
+    sent: int = 0,
+    received: int = 0,
 ) -> dict[str, Any]:
     """A trunk as a focus shows it; `layers` are those asked for, by track, with the stream."""
     return {
@@ -29,7 +37,7 @@ def trunk(
         "bytes_received": received,
         "layers_wanted": [
             {"stream_id": stream_id, "track_id": track_id, "layers": rids}
-            for track_id, (stream_id, rids) in layers.items()
+            for track_id, (stream_id, rids) in (layers or {}).items()
         ],
     }
 
@@ -47,9 +55,9 @@ def test_a_call_on_one_focus_has_no_trunk() -> None:
 
 def test_both_ends_are_one_trunk_with_a_flow_each_way() -> None:
     ledger = TrunkLedger()
-    asked = {"audio": ("@alice:a", []), "video": ("@alice:a", ["f"])}
+    asked: Wanted = {"audio": ("@alice:a", []), "video": ("@alice:a", ["f"])}
     ledger.take(FAR, call(trunk(NEAR, sent=7, received=90), members=("@bob:b",)))
-    ledger.take(NEAR, call(trunk(FAR, sent=100, received=5, **asked), members=("@alice:a",)))
+    ledger.take(NEAR, call(trunk(FAR, asked, sent=100, received=5), members=("@alice:a",)))
     (figures,) = ledger.figures()
     assert figures.foci == ("@focus:a", "@focus:b")
     assert figures.states == ("up", "up")
@@ -67,7 +75,7 @@ def test_both_ends_are_one_trunk_with_a_flow_each_way() -> None:
 def test_layers_asked_for_at_any_time_were_carried() -> None:
     ledger = TrunkLedger()
     for rids in (["h"], [], ["f", "q"]):
-        ledger.take(NEAR, call(trunk(FAR, video=("@alice:a", rids)), members=("@alice:a",)))
+        ledger.take(NEAR, call(trunk(FAR, {"video": ("@alice:a", rids)}), members=("@alice:a",)))
     ledger.take(NEAR, call(trunk(FAR)))
     (figures,) = ledger.figures()
     (carried,) = figures.flows[0].tracks
@@ -87,7 +95,7 @@ def test_a_trunk_that_is_dialled_again_counts_on() -> None:
 
 def test_a_track_that_nobody_is_known_to_publish_is_told_all_the_same() -> None:
     ledger = TrunkLedger()
-    ledger.take(NEAR, call(trunk(FAR, video=("s", ["q"]))))
+    ledger.take(NEAR, call(trunk(FAR, {"video": ("s", ["q"])})))
     assert ledger.figures()[0].flows[0].tracks == (CarriedTrack("unknown", "unknown", ("q",)),)
 
 
@@ -105,9 +113,9 @@ def test_three_foci_have_three_trunks_in_a_fixed_order() -> None:
 
 def test_the_json_of_a_trunk_adds_up_both_directions_and_says_who_counts() -> None:
     ledger = TrunkLedger()
-    asked = {"audio": ("@alice:a", []), "video": ("@alice:a", ["q", "f"])}
-    ledger.take(NEAR, call(trunk(FAR, sent=100, **asked), members=("@alice:a",)))
-    ledger.take(FAR, call(trunk(NEAR, sent=20, audio=("@bob:b", [])), members=("@bob:b",)))
+    asked: Wanted = {"audio": ("@alice:a", []), "video": ("@alice:a", ["q", "f"])}
+    ledger.take(NEAR, call(trunk(FAR, asked, sent=100), members=("@alice:a",)))
+    ledger.take(FAR, call(trunk(NEAR, {"audio": ("@bob:b", [])}, sent=20), members=("@bob:b",)))
     assert ledger.figures()[0].content() == {
         "foci": ["@focus:a", "@focus:b"],
         "states": ["up", "up"],

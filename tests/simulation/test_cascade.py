@@ -389,6 +389,29 @@ def test_what_is_lost_between_foci_is_repaired_between_them(*, is_lossy: bool) -
     assert sim.faults() == []
 
 
+def test_ten_foci_in_a_mesh_serve_everybody_who_joins_at_once_and_nothing_comes_twice() -> None:
+    sim = Simulation(foci=10)
+    nothing = Capture(has_microphone=False, camera=())
+    people = [
+        sim.add(
+            f"user{number}",
+            capture=Capture(camera=SMALL_CAMERA) if number < 10 else nothing,
+            tile=SMALL,
+            on=number % 10,
+        )
+        for number in range(20)
+    ]
+    for one in people:
+        one.join()
+    sim.run_until_s(3)
+    assert states(sim) == [["up"] * 9] * 10
+    for publisher in people[:10]:
+        for viewer in people:
+            if viewer is not publisher:
+                assert first_picture_s(viewer, publisher) < 2
+    assert_nothing_is_wrong(sim)
+
+
 def test_many_people_on_three_foci() -> None:
     sim = Simulation(foci=3)
     capture = Capture(camera=SMALL_CAMERA)

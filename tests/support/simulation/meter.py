@@ -50,10 +50,12 @@ class Meter:
 
     def __init__(self) -> None:
         self.crossings: list[Crossing] = []
+        self._repairing: set[int] = set()
+        """SSRCs that are known to be RTX's."""
 
     def take(self, now: Instant, data: bytes) -> None:
         """A datagram has come through."""
-        self.crossings.append(_read(now, data))
+        self.crossings.append(self._read(now, data))
 
     def between(self, begin_s: float, end_s: float) -> Meter:
         """What came through in a stretch of time, in seconds since the clock began."""
@@ -107,22 +109,26 @@ class Meter:
     def _media(self) -> Iterator[Crossing]:
         return (one for one in self.crossings if one.layer is not None and not one.is_repair)
 
-
-def _read(now: Instant, data: bytes) -> Crossing:
-    protocol = protocol_of(data)
-    if protocol is not WireProtocol.RTP:
-        return Crossing(now, protocol, len(data))
-    packet = RtpPacket.parse(data)
-    label, is_repair = _label(packet.payload), False
-    if label is None and len(packet.payload) > 2:
-        label, is_repair = _label(packet.payload[2:]), True  # behind the number of the original (RFC 4588)
-    if label is None:
-        return Crossing(now, protocol, len(data), packet.ssrc)
-    if isinstance(label, AudioLabel):
-        layer, piece = Layer(label.sender, Source.MICROPHONE), (label.frame, 0)
-    else:
-        layer, piece = Layer(label.sender, label.source, label.encoding), (label.frame, label.index)
-    return Crossing(now, protocol, len(data), packet.ssrc, layer, piece, is_repair)
+    def _read(self, now: Instant, data: bytes) -> Crossing:
+        protocol = protocol_of(data)
+        if protocol is not WireProtocol.RTP:
+            return Crossing(now, protocol, len(data))
+        packet = RtpPacket.parse(data)
+        ssrc, payload = packet.ssrc, packet.payload
+        label = None if ssrc in self._repairing else _label(payload)
+        is_repair = label is None
+        if label is None and len(payload) > 2:
+            label = _label(payload[2:])  # behind the number of the original (RFC 4588)
+            if label is not None:
+                # By chance the number and what follows may look like media: only the stream tells.
+                self._repairing.add(ssrc)
+        if label is None:
+            return Crossing(now, protocol, len(data), ssrc)
+        if isinstance(label, AudioLabel):
+            layer, piece = Layer(label.sender, Source.MICROPHONE), (label.frame, 0)
+        else:
+            layer, piece = Layer(label.sender, label.source, label.encoding), (label.frame, label.index)
+        return Crossing(now, protocol, len(data), ssrc, layer, piece, is_repair)
 
 
 def _label(payload: bytes) -> VideoLabel | AudioLabel | None:

@@ -199,8 +199,6 @@ class Inward:
         conference, transport, is_trunk = call.conference, leg.transport, leg.trunk is not None
         # What another focus announces is not its own: it is judged.
         outputs = self._hearing.announced(now, leg, metadata) if is_trunk else []
-        if self._calls.leg(transport) is None:
-            return outputs
         streams = None if is_trunk else descriptions(metadata)
         given: list[ConferenceOutput] = []
         try:

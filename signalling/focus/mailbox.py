@@ -66,8 +66,9 @@ class Mailbox:
             return self._refuse(now, given, Refusal.WRONG_DEVICE)
         if given.proven_device_id is None and self._terms.settings.require_olm:
             return self._refuse(now, given, Refusal.OLM_REQUIRED)
-        if self._cascade.takes(message):
-            return self._cascade.invited(now, wall, given, self._joining.closed)
+        of_focus = self._cascade.invited(now, wall, given, self._joining.closed)
+        if of_focus is not None:
+            return of_focus
         dialled = Dialled.by(given)
         leg = self._calls.dialled(dialled)
         if leg is not None:

@@ -171,7 +171,7 @@ def _guests_track(call: LiveCall, wish: SubscriptionSnapshot) -> _Named:
     view = call.conference.view(call.people[0].transport) if wish.owner in call.guests else ()
     return next(
         (
-            (str(track.kind), str(one.stream.source), list(track.layers) or [""])
+            (str(track.kind), str(one.stream.source), [str(rid) for rid in track.layers] or [""])
             for one in view
             if one.owner == wish.owner and one.stream.stream_id == wish.stream_id
             for track in one.stream.tracks

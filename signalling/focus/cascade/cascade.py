@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sfu.units import Instant, WallTime
-    from signalling.events.to_device import ReceivedMessage
     from signalling.focus.calls import Calls
     from signalling.focus.cascade.dialling import Step
     from signalling.focus.cascade.hearing import Hearing
@@ -61,19 +60,15 @@ Higher: its trunks wait longer for what is due to them."""
 class NoCascade:
     """Calls are on this focus alone: an invite of another is one of a client that is in no call."""
 
-    def takes(self, message: ReceivedMessage) -> bool:  # as of Cascade
-        """Nothing."""
-        return False
-
     def invited(
         self,
-        now: Instant,  # as of Cascade
+        now: Instant,
         wall: WallTime,
         given: MessageReceived,
         closed: Refusal | None,
-    ) -> Outputs:
-        """Nothing was taken."""
-        return []
+    ) -> Outputs | None:
+        """No message is one of another focus."""
+        return None
 
     def room_changed(self, room_id: str) -> None:
         """It concerns no trunk."""
@@ -121,28 +116,28 @@ class Cascade:
 
     # --- invites ------------------------------------------------------------------------------------------
 
-    def takes(self, message: ReceivedMessage) -> bool:
-        """Whether a message is an invite of another focus: both its sessions are those of foci."""
-        is_invite = isinstance(message, Invite | UnreadableInvite)
-        return is_invite and message.envelope.sender_session_id == FOCUS_SESSION_ID
-
     def invited(
         self, now: Instant, wall: WallTime, given: MessageReceived, closed: Refusal | None
-    ) -> Outputs:
-        """Answer an invite of another focus, leave it alone, or reject it.
+    ) -> Outputs | None:
+        """Answer an invite of another focus, leave it alone, or reject it; None: the message is none.
 
         Args:
             now: of the turn.
             wall: likewise.
-            given: the invite.
+            given: any message. An invite is one of a focus if both its sessions are those of foci.
             closed: why every invite is rejected; None: not all are.
         """
+        message = given.message
+        if not isinstance(message, Invite | UnreadableInvite):
+            return None
+        if message.envelope.sender_session_id != FOCUS_SESSION_ID:
+            return None
         refused = self._ringing.refused_at_sight(now, given, closed)
         if refused is not None:
             return refused
-        if not isinstance(given.message, Invite):
+        if not isinstance(message, Invite):
             return self._ringing.reject(now, given, Refusal.MALFORMED)
-        return self._judge(now, wall, given, given.message)
+        return self._judge(now, wall, given, message)
 
     def _judge(self, now: Instant, wall: WallTime, given: MessageReceived, invite: Invite) -> Outputs:
         envelope = invite.envelope
@@ -211,7 +206,8 @@ class Cascade:
             is_otherwise |= hop.leg is not leg
         if is_otherwise:
             outputs += self._hearing.judge(now, near)
-        self._settle(now, near)
+        near.is_stale = False
+        self._settle(near)
         return outputs
 
     def _near(self, now: Instant, wall: WallTime, key: CallKey) -> Neighbours:
@@ -230,8 +226,10 @@ class Cascade:
         is_over = near.look_at is not None and now >= near.look_at
         if not (near.is_stale or is_over or own != near.own or has_people != near.has_people):
             return False
+        # Until everything that follows is done, or it would not be tried again after a mistake of ours.
+        near.is_stale = True
         near.read(now, wall, self._foci(near.call, wall))
-        near.own, near.has_people, near.is_stale = own, has_people, False
+        near.own, near.has_people = own, has_people
         legs = {leg.transport for leg in people}
         near.asked = {leg: foci for leg, foci in near.asked.items() if leg in legs}
         asked = (focus for foci in near.asked.values() for focus in foci)
@@ -334,22 +332,14 @@ class Cascade:
         call = self._calls.call(near.call)
         return call is not None and any(call.conference.published(leg.transport) for leg in call.people)
 
-    def _settle(self, now: Instant, near: Neighbours) -> None:
+    def _settle(self, near: Neighbours) -> None:
         """Forget what needs no remembering, and be woken for the rest."""
-        over = [hop for hop in near.hops.values() if hop.leg is None and hop.trunk.is_over()]
-        for hop in over:
-            if hop.focus not in near.wanted:
-                del near.hops[hop.focus]
+        near.hops = {focus: hop for focus, hop in near.hops.items() if not hop.trunk.is_over()}
         if not near.hops and not near.own:
             self._neighbourhood.drop(near)
             self._agenda.set(near.call, None)
             return
-        # What was said just now may have ended a leg.
-        is_lost = any(
-            hop.leg is not None and self._calls.leg(hop.leg.transport) is not hop.leg
-            for hop in near.hops.values()
-        )
-        self._agenda.set(near.call, now if is_lost else near.next_timeout())
+        self._agenda.set(near.call, near.next_timeout())
 
     def _foci(self, key: CallKey, wall: WallTime) -> Foci:
         return Foci(self._rooms, key, wall, self._clock_skew_s)

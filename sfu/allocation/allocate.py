@@ -165,9 +165,10 @@ def _problem(
 
 
 def _want(layout: Layout, places: Places, layer: IntArray, rates: EncodingRates) -> None:
-    """Tell what would fit, and what is given."""
+    """Tell what would fit, and what is given, of what anybody looks at: the rest may be switched off."""
     given = np.where(layer == PAUSED, layout.allowed, layer // MAX_TEMPORAL)
-    at = [picked(places.at, one)[picked(places.found, one)] for one in (layout.allowed, given)]
+    is_seen = ~layout.is_unseen
+    at = [picked(places.at, one)[picked(places.found, one) & is_seen] for one in (layout.allowed, given)]
     rates.want_at(np.concatenate(at))
 
 

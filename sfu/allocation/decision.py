@@ -79,6 +79,7 @@ DECISION_DTYPE: Final = np.dtype(
         ("frame_rate", "<f4"),
         ("rank", "<u2"),
         ("max_videos", "<u2"),
+        ("is_unseen", "?"),
     ]
 )
 """One decision. `wanted_encoding` fits the size asked for, `allowed_encoding` keeps below the ceiling too,
@@ -87,7 +88,8 @@ as it comes), in `frame_rate` frames a second. `rate_bps` is its cost, 0 where p
 the next step up in size or frames that flows and is allowed, 0 where there is none; `best_rate_bps` of what
 would be given without a limit. `budget_bps` is what the subscriber's path has carried for a while, and never
 more than the operator's cap; infinite where neither is known. `rank` is its place among the subscriber's
-tracks, 0 first; `max_videos` is the operator's cap, 0: none."""
+tracks, 0 first; `max_videos` is the operator's cap, 0: none. `is_unseen`: whatever flows, nothing is given,
+because its tile is out of sight or so many others come first; of what is paused no `cause` tells it."""
 
 
 def records(layout: Layout, flow: Flow, problem: Problem, chosen: Chosen) -> StructArray:

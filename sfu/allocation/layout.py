@@ -46,6 +46,8 @@ class Layout:
     """Sound that is not needed now."""
     is_beyond_last_n: BoolArray
     """So many other pictures come first that this is none of those that the operator gives."""
+    is_unseen: BoolArray
+    """A picture that is so, or whose tile is out of sight: nothing of it is given."""
     widths: FloatArray
     """(LAYERS, rows)."""
     heights: FloatArray
@@ -85,6 +87,8 @@ def layout_of(demand: StructArray, speech: StructArray, caps: StructArray) -> La
     width, height = full_sizes(rows)
     allowed = np.where(is_any, np.minimum(wanted, permitted.sum(axis=1) - 1), only)
     rank = np.arange(len(rows)) - starts[subscriber]
+    is_beyond_last_n = is_picture & (max_videos > 0) & (before - before[starts][subscriber] >= max_videos)
+    is_unseen = (~rows["is_audio"] & ~rows["is_visible"]) | is_beyond_last_n
     place = np.argsort(order)
     record = np.zeros(len(rows), DECISION_DTYPE)
     for name in ("route", "subscriber", "track", "is_audio"):
@@ -94,6 +98,7 @@ def layout_of(demand: StructArray, speech: StructArray, caps: StructArray) -> La
         ("allowed_encoding", allowed),
         ("rank", rank),
         ("max_videos", max_videos),
+        ("is_unseen", is_unseen),
     ):
         record[name] = values[place]
     parts = np.repeat(scales(rows).T, MAX_TEMPORAL, axis=0) * ~rows["is_audio"]
@@ -109,7 +114,8 @@ def layout_of(demand: StructArray, speech: StructArray, caps: StructArray) -> La
         allowed=allowed,
         permitted=np.ascontiguousarray(permitted.T),
         is_unheard=is_unheard,
-        is_beyond_last_n=is_picture & (max_videos > 0) & (before - before[starts][subscriber] >= max_videos),
+        is_beyond_last_n=is_beyond_last_n,
+        is_unseen=is_unseen,
         widths=width * parts,
         heights=height * parts,
         caps=given,

@@ -72,6 +72,10 @@ class Announcements:
         for guest in guests:
             self._board.note(now, guest, self._guests.published(guest))
 
+    def look_again(self, now: Instant) -> None:
+        """Who may see whom has changed; it is told after the delay."""
+        self._board.look_again(now)
+
     def remove(self, now: Instant, owner: TransportId) -> Outputs:
         """A leg or a guest has left the call: others are told after the delay."""
         self._board.remove(now, owner)

@@ -77,7 +77,7 @@ class Arrivals:
             outputs.append(SetCaps(leg.transport, max_bps, given.max_height, given.max_videos))
         return leg, outputs
 
-    def trunk(self, place: LocalMedia, routes: Routes, role: Role) -> tuple[Leg, Outputs]:
+    def trunk(self, place: LocalMedia, routes: Routes, *, dials: bool) -> tuple[Leg, Outputs]:
         """Begin one to another focus, which is known to be who it says; nobody's ceilings are for it.
 
         It may publish as many tracks as a leg may receive: those here receive them.
@@ -85,8 +85,9 @@ class Arrivals:
         Args:
             place: where it is to be.
             routes: those of the call.
-            role: who has called whom.
+            dials: we call it.
         """
+        role = Role.CALLER if dials else Role.CALLEE
         trunk, outputs = self._begin(place, routes, 0, role, is_trunk=True)
         # Its guests are described apart, and nothing is taken for a client's only stream.
         trunk.publications.describe(())

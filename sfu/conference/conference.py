@@ -24,15 +24,14 @@ from sfu.conference.telling import Telling
 from sfu.conference.turn import CloseLeg
 from sfu.conference.values import Refused
 from sfu.conference.view import Board
+from sfu.conference.visits import Visits
 from sfu.errors import CapacityError, LocalError
-from sfu.negotiation.role import Role
-from sfu.plane import PlaneEvent, StreamBound, StreamEnded
+from sfu.plane import PlaneEvent, SetTrack, StreamBound, StreamEnded
 from sfu.units import TransportId, earliest
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Iterable, KeysView, Mapping, Sequence
-    from collections.abc import Set as AbstractSet
 
     from sfu.conference.ids import IdSource
     from sfu.conference.leg import Leg
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
     from sfu.conference.values import GuestDescription, Speaker, StreamDescription, StreamView, Wish
     from sfu.config import ConferenceConfig, LimitsConfig
     from sfu.negotiation.negotiation import NegotiationOutput
-    from sfu.units import ConferenceId, Instant, TrackHandle
+    from sfu.units import ConferenceId, Instant
 
 __all__ = ["Conference", "ConferenceOutput", "LocalMedia"]
 
@@ -90,6 +89,7 @@ class Conference:
         self._announcements = Announcements(
             self._board, self._legs, self._guests, self._agreements, self._demands, self._speech
         )
+        self._visits = Visits(self._guests, self._announcements, self._demands)
 
     @property
     def id(self) -> ConferenceId:
@@ -151,8 +151,7 @@ class Conference:
             CapacityError: `legs_per_call`.
         """
         self._check_room()
-        role = Role.CALLER if dials else Role.CALLEE
-        member, outputs = self._arrivals.trunk(local or self._local, self._routes, role)
+        member, outputs = self._arrivals.trunk(local or self._local, self._routes, dials=dials)
         self._legs[member.transport] = member
         if dials:
             outputs += self._agreements.follow(now, member, member.negotiation.first_offer(now))
@@ -187,11 +186,8 @@ class Conference:
         outputs: Outputs = [*member.subscriptions.close()]
         del self._legs[leg]
         outputs += self._agreements.withdraw(member)
-        guests = self._guests.of(leg)
-        self._guests.lose(leg)
-        self._announcements.note_guests(now, guests)
+        self._visits.interrupted(now, leg)
         outputs += self._announcements.remove(now, leg)
-        self._demands.lose(leg)
         return [*outputs, CloseLeg(leg)]
 
     def view(self, leg: TransportId) -> tuple[StreamView, ...]:
@@ -218,20 +214,11 @@ class Conference:
         member = self._leg(trunk)
         if not member.is_trunk:
             raise LocalError(f"leg {trunk} has no guests")
-        known = set(self._guests.tracks)
-        change = self._guests.describe(trunk, guests, member.publications)
-        self._announcements.note(now, member)
-        if change.is_relayed_otherwise:
-            self._board.look_again(now)
-        return self._changed(now, known, change.left)
+        return self._visits.described(now, member, guests)
 
     def remove_guests(self, now: Instant, keys: Iterable[str]) -> Outputs:
         """Guests have left, whatever their trunks say; those that are not there are ignored."""
-        known = set(self._guests.tracks)
-        left = [guest for key in keys if (guest := self._guests.find(key)) is not None]
-        for guest in left:
-            self._guests.remove(guest)
-        return self._changed(now, known, left)
+        return self._visits.ended(now, keys)
 
     # --- descriptions -------------------------------------------------------------------------------------
 
@@ -376,14 +363,6 @@ class Conference:
         if len(self._legs) >= self._limits.legs_per_call:
             raise CapacityError(f"{len(self._legs)} legs in conference {self._conference}")
 
-    def _changed(self, now: Instant, known: AbstractSet[TrackHandle], left: Iterable[TransportId]) -> Outputs:
-        """Guests have come, have gone, or publish something else."""
-        outputs: Outputs = []
-        for guest in left:
-            outputs += self._announcements.remove(now, guest)
-        self._demands.described(sorted(known | self._guests.tracks.keys()))
-        return [*outputs, *self._demands.news()]
-
     def _described(
         self,
         now: Instant,
@@ -395,7 +374,7 @@ class Conference:
             member.publications.describe(streams)
         outputs = self._agreements.follow(now, member, given)
         self._announcements.note(now, member)
-        if member.is_trunk:
+        if member.is_trunk and any(isinstance(one, SetTrack) for one in outputs):
             # Somebody waits for what it brings.
             outputs += self._announcements.flush(now)
         return [*outputs, *self._agreements.renegotiate(now, member)]

@@ -8,6 +8,8 @@ something that is out of sight, its trunk keeps the section: looked at again, it
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -20,19 +22,18 @@ from sfu.conference.sender_layers import WantedLayers
 from sfu.conference.turn import SetDemand
 from sfu.conference.values import LayersDemanded, Source, Wish
 from sfu.rows import MAX_ENCODINGS
-from sfu.units import Kind
+from sfu.units import Kind, TrackHandle, TransportId
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from sfu.allocation.table import Demand
     from sfu.conference.guests import Guests, GuestTrack
     from sfu.conference.leg import Leg
     from sfu.conference.outcomes import Outcomes
     from sfu.conference.routes import Routes, WishKey
     from sfu.conference.subscriptions import Subscription
     from sfu.conference.view import TrackIds
-    from sfu.units import Instant, TrackHandle, TransportId
+    from sfu.units import Instant
 
 _WISHED: Final = 1 << MAX_ENCODINGS
 """Beside the encodings, as a bit: somebody has a wish for the track."""
@@ -176,28 +177,39 @@ class Demands:
         for leg, ids in self._waiting:
             member = self._legs.get(leg)
             subscription = None if member is None else member.subscriptions.get(ids)
-            if member is None or subscription is None or self._is_settled(subscription, outcomes):
+            if member is None or subscription is None or _is_decided(subscription, outcomes):
                 continue
             waiting[leg, ids] = None
             track = self._track_of(subscription)
             if track is not None:
-                wanted.append((track.handle, _bits(track, subscription, member)))
+                # Who can't take it goes without; a section that were given back would be asked for again.
+                is_refused = (
+                    subscription.forwarding is not None and subscription.forwarding.refusal is not None
+                )
+                bits = _WISHED if is_refused else _bits(track, subscription, member)
+                wanted.append((track.handle, bits))
         self._waiting = waiting
         return wanted
 
-    def _is_settled(self, subscription: Subscription, outcomes: Outcomes) -> bool:
-        """Whether it is decided what a wish is given, or certain that it is given nothing."""
-        forwarding, route = subscription.forwarding, subscription.route
-        if forwarding is not None and forwarding.refusal is not None:
-            return True
-        if route is None:
-            return False
-        _, marks = outcomes.find(np.array([route], np.uint32))
-        return bool(marks[0] != NO_MARK)
+
+def _is_decided(subscription: Subscription, outcomes: Outcomes) -> bool:
+    """Whether it is decided what a wish is given."""
+    route = subscription.route
+    if route is None:
+        return False
+    _, marks = outcomes.find(np.array([route], np.uint32))
+    return bool(marks[0] != NO_MARK)
 
 
-def fitting_encoding(demand: Demand) -> int:
+def fitting_encoding(demand: SetDemand) -> int:
     """The encoding that fits the tile of a demand and keeps below its ceiling, as it will be decided."""
+    # The same for every route and every track, so that a thousand people who look on are a few sizes.
+    plain = replace(demand, route=NO_ROUTE, subscriber=TransportId(0), track=TrackHandle(0))
+    return _fitting_encoding(plain)
+
+
+@lru_cache(maxsize=1_024)
+def _fitting_encoding(demand: SetDemand) -> int:
     table = DemandTable()
     table.set(demand)
     permitted = int(below_ceiling(table.rows)[0].sum())

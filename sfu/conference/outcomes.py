@@ -22,7 +22,13 @@ NO_ROUTES: Final[RouteArray] = np.zeros(0, np.uint32)
 NO_MARK: Final = -1
 """Of a route that nothing was decided about yet."""
 
-_FIELDS: Final = (("wanted_encoding", 3), ("allowed_encoding", 3), ("chosen_encoding", 3), ("cause", 4))
+_FIELDS: Final = (
+    ("wanted_encoding", 3),
+    ("allowed_encoding", 3),
+    ("chosen_encoding", 3),
+    ("cause", 4),
+    ("is_unseen", 2),
+)
 """Of decisions: what makes them different ones, with the bits that each takes."""
 _TEMPORAL_BITS: Final = 4
 _SHOWN: Final = (

@@ -86,7 +86,8 @@ class Routes:
         """
         at, is_fixed = self._decided(outcomes)
         cause = outcomes.decisions_at(at, "cause")
-        is_seen = ~np.isin(cause, _UNSEEN)
+        # What is paused has no other cause; that of a layer by itself is known all the same.
+        is_seen = ~np.isin(cause, _UNSEEN) & ~(is_fixed & outcomes.decisions_at(at, "is_unseen"))
         at, is_fixed, cause = at[is_seen], is_fixed[is_seen], cause[is_seen]
         highest = np.int64(1) << outcomes.decisions_at(at, "allowed_encoding").astype(np.int64)
         is_any_lower = np.isin(cause, _SHORT) & ~is_fixed
@@ -106,7 +107,7 @@ class Routes:
         lowest = np.where(np.isin(cause, _SHORT), 0, np.clip(chosen, 0, allowed))
         lowest = np.where(is_fixed, allowed, lowest)
         bits = (np.int64(2) << allowed) - (np.int64(1) << lowest)
-        return _by_track(outcomes, at, np.where(np.isin(cause, _UNSEEN), 0, bits))
+        return _by_track(outcomes, at, np.where(outcomes.decisions_at(at, "is_unseen"), 0, bits))
 
     def _decided(self, outcomes: Outcomes) -> tuple[IntArray, BoolArray]:
         """Where the decisions about routes of the call stand, and whether each is for one encoding only."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.e2e
 
 NO_MEDIA = Capture(has_microphone=False, camera=None)
-THIN_BPS = 120_000
+THIN_BPS = 150_000
 """Sound of two, and not all of their pictures."""
 BROKEN = """
 def allocate(problem):

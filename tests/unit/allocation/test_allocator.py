@@ -15,6 +15,7 @@ from sfu.allocation.first import AT_ONCE, EVERY
 from sfu.allocation.policies.lowest_layers_first import lowest_layers_first
 from sfu.allocation.policies.utility import utility
 from sfu.allocation.problem import NEVER, Problem
+from sfu.allocation.rates import EncodingRates
 from sfu.allocation.speech import NO_SPEECH, speech_of
 from sfu.rows import ALL_TEMPORAL, MAX_TEMPORAL, PAUSED, StructArray
 from sfu.runtime.policies import POLICIES
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sfu.allocation.problem import Policy
-    from sfu.allocation.rates import BoolArray, EncodingRates, IntArray
+    from sfu.allocation.rates import BoolArray, IntArray
     from sfu.conference.turn import SetDemand
 
 LADDER: Final = (100_000.0, 300_000.0, 1_500_000.0)
@@ -221,12 +222,35 @@ def test_the_last_n_are_those_that_come_first_and_can_be_seen() -> None:
     causes = {int(row["route"]): Cause(int(row["cause"])) for row in rows}
     assert causes == {9: Cause.SIZE, 1: Cause.LAST_N, 2: Cause.SIZE, 3: Cause.NOT_VISIBLE}
     assert set(rows["max_videos"].tolist()) == {1}
+    unseen = Cause.LAST_N, Cause.NOT_VISIBLE
+    assert (rows["is_unseen"] == np.isin(rows["cause"], unseen)).all()
 
 
 def test_what_is_out_of_sight_is_not_given() -> None:
     found = one(Allocator().decide(table_of([video(1, is_visible=False)]), ladders(1)))
     assert (found["chosen_encoding"], found["cause"]) == (PAUSED, Cause.NOT_VISIBLE)
     assert one(Allocator().decide(table_of([VIDEO]), ladders(1)))["cause"] == Cause.SIZE
+
+
+@pytest.mark.parametrize(("was_visible", "expected"), [(True, 1), (False, 2)])
+def test_what_stopped_while_nobody_looked_counts_as_soon_as_it_flows(
+    expected: int, *, was_visible: bool
+) -> None:
+    rates, allocator, chosen = EncodingRates(), Allocator(utility), [PAUSED]
+    received, last_at = (
+        dict.fromkeys(((1, 0), (1, 1), (1, 2)), 0),
+        dict.fromkeys(((1, 0), (1, 1), (1, 2)), NOW),
+    )
+    for tick in range(53):
+        now = after_ms(NOW, 100 * tick)
+        for key in received:
+            if key != (1, 2) or not 20 <= tick < 50:
+                received[key] += 10_000
+                last_at[key] = now
+        rates.update(stats_of(now, received, last_at))
+        table = table_of([video(1, is_visible=was_visible or tick >= 50)])
+        chosen = allocator.decide(table, rates)["chosen_encoding"].tolist()
+    assert chosen == [expected]
 
 
 def test_sound_that_is_unheard_is_not_given_and_in_another_call_it_is() -> None:

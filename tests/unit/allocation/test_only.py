@@ -106,6 +106,14 @@ def test_what_is_not_wanted_now_is_not_given() -> None:
     assert by_route(decisions, "cause")[12] == Cause.NOT_VISIBLE
 
 
+def test_what_is_out_of_sight_is_known_though_nothing_of_it_flows() -> None:
+    lowest, *_ = layers()
+    table = table_of([lowest, replace(VIDEO, is_visible=False), replace(AUDIO, is_visible=False)])
+    decisions = allocate(table, rates_of({}), NO_BUDGETS, utility)
+    assert by_route(decisions, "cause")[VIDEO.route] == Cause.PAUSED
+    assert by_route(decisions, "is_unseen") == {11: False, VIDEO.route: True, AUDIO.route: False}
+
+
 def test_an_encoding_that_there_is_not_is_the_highest_and_any_other_number_is_for_all() -> None:
     assert table_of([video(1, only=7)]).rows["only"].tolist() == [2]
     assert table_of([video(1, only=-7)]).rows["only"].tolist() == [-1]

@@ -221,9 +221,11 @@ class Net:
         self.carry(site, site.call.conference.remove_leg(self.now, trunk))
         self.carry(other, other.call.conference.remove_leg(self.now, there))
 
-    def join(self, site: Site, name: str, kinds: str = "audio video") -> TransportId:
+    def join(
+        self, site: Site, name: str, kinds: str = "audio video", codecs: tuple[str, ...] = ()
+    ) -> TransportId:
         """Somebody joins, with a camera of three encodings and a microphone, and is connected."""
-        caller = Caller.with_media(name, kinds)
+        caller = Caller.with_media(name, kinds, codecs)
         streams = described(name, *kinds.split()) if kinds else ()
         leg, added = site.call.conference.add_leg(self.now, admitted=True)
         site.call.callers[leg] = caller

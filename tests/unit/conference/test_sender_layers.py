@@ -94,6 +94,32 @@ def test_of_a_single_encoding_there_is_nothing_to_choose() -> None:
     assert made.active(TRACK) is None
 
 
+def test_where_nothing_is_always_wanted_a_track_begins_with_nothing_and_comes_back_to_it() -> None:
+    made = WantedLayers(always=0)
+    made.set(NOW, TRACK, 3)
+    assert made.active(TRACK) == ()
+    assert made.next_timeout() is None
+    assert made.want(NOW, {TRACK: 0b010}) == [TRACK]
+    assert made.active(TRACK) == (1,)
+    assert made.want(NOW, {}) == []
+    assert made.want(after_s(NOW, OFF_AFTER_S), {}) == [TRACK]
+    assert made.active(TRACK) == ()
+
+
+def test_what_is_asked_for_is_wanted_at_once_and_until_it_was_not_wanted_for_a_while() -> None:
+    made, at = trimmed()
+    assert made.ask(at, TRACK, 0b110)
+    assert not made.ask(at, TRACK, 0b100)
+    assert made.active(TRACK) == ALL
+    assert made.is_expected(at, TRACK, 2)
+    assert made.next_timeout() is None
+    assert made.want(at, {TRACK: 0b100}) == []
+    at = after_s(at, OFF_AFTER_S)
+    assert made.want(at, {TRACK: 0b100}) == [TRACK]
+    assert made.active(TRACK) == LOW_AND_HIGH
+    assert not made.ask(at, OTHER, 0b111)
+
+
 def test_where_it_is_switched_off_nobody_is_told_to_send_less() -> None:
     every = EveryLayer()
     assert not every.set(NOW, TRACK, 3)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sfu.conference.ids import IdSource
 from sfu.conference.routes import Routes
 from sfu.conference.subscriptions import Subscriptions
@@ -7,7 +9,7 @@ from sfu.conference.values import Source, Wish
 from sfu.conference.view import AnnouncedTrack, TrackIds
 from sfu.negotiation.parameters import LegParameters, SendSection
 from sfu.plane import Codec, PayloadFormat, RemoveRoute, SetRoute
-from sfu.units import Kind, Mid, PayloadType, Ssrc, TrackHandle, TransportId
+from sfu.units import Kind, Mid, PayloadType, Rid, Ssrc, TrackHandle, TransportId
 
 LIMIT = 5
 
@@ -101,6 +103,39 @@ def test_a_track_that_reaches_the_client_after_all_was_not_refused() -> None:
     section = SendSection(Mid("s0"), Kind.VIDEO, track.key, (), {}, Ssrc(1), None, "focus-1")
     found.agree(LegParameters(send=(section,)))
     assert [one.forwarding.refusal for one in found if one.forwarding is not None] == [None]
+
+
+def test_layers_go_to_a_trunk_by_name_and_anew_when_they_are_others() -> None:
+    found = Subscriptions(TransportId(1), IdSource(), Routes(), limit=LIMIT, max_height=0, is_trunk=True)
+    rids = tuple(Rid(rid) for rid in "qhf")
+    found.wish([Wish("S", "T", layers=rids[:1])])
+
+    def offered(announced_rids: tuple[Rid, ...]) -> tuple[int, tuple[Rid, ...]]:
+        track = replace(announced("S"), rids=announced_rids, encodings=len(announced_rids))
+        found.reconcile([("S", "T")], {("S", "T"): track}.get)
+        (one,) = found.send_tracks(LegParameters(), is_stable=True)
+        return one.key, one.rids
+
+    first = offered(rids)
+    assert first[1] == rids
+    found.wish([Wish("S", "T", layers=rids[1:])])
+    assert offered(rids) == first
+    found.wish([Wish("S", "T", is_visible=False)])
+    assert offered(rids) == first
+    fewer = offered(rids[:2])
+    assert fewer == (first[0] + 1, ())
+    found.wish([Wish("S", "T", layers=rids[:1])])
+    assert offered(rids[:2]) == (first[0] + 2, rids[:2])
+
+
+def test_what_is_announced_and_not_received_is_not_forwarded_yet() -> None:
+    found = subscriptions()
+    found.wish([Wish("S", "T")])
+    found.reconcile([("S", "T")], {("S", "T"): announced("S")}.get, lambda _: False)
+    (subscription,) = found
+    assert subscription.announced == announced("S")
+    assert subscription.forwarding is None
+    assert sent(found) == []
 
 
 def test_a_section_that_comes_back_with_another_ssrc_is_another_route() -> None:

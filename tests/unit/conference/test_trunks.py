@@ -9,9 +9,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sfu.conference.sender_layers import OFF_AFTER_S
-from sfu.conference.turn import Dial, StartDtls
-from sfu.conference.values import DescriptionType, GuestDescription, SendDescription, Wish
-from sfu.config import LimitsConfig
+from sfu.conference.turn import Dial, SetSpeech, StartDtls
+from sfu.conference.values import (
+    DecisionsExplained,
+    DescriptionType,
+    GuestDescription,
+    Reason,
+    SendDescription,
+    Wish,
+)
+from sfu.config import ConferenceConfig, LimitsConfig
 from sfu.errors import CapacityError, LocalError
 from sfu.plane import AddTransport, SetCredentials
 from sfu.units import Kind, Rid
@@ -19,7 +26,7 @@ from tests.unit.conference.caller import Call, of_type
 from tests.unit.conference.hop import Net, Site
 
 if TYPE_CHECKING:
-    from sfu.units import TransportId
+    from sfu.units import TrackHandle, TransportId
 
 VIDEO, AUDIO = ("alice-stream", "alice-video"), ("alice-stream", "alice-audio")
 SMALL, MIDDLE, LARGE = Wish(*VIDEO, 320, 180), Wish(*VIDEO, 640, 360), Wish(*VIDEO, 1280, 720)
@@ -97,6 +104,32 @@ def test_guests_speak_and_are_told_as_speakers_under_their_own_ids() -> None:
         net.one.loud ^= {net.one.track(net.alice, Kind.AUDIO)}
     assert [one.leg for one in net.one.speakers] == [net.alice]
     assert [one.leg for one in net.two.speakers] == [net.two.guest("alice")]
+
+
+def test_guests_take_the_places_of_the_loudest_and_lose_them_like_anybody() -> None:
+    net = Net("one", "two")
+    one, two = net.sites
+    two.call = Call(ConferenceConfig(loudest=1, loudest_from=3))
+    alice = net.join(one, "alice", "audio")
+    bob, carol = net.join(two, "bob", "audio"), net.join(two, "carol", "audio")
+    net.connect(one, two)
+    net.pass_s(1)
+    net.subscribe(two, bob, SOUND, Wish("carol-stream", "carol-audio"))
+    net.pass_s(1)
+    guests = next(it.track for it in two.tracks.values() if it.transport in two.trunks)
+    own = two.track(carol, Kind.AUDIO)
+
+    def unheard(site: Site, speaks: TrackHandle) -> set[TrackHandle]:
+        site.loud = {speaks}
+        net.pass_s(0.5)
+        site.loud = set()
+        net.pass_s(0.5)
+        return set(of_type(two.told, SetSpeech)[-1].unheard)
+
+    assert own in unheard(one, one.track(alice, Kind.AUDIO))
+    assert guests not in unheard(one, one.track(alice, Kind.AUDIO))
+    net.pass_s(3)
+    assert guests in unheard(two, own)
 
 
 # --- what crosses -----------------------------------------------------------------------------------------
@@ -190,6 +223,8 @@ def test_what_is_out_of_sight_keeps_its_section_and_nothing_flows() -> None:
     net.pass_s(SETTLED_S)
     assert [one.wanted for one in net.two.demanded()] == [(Wish(*VIDEO, is_visible=False),)]
     assert net.one.layers(net.here) == []
+    net.pass_s(4 * SETTLED_S)
+    assert not net.two.demanded()
     net.wish(MIDDLE)
     net.pass_s(0.5)
     assert net.two.layers(net.bob) == [1]
@@ -226,10 +261,29 @@ def test_where_a_trunk_is_too_narrow_people_get_the_lower_layer_that_it_carries(
     assert net.one.layers(net.here) == [0]
     assert net.two.layers(net.bob) == [0]
     assert any(net.two.tracks[track].kind is Kind.AUDIO for track in net.two.carried[net.there])
+    told = [one for one in net.one.told if isinstance(one, DecisionsExplained) and one.leg == net.here]
+    reasons = {one.wish.track_id: one.reason for it in told for one in it.explanations}
+    assert reasons == {"alice-video": Reason.BUDGET, "alice-audio": Reason.SIZE}
     del net.one.budgets_bps[net.here]
     net.pass_s(2 * SETTLED_S)
     assert net.two.layers(net.bob) == [2]
     assert net.one.layers(net.here) == [2]
+
+
+def test_what_nobody_can_decode_does_not_cross_and_is_not_asked_for_again_and_again() -> None:
+    net = Pair()
+    carol = net.join(net.two, "carol", codecs=("h264",))
+    net.subscribe(net.two, carol, MIDDLE)
+    net.pass_s(SETTLED_S)
+    assert net.one.layers(net.here) == []
+    net.two.demanded()
+    before = net.crossed()
+    net.pass_s(4 * SETTLED_S)
+    assert not net.two.demanded()
+    assert net.crossed() == before
+    net.wish(MIDDLE)
+    net.pass_s(1)
+    assert net.two.layers(net.bob) == [1]
 
 
 def test_a_track_of_one_encoding_crosses_as_one_stream_as_to_a_client() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sfu.conference.publications import PublishedTrack, Stream
 from sfu.conference.values import Source
 from sfu.conference.view import Board
-from sfu.units import Instant, Kind, Mid, TrackHandle, TransportId, after_ms
+from sfu.units import Instant, Kind, Mid, Rid, TrackHandle, TransportId, after_ms
 
 NOW = Instant(0)
 DELAY_MS = 200
@@ -58,6 +58,32 @@ def test_ids_are_kept_where_they_are_unique() -> None:
     )
     assert ids(board, CAROL) == [("S1", "T1"), ("S1", "T2"), ("S2", "T3")]
     assert ids(board, BOB) == [("S1", "T1"), ("S1", "T2")]
+
+
+def test_some_owners_are_seen_and_others_not() -> None:
+    board = flushed((ALICE, (published(1, "S1", "T1"),)), (BOB, (published(3, "S2", "T3"),)))
+    assert [one.owner for one in board.view(lambda owner: owner == BOB)] == [BOB]
+    assert board.view(lambda _: True) == board.view_without(CAROL)
+
+
+def test_what_is_to_be_looked_at_again_is_after_the_delay() -> None:
+    board = flushed((ALICE, (published(1),)))
+    assert board.next_timeout() is None
+    board.look_again(LATER)
+    assert board.next_timeout() == after_ms(LATER, DELAY_MS)
+    change = board.flush(after_ms(LATER, DELAY_MS))
+    assert (change.owners, change.tracks) == (frozenset(), frozenset())
+
+
+def test_encodings_are_announced_by_name() -> None:
+    rids = Rid("q"), Rid("h"), Rid("f")
+    board = flushed((ALICE, (replace(published(1), rids=rids),)))
+    (view,) = board.view_without(BOB)
+    assert view.stream.tracks[0].layers == rids
+    board.note(LATER, ALICE, (replace(published(1), rids=rids[:2], encodings=2),))
+    board.flush(after_ms(LATER, DELAY_MS))
+    (view,) = board.view_without(BOB)
+    assert view.stream.tracks[0].layers == rids[:2]
 
 
 def test_ids_that_two_legs_use_are_told_apart() -> None:

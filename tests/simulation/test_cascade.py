@@ -17,7 +17,7 @@ from sfu.config import MediaConfig, SfuConfig
 from sfu.dataplane.wire import WireProtocol
 from sfu.netem.link import LinkProfile
 from sfu.netem.loss import RandomLoss
-from signalling.focus.cascade.settings import ALONE
+from signalling.focus.cascade.settings import ALONE, CascadeSettings, RelayRule
 from tests.support.simulation.encoder import SMALL_CAMERA
 from tests.support.simulation.label import Source
 from tests.support.simulation.leg import LegState
@@ -387,6 +387,51 @@ def test_what_is_lost_between_foci_is_repaired_between_them(*, is_lossy: bool) -
     assert picture(bob, alice, 4, 8) >= 72
     assert bob.seen(alice).between(4, 8).longest_freeze_ms < 400
     assert sim.faults() == []
+
+
+def test_when_everybody_has_left_nothing_is_left() -> None:
+    sim = spread(3, people=4)
+    sim.run_until_s(3)
+    assert all(len(server.stats().transports) >= 3 for server in sim.servers)
+    for one in sim.clients.values():
+        one.leave()
+    sim.run_until_s(6)
+    for server in sim.servers:
+        assert server.focus.snapshot()["calls"] == []
+        assert len(server.stats().transports) == len(server.stats().routes) == 0
+        assert server.record.kept == {}
+    crossed = [len(meter.crossings) for _, meter in meters(sim)]
+    sim.run_until_s(40)
+    assert [len(meter.crossings) for _, meter in meters(sim)] == crossed
+    assert_nothing_is_wrong(sim)
+
+
+def test_a_line_that_flaps_leaves_one_trunk_and_nothing_beside_it() -> None:
+    sim = spread(2, config=SHORT_CONSENT)
+    for round_s in range(3, 30, 9):
+        sim.at_s(round_s, lambda: sim.cut(0, 1))
+        sim.at_s(round_s + 7, lambda: sim.heal(0, 1))
+    sim.run_until_s(45)
+    assert states(sim) == [["up"], ["up"]]
+    assert [len(server.stats().transports) for server in sim.servers] == [2, 2]
+    assert_everybody_is_seen(sim, 43, 45)
+
+
+def test_where_two_foci_have_no_line_a_relay_brings_each_the_people_of_the_other() -> None:
+    relay = RelayRule(site_of(1).focus.user_id, site_of(1).focus.device_id)
+    settings = CascadeSettings(enabled=True, max_hops=2, relays=(relay,))
+    seen = {}
+    for cascade in (settings, CascadeSettings(enabled=True)):
+        sim = spread(3, cascade=cascade)
+        alice, carol = sim["alice"], sim["carol"]
+        sim.cut(0, 2)
+        sim.run_until_s(8)
+        seen[cascade.max_hops] = picture(alice, carol, 5, 8), picture(carol, alice, 5, 8)
+        assert sim.faults() == []
+        assert [one.doubles for one in sim.clients.values() if one.doubles] == []
+        assert all(meter.duplicates == 0 for _, meter in meters(sim))
+    assert min(seen[2]) >= 54
+    assert seen[1] == (0, 0)
 
 
 def test_ten_foci_in_a_mesh_serve_everybody_who_joins_at_once_and_nothing_comes_twice() -> None:

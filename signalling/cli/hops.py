@@ -18,7 +18,9 @@ Json = dict[str, Any]
 NO_HOPS: Final = "No other focus is in any call."
 UNKNOWN: Final = "not known"
 
-_STYLES: Final = {"up": "green", "backing_off": "red"}
+UP: Final = "up"
+
+_STYLES: Final = {UP: "green", "backing_off": "red"}
 
 
 def hops_of(calls: Sequence[Mapping[str, Any]], wanted: str | None) -> list[Json]:
@@ -73,8 +75,8 @@ def _state(trunk: Mapping[str, Any], now_ms: float) -> Iterator[Text]:
 
 
 def _way(trunk: Mapping[str, Any], way: str) -> Iterator[Text]:
-    """What goes in one direction: `received` or `sent`."""
-    if trunk["leg"] is None:
+    """What goes in one direction, `received` or `sent`; nothing before the trunk is up."""
+    if trunk["state"] != UP:
         return
     tracks = trunk[f"layers_{way}"]
     yield Text(counted(len(tracks), "track"))
@@ -86,7 +88,7 @@ def _way(trunk: Mapping[str, Any], way: str) -> Iterator[Text]:
 
 
 def _path(trunk: Mapping[str, Any]) -> Iterator[Text]:
-    if trunk["leg"] is None:
+    if trunk["state"] != UP:
         return
     round_trip_time_ms, estimate_bps = trunk["round_trip_time_ms"], trunk["estimate_bps"]
     yield Text(f"round trip {UNKNOWN if round_trip_time_ms is None else f'{round_trip_time_ms:.0f} ms'}")

@@ -42,6 +42,7 @@ NEW: dict[str, Any] = UP | {
     "estimate_bps": None,
 }
 LOST: dict[str, Any] = NEW | {"state": "backing_off", "leg": None, "guests": []}
+DIALLED: dict[str, Any] = LOST | {"state": "dialling", "leg": 8}
 CALL: dict[str, Any] = {"conf_id": "conf", "room_id": "!room:a", "trunks": [UP]}
 
 
@@ -69,9 +70,10 @@ def test_what_is_not_known_yet_is_said_to_be_so() -> None:
     assert "lost" not in text
 
 
-def test_a_trunk_that_is_not_there_shows_how_it_is_and_nothing_else() -> None:
-    assert shown(LOST)[2:] == [
-        "@focus:example.net  backing off",
+@pytest.mark.parametrize(("trunk", "state"), [(LOST, "backing off"), (DIALLED, "dialling")])
+def test_a_trunk_that_is_not_up_shows_how_it_is_and_nothing_else(trunk: dict[str, Any], state: str) -> None:
+    assert shown(trunk)[2:] == [
+        f"@focus:example.net  {state}",
         "FOCUS               3 min 2 s",
         "                    0 guests",
     ]

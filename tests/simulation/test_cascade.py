@@ -245,6 +245,52 @@ def test_what_is_wanted_no_more_stops_after_a_while() -> None:
     assert bob.seen(alice).between(8, 16).longest_freeze_ms < 150
 
 
+def told_layers(publisher: SimClient) -> tuple[str, ...]:
+    """What a publisher was told last to send of the camera."""
+    return [rids for _, track_id, rids in publisher.layers if track_id.endswith("video")][-1]
+
+
+def test_publishers_are_told_what_people_behind_a_trunk_want() -> None:
+    sim = spread(2)
+    alice, bob = sim["alice"], sim["bob"]
+    bob.wishes.show(alice.user_id, Source.CAMERA, SMALL)
+    sim.run_until_s(8)
+    assert told_layers(alice) == ("q",)
+    bob.show(alice, LARGE)
+    sim.run_until_s(9)
+    assert "f" in told_layers(alice)
+
+
+def key_frames(viewers: int) -> int:
+    """That a publisher made of its lowest encoding because of people who join at once behind a trunk."""
+    sim = spread(2)
+    alice = sim["alice"]
+    sim.run_until_s(3)
+    before = alice.sources.key_frames()[LOW]
+    for number in range(viewers):
+        sim.add(f"viewer{number}", tile=SMALL, capture=Capture(has_microphone=False, camera=()), on=1).join()
+    sim.run_until_s(5)
+    return alice.sources.key_frames()[LOW] - before
+
+
+def test_key_frames_for_many_behind_a_trunk_are_asked_for_once() -> None:
+    assert key_frames(0) == 0
+    assert 1 <= key_frames(1) <= 2
+    assert key_frames(10) == key_frames(1)
+
+
+@pytest.mark.parametrize(("budget_bps", "encoding"), [(200_000, LOW), (0, HIGH)])
+def test_a_trunk_has_a_budget_of_its_own_with_sound_first(budget_bps: int, encoding: int) -> None:
+    sim = spread(2, cascade=CascadeSettings(enabled=True, budget_bps=budget_bps))
+    alice, bob = sim["alice"], sim["bob"]
+    bob.wishes.show(alice.user_id, Source.CAMERA, LARGE)
+    sim.run_until_s(10)
+    assert set(bob.seen(alice).between(7, 10).encodings) == {encoding}
+    assert sound(bob, alice, 7, 10) >= 147
+    assert bool(budget_bps) is (carried(sim.meter(0, 1).between(7, 10)) * 8 / 3 <= 200_000)
+    assert_nothing_is_wrong(sim)
+
+
 # --- the same again ---------------------------------------------------------------------------------------
 
 

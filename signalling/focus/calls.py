@@ -38,21 +38,13 @@ class LiveCall:
     legs: dict[TransportId, Leg] = field(default_factory=dict)
     """Of its people who are connected here, and of its trunks."""
     views: Views = field(default_factory=Views)
-    guest_list: dict[str, Guest] = field(default_factory=dict)
-    """Who is connected to other foci, by what the conference calls them."""
+    guests: Mapping[TransportId, Guest] = field(default_factory=lambda: NOBODY)
+    """Who is connected to other foci. Everybody is told of them: it is not made anew for each."""
 
     @property
     def people(self) -> list[Leg]:
         """The legs that lead to clients."""
         return [leg for leg in self.legs.values() if leg.trunk is None]
-
-    @property
-    def guests(self) -> Mapping[TransportId, Guest]:
-        """Who is connected to other foci."""
-        if not self.guest_list:
-            return NOBODY
-        known = self.conference.guests.items()
-        return {guest: self.guest_list[key] for guest, key in known if key in self.guest_list}
 
     def next_timeout(self) -> Instant | None:
         """When something of the call or one of its legs is due."""

@@ -99,10 +99,10 @@ class Hearing:
                     offers[offer.guest.key] = offer
         if call is None:
             return outputs
-        gone = [key for key in call.guest_list if key not in offers]
-        call.guest_list = {key: offer.guest for key, offer in offers.items()}
+        gone = [key for key in call.conference.guests.values() if key not in offers]
         given = call.conference.remove_guests(now, gone) if gone else []
         given += self._describe(now, call, near, offers.values())
+        call.guests = {guest: offers[key].guest for guest, key in call.conference.guests.items()}
         return [*outputs, *self._outward.pass_on(now, call, given)]
 
     def _describe(

@@ -25,7 +25,7 @@ def trunk_snapshot(call: LiveCall, hop: Hop, legs: Mapping[TransportId, LegSnaps
     leg = hop.leg
     media = None if leg is None else legs.get(leg.transport)
     end = None if leg is None else leg.trunk
-    guests = [guest for guest in call.guest_list.values() if guest.path[-1] == hop.focus]
+    guests = [guest for guest in call.guests.values() if guest.path[-1] == hop.focus]
     asked = () if end is None else ((one.stream_id, one.track_id, one.layers) for one in end.asking.wanted)
     wanted = () if end is None else ((*ids, layers) for ids, layers in end.wanted.items())
     return {

@@ -414,6 +414,24 @@ def test_who_moves_to_another_focus_is_there_once_and_seen_from_everywhere() -> 
     assert all(meter.duplicates == 0 for _, meter in meters(sim))
 
 
+def test_who_moves_is_there_once_even_where_that_is_heard_of_late() -> None:
+    sim = spread(3)
+    alice, bob, carol = (sim[name] for name in ("alice", "bob", "carol"))
+    sim.run_until_s(4)
+    sim.homeserver.part(site_of(0).domain, site_of(2).domain)
+    alice.move_to(site_of(1))
+    sim.run_until_s(9)
+    # By what Carol's focus knows, nobody but the first may speak for Alice; it has nothing of her any more.
+    assert picture(bob, alice, 7, 9) >= 36
+    assert picture(carol, alice, 7, 9) == 0
+    assert picture(alice, carol, 7, 9) >= 36
+    sim.homeserver.rejoin(site_of(0).domain, site_of(2).domain)
+    sim.run_until_s(12)
+    assert picture(carol, alice, 10, 12) >= 36
+    assert [one.doubles for one in sim.clients.values() if one.doubles] == []
+    assert sim.faults() == []
+
+
 def test_homeservers_that_can_not_reach_each_other_do_not_stop_what_flows() -> None:
     sim = spread(2)
     sim.run_until_s(3)

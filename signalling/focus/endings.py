@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Final
 from sfu.conference.values import SignallingOutput
 from signalling.events.to_device import Hangup
 from signalling.focus.admission import Gone
+from signalling.focus.cascade.trust import InviteRefusal
 from signalling.focus.leg import Awaited, Connecting
+from signalling.focus.refusals import Refusal
 from signalling.focus.restart import record_key
 from signalling.focus.turn import Count, ForgetLeg, Level, Note, SendToDevice
 
@@ -119,6 +121,9 @@ _BY_LOSS: Final = {
     Gone.EXPIRED: Ending.EXPIRED,
 }
 
+_REASONS: Final = frozenset(str(one) for reasons in (InviteRefusal, Refusal) for one in reasons)
+"""With which a focus may reject another one's dial."""
+
 _FAILURES: Final = {
     "dtls_closed": Ending.CLOSED,
     "consent": Ending.CONSENT_LOST,
@@ -182,9 +187,15 @@ class Endings:
             Note(
                 level,
                 "trunk_ended" if is_trunk else "leg_ended",
-                {"conference": conference.id, "leg": leg.transport, "reason": str(ending)},
+                {"conference": conference.id, "leg": leg.transport, "reason": str(ending), **_said(leg)},
             ),
         ]
+
+
+def _said(leg: Leg) -> dict[str, str]:
+    """Why the other focus has rejected a dial, if it gave a reason that we know: it may say anything."""
+    said = "" if leg.trunk is None else leg.trunk.rejected_as
+    return {"said": said} if said in _REASONS else {}
 
 
 def _counted(leg: Leg, ending: Ending) -> Count:

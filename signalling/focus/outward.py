@@ -96,7 +96,8 @@ class Outward:
                     outputs.append(one)
         # Last: what the conference said in this turn may still name them.
         for leg in unusable:
-            outputs += self._endings.end(now, leg, Ending.UNUSABLE)
+            is_ringing = leg.trunk is not None and leg.trunk.is_ringing
+            outputs += self._endings.end(now, leg, Ending.NEVER_CONNECTED if is_ringing else Ending.UNUSABLE)
         return outputs
 
     def say(self, now: Instant, leg: Leg, message: data_channel.DataMessage) -> Outputs:

@@ -14,9 +14,11 @@ from sfu.plane import SetRoute, SetTrack
 from sfu.rows import ENCODING_DTYPE, ROUTE_DTYPE, TRANSPORT_DTYPE, StructArray
 from sfu.units import Kind
 from signalling.cli.hops import hops_of, hops_tables
+from signalling.events import to_device
 from signalling.focus.cascade.hops import STATES
 from tests.unit.conference.caller import of_type, report_of
-from tests.unit.focus.cascade.circle import ALICE_VIDEO, Circle, Site, two
+from tests.unit.focus.cascade.circle import ALICE_VIDEO, Circle, Site, focus_of, notes, two
+from tests.unit.focus.stage import CONF, counted, letters, membership
 
 NO_FIGURES = {
     "round_trip_time_ms": None,
@@ -120,3 +122,37 @@ def test_the_command_line_can_show_it() -> None:
     for part in ("@focus:b", "up", "1 guest", "2,000 kbit/s", "2.0% lost", "carries 5,000 kbit/s"):
         assert part in text
     assert circle["a"].trunk(circle["b"])["state"] in STATES.values()
+
+
+# --- what is counted and logged ---------------------------------------------------------------------------
+
+
+def test_dials_are_counted_by_what_became_of_them_and_trunks_by_how_they_ended() -> None:
+    circle, _, _ = two()
+    circle.lose("a", "b")
+    circle.cut.add(frozenset("ab"))
+    circle.pass_s(40)
+    outputs = circle["a"].outputs
+    assert [one["reason"] for one in counted(outputs, "trunks_ended")] == ["consent_lost"]
+    assert [one["outcome"] for one in counted(outputs, "dials")] == ["up", "never_connected"]
+
+
+def test_the_log_says_why_the_other_focus_has_rejected_a_dial() -> None:
+    circle = Circle()
+    circle.state(membership(focus_of("b").user_id, "leave"))
+    circle.join("a", "alice")
+    circle.join("b", "bob")
+    circle.pass_s(10)
+    assert {(one["reason"], one["said"]) for one in notes(circle["b"], "trunk_ended")} == {
+        ("rejected", "not_joined")
+    }
+
+
+def test_a_reason_that_another_focus_made_up_is_not_logged() -> None:
+    circle = Circle(silent={"b"})
+    circle.join("a", "alice")
+    circle.join("b", "bob")
+    (invite,) = letters(circle["a"].outputs, to_device.Invite)
+    envelope = to_device.Envelope(invite.envelope.call_id, "FOCUS", CONF, "FOCUS", "sfu", "sfu", seq=0)
+    circle.post("b", "a", to_device.Reject(envelope, "@alice:a did it"))
+    assert [set(one) for one in notes(circle["a"], "trunk_ended")] == [{"conference", "leg", "reason"}]

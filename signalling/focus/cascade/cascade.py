@@ -76,7 +76,7 @@ class NoCascade:
     def wake(self, now: Instant) -> None:
         """Nothing is due."""
 
-    def follow(self, now: Instant, wall: WallTime) -> Outputs:  # as of Cascade
+    def follow(self, now: Instant, wall: WallTime) -> Outputs:
         """There is nothing to bring about."""
         return []
 
@@ -153,6 +153,8 @@ class Cascade:
         if hop is None:
             return self._ringing.reject(now, given, Refusal.TOO_MANY_IN_CALL)
         self._neighbourhood.add(near)
+        # What others announce may go on by it, if we are a relay.
+        near.is_stale = True
         self._concerned[near.call] = None
         steps = hop.trunk.stand(now, self._stance(near, focus))
         steps += hop.trunk.invited(now, envelope.call_id)
@@ -194,10 +196,12 @@ class Cascade:
     def _follow(self, now: Instant, wall: WallTime, key: CallKey) -> Outputs:
         call = self._calls.call(key)
         people = [] if call is None else call.people
-        if self._neighbourhood.of(key) is None and not people:
-            return []
-        near = self._near(now, wall, key)
-        self._neighbourhood.add(near)
+        near = self._neighbourhood.of(key)
+        if near is None:
+            if not people:
+                return []
+            near = self._near(now, wall, key)
+            self._neighbourhood.add(near)
         is_otherwise = self._look(now, wall, near, people)
         outputs: Outputs = []
         for hop in tuple(near.hops.values()):
@@ -209,15 +213,6 @@ class Cascade:
         near.is_stale = False
         self._settle(near)
         return outputs
-
-    def _near(self, now: Instant, wall: WallTime, key: CallKey) -> Neighbours:
-        """The other foci of a call, as room state says now."""
-        near = self._neighbourhood.of(key)
-        if near is None:
-            near = Neighbours(key, self._foci(key, wall), (now, wall))
-        elif near.is_stale:
-            near.read(now, wall, self._foci(key, wall))
-        return near
 
     def _look(self, now: Instant, wall: WallTime, near: Neighbours, people: list[Leg]) -> bool:
         """Read what is said of a call, if that may be something else than before; whether it may."""
@@ -340,6 +335,10 @@ class Cascade:
             self._agenda.set(near.call, None)
             return
         self._agenda.set(near.call, near.next_timeout())
+
+    def _near(self, now: Instant, wall: WallTime, key: CallKey) -> Neighbours:
+        """The other foci of a call, as they are known; where they are not yet, as room state says now."""
+        return self._neighbourhood.of(key) or Neighbours(key, self._foci(key, wall), (now, wall))
 
     def _foci(self, key: CallKey, wall: WallTime) -> Foci:
         return Foci(self._rooms, key, wall, self._clock_skew_s)

@@ -374,6 +374,22 @@ def test_a_relay_passes_on_what_it_is_announced_with_itself_in_the_path() -> Non
     assert [one.track_id for one in asked[-1].subscribe] == ["alice-video"]
 
 
+def test_who_dials_a_relay_late_is_told_of_everybody() -> None:
+    circle = tree()
+    alice = circle.join("a", "alice")
+    circle.join("b", "bob")
+    circle.pass_s(2)
+    # c has the higher id: the relay dials it, and then it is c that dials anew.
+    carol = circle.join("c", "carol")
+    circle.pass_s(2)
+    circle.restart("c", tells=False)
+    carol = circle["c"].client("carol", session_id=carol.session_id, call_id="carol-call-2")
+    circle.call("c", carol)
+    circle.pass_s(7)
+    assert set(circle["c"].seen(carol)) == {"alice-stream", "bob-stream"}
+    assert set(circle["a"].seen(alice)) == {"bob-stream", "carol-stream"}
+
+
 def test_the_shorter_way_is_taken_when_there_is_one_again() -> None:
     circle = tree()
     alice = circle.join("a", "alice")

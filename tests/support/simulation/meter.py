@@ -27,6 +27,15 @@ class Layer(NamedTuple):
     encoding: int = 0
 
 
+class Piece(NamedTuple):
+    """One packet's worth of a layer."""
+
+    layer: Layer
+    frame: int
+    packet: int
+    """Its number in the frame."""
+
+
 @dataclass(frozen=True, slots=True)
 class Crossing:
     """A datagram that has arrived at the other end."""
@@ -37,10 +46,8 @@ class Crossing:
     """Without the headers of UDP and IP."""
     ssrc: int | None = None
     """Of RTP."""
-    layer: Layer | None = None
-    """Whose media it carries; None: none, as padding does."""
-    piece: tuple[int, int] | None = None
-    """Which part of it: number of the frame, and of the packet in it."""
+    piece: Piece | None = None
+    """The media in it; None: none, as in padding."""
     is_repair: bool = False
     """By RTX: the same may have come before, or is used to fill."""
 
@@ -50,8 +57,9 @@ class Meter:
 
     def __init__(self) -> None:
         self.crossings: list[Crossing] = []
-        self._repairing: set[int] = set()
-        """SSRCs that are known to be RTX's."""
+        self._repairs: dict[int, bool] = {}
+        """Whether an SSRC is RTX's, of those of which that is known."""
+        self._seen: set[Piece] = set()
 
     def take(self, now: Instant, data: bytes) -> None:
         """A datagram has come through."""
@@ -74,9 +82,8 @@ class Meter:
     def bytes_by_layer(self) -> Counter[Layer]:
         """Media as it was sent first, without repairs."""
         counts: Counter[Layer] = Counter()
-        for one in self._media():
-            if one.layer is not None:
-                counts[one.layer] += one.size_bytes
+        for one, piece in self._media():
+            counts[piece.layer] += one.size_bytes
         return counts
 
     def bytes_by_stream(self) -> Counter[int]:
@@ -89,11 +96,11 @@ class Meter:
 
     def streams_of(self, layer: Layer) -> set[int]:
         """The SSRCs under which a layer came, without repairs."""
-        return {one.ssrc for one in self._media() if one.layer == layer and one.ssrc is not None}
+        return {one.ssrc for one, piece in self._media() if piece.layer == layer and one.ssrc is not None}
 
     def first_at(self, layer: Layer) -> Instant | None:
         """When the first packet of a layer came."""
-        return next((one.at for one in self._media() if one.layer == layer), None)
+        return next((one.at for one, piece in self._media() if piece.layer == layer), None)
 
     @property
     def senders(self) -> set[int]:
@@ -103,32 +110,37 @@ class Meter:
     @property
     def duplicates(self) -> int:
         """Pieces of media that came more than once, and not as repairs."""
-        pieces = Counter((one.layer, one.piece) for one in self._media())
+        pieces = Counter(piece for _, piece in self._media())
         return sum(count - 1 for count in pieces.values())
 
-    def _media(self) -> Iterator[Crossing]:
-        return (one for one in self.crossings if one.layer is not None and not one.is_repair)
+    def _media(self) -> Iterator[tuple[Crossing, Piece]]:
+        return ((one, one.piece) for one in self.crossings if one.piece is not None and not one.is_repair)
 
     def _read(self, now: Instant, data: bytes) -> Crossing:
         protocol = protocol_of(data)
         if protocol is not WireProtocol.RTP:
             return Crossing(now, protocol, len(data))
         packet = RtpPacket.parse(data)
-        ssrc, payload = packet.ssrc, packet.payload
-        label = None if ssrc in self._repairing else _label(payload)
-        is_repair = label is None
-        if label is None and len(payload) > 2:
-            label = _label(payload[2:])  # behind the number of the original (RFC 4588)
-            if label is not None:
-                # By chance the number and what follows may look like media: only the stream tells.
-                self._repairing.add(ssrc)
-        if label is None:
-            return Crossing(now, protocol, len(data), ssrc)
-        if isinstance(label, AudioLabel):
-            layer, piece = Layer(label.sender, Source.MICROPHONE), (label.frame, 0)
-        else:
-            layer, piece = Layer(label.sender, label.source, label.encoding), (label.frame, label.index)
-        return Crossing(now, protocol, len(data), ssrc, layer, piece, is_repair)
+        # RTX puts the number of the original in front (RFC 4588). By chance either may look like the other.
+        plain, behind = _piece(packet.payload), _piece(packet.payload[2:])
+        if plain is None and behind is None:
+            return Crossing(now, protocol, len(data), packet.ssrc)
+        if plain is None or behind is None:
+            self._repairs[packet.ssrc] = plain is None
+        is_repair = self._repairs.get(packet.ssrc, plain in self._seen)
+        piece = behind if is_repair else plain
+        if piece is not None:
+            self._seen.add(piece)
+        return Crossing(now, protocol, len(data), packet.ssrc, piece, is_repair)
+
+
+def _piece(payload: bytes) -> Piece | None:
+    label = _label(payload)
+    if label is None:
+        return None
+    if isinstance(label, AudioLabel):
+        return Piece(Layer(label.sender, Source.MICROPHONE), label.frame, 0)
+    return Piece(Layer(label.sender, label.source, label.encoding), label.frame, label.index)
 
 
 def _label(payload: bytes) -> VideoLabel | AudioLabel | None:

@@ -1,7 +1,7 @@
 """The trunks of a call over several foci, made into figures from what the foci say of them. Pure.
 
-Bytes are what the foci count themselves, and layers what they have asked each other for: this is the word of
-those who are tested, and proves nothing. That media crossed is what the participants prove.
+Bytes are what the foci count themselves, and layers what they say that flows: this is the word of those who
+are tested, and proves nothing. That media crossed is what the participants prove.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class CarriedTrack:
     """User id of whose track it is."""
     kind: str
     layers: tuple[str, ...]
-    """Its encodings that were asked for at any time, lowest first; empty for one without any."""
+    """Its encodings that flowed at any time, lowest first; empty for one without simulcast."""
 
     def content(self) -> dict[str, object]:
         """As it stands in the report's JSON."""
@@ -100,7 +100,7 @@ class _End:
     """Bytes, by leg."""
     received: dict[object, int] = field(default_factory=dict)
     layers: dict[tuple[str, str], set[str]] = field(default_factory=dict)
-    """What it was asked for, by stream and track."""
+    """What flowed from it, by stream and track."""
 
 
 class TrunkLedger:
@@ -138,8 +138,9 @@ class TrunkLedger:
         leg = (trunk["worker"], trunk["leg"])
         end.sent[leg] = trunk["bytes_sent"]
         end.received[leg] = trunk["bytes_received"]
-        for track in trunk["layers_wanted"]:
-            end.layers.setdefault((track["stream_id"], track["track_id"]), set()).update(track["layers"])
+        for track in trunk["layers_sent"]:
+            rids = end.layers.setdefault((track["stream_id"], track["track_id"]), set())
+            rids.update(filter(None, track["layers"]))  # a track that is one encoding has one without a name
 
     def _trunk(self, near: FocusDevice, far: FocusDevice) -> TrunkFigures:
         ends = [self._ends.get(pair, _End()) for pair in ((near, far), (far, near))]

@@ -2,49 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.venue import open_venue
+from tests.e2e.cascade import has_no_trunk, join_at, open_hop, trunks_of
 from tests.e2e.watching import all_receive, forgets, is_clean, until_told
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
-    from loadtest.client.participant import Participant
     from loadtest.homeserver.server import Homeserver
-    from tests.e2e.venue import Call, Venue
+    from tests.e2e.venue import Venue
 
 pytestmark = pytest.mark.e2e
 
-TOGETHER: Final = {"enabled": True}
-
 
 @pytest.fixture
-async def venue(homeserver: Homeserver, tmp_path: Path) -> AsyncIterator[Venue]:
+async def venue(homeserver: Homeserver, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Venue]:
     """Where the room is made."""
-    (tmp_path / "near").mkdir()
-    async with open_venue(homeserver, tmp_path / "near", cascade=TOGETHER) as venue:
+    async with open_hop(homeserver, tmp_path_factory.mktemp("near")) as venue:
         yield venue
 
 
 @pytest.fixture
-async def far(own_homeserver: Homeserver, tmp_path: Path) -> AsyncIterator[Venue]:
-    (tmp_path / "far").mkdir()
-    async with open_venue(own_homeserver, tmp_path / "far", cascade=TOGETHER) as far:
+async def far(own_homeserver: Homeserver, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Venue]:
+    async with open_hop(own_homeserver, tmp_path_factory.mktemp("far")) as far:
         yield far
-
-
-async def join_at(venue: Venue, call: Call, *names: str) -> list[Participant]:
-    """People of a venue's homeserver who have joined a call, on the focus of the venue."""
-    return await call.join(*[await venue.user(name) for name in names], focus=venue.device)
-
-
-async def trunks_of(venue: Venue) -> list[dict[str, Any]]:
-    """What a focus says of its trunks."""
-    return [trunk for call in await venue.focus.ask_calls() for trunk in call["trunks"]]
 
 
 async def test_people_of_two_homeservers_are_in_one_call(venue: Venue, far: Venue) -> None:
@@ -74,8 +58,3 @@ async def test_people_of_two_homeservers_are_in_one_call(venue: Venue, far: Venu
                 await forgets(one, gone)
         await all_receive(near_people)
         is_clean(*near_people, *far_people)
-
-
-async def has_no_trunk(venue: Venue) -> bool:
-    """Whether a focus is connected to no other and tries to be to none."""
-    return not await trunks_of(venue)

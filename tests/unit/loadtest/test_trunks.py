@@ -7,7 +7,7 @@ from typing import Any
 from loadtest.trunks import CarriedTrack, TrunkLedger
 from signalling.events.room_state import FocusDevice
 
-Wanted = dict[str, tuple[str, list[str]]]
+Flowing = dict[str, tuple[str, list[str]]]
 """Stream and layers by track."""
 
 NEAR, FAR = FocusDevice("@focus:a", "FOCUS"), FocusDevice("@focus:b", "FOCUS")
@@ -20,13 +20,13 @@ def member(user_id: str) -> dict[str, Any]:
 
 def trunk(
     to: FocusDevice,
-    layers: Wanted | None = None,
+    layers: Flowing | None = None,
     *,
     leg: int | None = 1,
     sent: int = 0,
     received: int = 0,
 ) -> dict[str, Any]:
-    """A trunk as a focus shows it; `layers` are those asked for, by track, with the stream."""
+    """A trunk as a focus shows it; `layers` are those that flow, by track, with the stream."""
     return {
         "user_id": to.user_id,
         "device_id": to.device_id,
@@ -35,7 +35,7 @@ def trunk(
         "worker": 0,
         "bytes_sent": sent,
         "bytes_received": received,
-        "layers_wanted": [
+        "layers_sent": [
             {"stream_id": stream_id, "track_id": track_id, "layers": rids}
             for track_id, (stream_id, rids) in (layers or {}).items()
         ],
@@ -55,9 +55,9 @@ def test_a_call_on_one_focus_has_no_trunk() -> None:
 
 def test_both_ends_are_one_trunk_with_a_flow_each_way() -> None:
     ledger = TrunkLedger()
-    asked: Wanted = {"audio": ("@alice:a", []), "video": ("@alice:a", ["f"])}
+    sent: Flowing = {"audio": ("@alice:a", [""]), "video": ("@alice:a", ["f"])}
     ledger.take(FAR, call(trunk(NEAR, sent=7, received=90), members=("@bob:b",)))
-    ledger.take(NEAR, call(trunk(FAR, asked, sent=100, received=5), members=("@alice:a",)))
+    ledger.take(NEAR, call(trunk(FAR, sent, sent=100, received=5), members=("@alice:a",)))
     (figures,) = ledger.figures()
     assert figures.foci == ("@focus:a", "@focus:b")
     assert figures.states == ("up", "up")
@@ -72,7 +72,7 @@ def test_both_ends_are_one_trunk_with_a_flow_each_way() -> None:
     assert back.tracks == ()
 
 
-def test_layers_asked_for_at_any_time_were_carried() -> None:
+def test_layers_that_flowed_at_any_time_were_carried() -> None:
     ledger = TrunkLedger()
     for rids in (["h"], [], ["f", "q"]):
         ledger.take(NEAR, call(trunk(FAR, {"video": ("@alice:a", rids)}), members=("@alice:a",)))
@@ -113,9 +113,9 @@ def test_three_foci_have_three_trunks_in_a_fixed_order() -> None:
 
 def test_the_json_of_a_trunk_adds_up_both_directions_and_says_who_counts() -> None:
     ledger = TrunkLedger()
-    asked: Wanted = {"audio": ("@alice:a", []), "video": ("@alice:a", ["q", "f"])}
-    ledger.take(NEAR, call(trunk(FAR, asked, sent=100), members=("@alice:a",)))
-    ledger.take(FAR, call(trunk(NEAR, {"audio": ("@bob:b", [])}, sent=20), members=("@bob:b",)))
+    sent: Flowing = {"audio": ("@alice:a", [""]), "video": ("@alice:a", ["q", "f"])}
+    ledger.take(NEAR, call(trunk(FAR, sent, sent=100), members=("@alice:a",)))
+    ledger.take(FAR, call(trunk(NEAR, {"audio": ("@bob:b", [""])}, sent=20), members=("@bob:b",)))
     assert ledger.figures()[0].content() == {
         "foci": ["@focus:a", "@focus:b"],
         "states": ["up", "up"],

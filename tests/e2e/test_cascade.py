@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from loadtest.lifeline import bound
 from tests.e2e.cascade import has_no_trunk, join_at, open_hop, trunks_of
 from tests.e2e.watching import all_receive, forgets, is_clean, until_told
 
@@ -16,6 +21,11 @@ if TYPE_CHECKING:
     from tests.e2e.venue import Venue
 
 pytestmark = pytest.mark.e2e
+
+LOADTEST: Final = Path(sys.executable).parent / "loadtest"
+DEMO: Final = ("demo", "--homeservers", "2", "--participants", "2", "--width", "160", "--height", "128")
+PATIENCE_S: Final = 100.0
+"""A limit against hanging, not a measure."""
 
 
 @pytest.fixture
@@ -58,3 +68,27 @@ async def test_people_of_two_homeservers_are_in_one_call(venue: Venue, far: Venu
                 await forgets(one, gone)
         await all_receive(near_people)
         is_clean(*near_people, *far_people)
+
+
+def test_a_demo_over_two_homeservers_tells_what_its_trunk_has_carried(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    command = bound((LOADTEST, *DEMO, "--seconds", "8", "--json", str(out), "--logs", str(tmp_path / "logs")))
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)  # noqa: S603  # our own console script
+    assert done.returncode == 0, done.stdout + done.stderr
+    content = json.loads(out.read_text())
+    assert len(content["pairs"]) == 4
+    assert all(pair["frames_decoded"] > 0 for pair in content["pairs"]), content["pairs"]
+    assert content["wrong_frames"] == 0
+    (trunk,) = content["trunks"]
+    assert (trunk["states"], trunk["tracks"]) == (["up", "up"], 4)
+    assert trunk["layers"] >= 4
+    for direction, owner in zip(trunk["directions"], trunk["foci"], strict=True):
+        assert direction["from"] == owner
+        assert direction["bytes_sent"] > 0
+        server = owner.partition(":")[2]
+        assert {(track["owner"].partition(":")[2], track["kind"]) for track in direction["tracks"]} == {
+            (server, "audio"),
+            (server, "video"),
+        }
+    logs = {str(path.relative_to(tmp_path / "logs")) for path in (tmp_path / "logs").glob("*/*")}
+    assert logs == {f"{number}/{name}.log" for number in (1, 2) for name in ("focus", "homeserver")}

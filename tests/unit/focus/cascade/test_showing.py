@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
@@ -20,6 +20,9 @@ from tests.unit.conference.caller import of_type, report_of
 from tests.unit.focus.cascade.circle import ALICE_VIDEO, Circle, Site, focus_of, notes, two
 from tests.unit.focus.stage import CONF, counted, letters, membership
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 NO_FIGURES = {
     "round_trip_time_ms": None,
     "bytes_received": 0,
@@ -32,7 +35,7 @@ NO_FIGURES = {
 }
 
 
-def filled(dtype: np.dtype[Any], *rows: dict[str, float]) -> StructArray:
+def filled(dtype: np.dtype[Any], *rows: Mapping[str, float]) -> StructArray:
     array = np.zeros(len(rows), dtype)
     for at, row in enumerate(rows):
         for name, value in row.items():
@@ -47,10 +50,15 @@ def flow(site: Site, other: Site, seconds: int) -> None:
     tracks = [
         one for one in of_type(site.outputs, SetTrack) if one.transport == leg and one.kind is Kind.VIDEO
     ]
-    path = {"bytes_received": 12_500 * seconds, "bytes_sent": 250_000 * seconds, "round_trip_time_ms": 23}
+    path: dict[str, float] = {
+        "transport": leg,
+        "bytes_received": 12_500 * seconds,
+        "bytes_sent": 250_000 * seconds,
+        "round_trip_time_ms": 23,
+    }
     report = report_of(
         site.now,
-        transports=filled(TRANSPORT_DTYPE, {"transport": leg} | path),
+        transports=filled(TRANSPORT_DTYPE, path),
         encodings=filled(
             ENCODING_DTYPE,
             *(

@@ -245,7 +245,8 @@ class Cascade:
             self._vouch(near, leg)
             if isinstance(leg.connection, Connected) and not hop.is_up:
                 hop.trunk.connected(now, leg.dialled.call_id)
-                outputs += self._up(leg)
+                # It does not come up that was given up just now.
+                outputs += self._up(leg) if hop.is_up else []
         steps += hop.trunk.use(now, is_used=self._is_used(near, hop))
         steps += hop.trunk.handle_timeout(now)
         outputs += self._perform(now, near, hop, steps)

@@ -99,6 +99,7 @@ def test_a_focus_that_nobody_names_any_more_is_hung_up() -> None:
     assert circle["a"].state_of(circle["b"]) == "idle"
     assert circle["a"].seen(alice) == {}
     assert notes(circle["a"], "trunk_ended")[0]["reason"] == "not_named"
+    assert len(notes(circle["a"], "trunk_up")) == 1
     circle.pass_s(75)
     assert circle["a"].trunks() == []
 

@@ -43,10 +43,10 @@ async def join_at(venue: Venue, call: Call, *names: str) -> list[Participant]:
 
 
 async def trunks_of(venue: Venue) -> list[dict[str, Any]]:
-    """What a focus says of its trunks."""
+    """What a focus says of its trunks, and of those that were: pauses between dials are remembered."""
     return [trunk for call in await venue.focus.ask_calls() for trunk in call["trunks"]]
 
 
 async def has_no_trunk(venue: Venue) -> bool:
-    """Whether a focus is connected to no other, and not about to be."""
-    return not await trunks_of(venue)
+    """Whether a focus is connected to no other, and dials none."""
+    return all(trunk["leg"] is None for trunk in await trunks_of(venue))

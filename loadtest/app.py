@@ -77,10 +77,21 @@ def demo_command(
     height: Height = 360,
     fps: Fps = 15,
     logs: Logs = None,
+    homeservers: Annotated[
+        int,
+        typer.Option(
+            min=1, max=8, help="With a focus on each; participants are spread over them, in one call."
+        ),
+    ] = 1,
 ) -> None:
     """Start a homeserver, a focus and participants, and show who receives whom."""
     _check_options(participants, json_file, check=check)
-    settings = DemoSettings(participants, seconds, _video(width, height, fps), logs)
+    if participants < homeservers:
+        raise typer.BadParameter(
+            f"{homeservers} for {participants} participants: nobody is on one of them",
+            param_hint="--homeservers",
+        )
+    settings = DemoSettings(participants, seconds, _video(width, height, fps), logs, homeservers)
     _perform(lambda stage, ending: demo(settings, stage, ending), seconds, json_file, check=check)
 
 

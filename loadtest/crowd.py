@@ -39,7 +39,7 @@ NOT_TRIED: Final = "not tried, because the first participant did not join"
 def attendees(
     accounts: Sequence[Account],
     room: str,
-    focus: FocusDevice | None,
+    foci: Sequence[FocusDevice | None],
     video: VideoFormat,
     addresses: tuple[str, ...],
 ) -> list[ParticipantConfig]:
@@ -48,7 +48,7 @@ def attendees(
     Args:
         accounts: one for each.
         room: id or alias.
-        focus: to dial; None: what the call or the homeserver names.
+        foci: to dial, one for each; None: what the call or the homeserver names.
         video: of each camera.
         addresses: of this machine, for ICE.
     """
@@ -63,7 +63,7 @@ def attendees(
             wanted_height=video.height,
             redial_after_s=REDIAL_AFTER_S,
         )
-        for number, account in enumerate(accounts, 1)
+        for number, (account, focus) in enumerate(zip(accounts, foci, strict=True), 1)
     ]
 
 

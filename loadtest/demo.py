@@ -1,31 +1,39 @@
-"""`loadtest demo`: from nothing to a call, with a homeserver and a focus of its own, and back to nothing."""
+"""`loadtest demo`: from nothing to a call, with homeservers and foci of its own, and back to nothing."""
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from itertools import cycle, islice
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from loadtest.client.signalling import Account
 from loadtest.crowd import Crowd, attendees
-from loadtest.grounds import grounds
+from loadtest.grounds import several_grounds
 from loadtest.media.clips import VideoFormat
 from loadtest.performance import perform
 from loadtest.report import Report
 from loadtest.run import LOOPBACK
+from loadtest.trunk_watch import trunk_watch
+from loadtest.trunks import TrunkLedger
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from loadtest.ending import Ending
+    from loadtest.grounds import Grounds
     from loadtest.homeserver.users import User
     from loadtest.stage import Stage
 
 NAMES: Final = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy")
 """Who takes part; more than these are numbered."""
 
-EVERYBODY_IS_HEARD: Final = {"conference": {"loudest": 0}}
+EVERYBODY_IS_HEARD: Final[Mapping[str, Mapping[str, Any]]] = {"conference": {"loudest": 0}}
 """Settings of the focus: its participants prove that they hear everybody, however many they are."""
+TOGETHER: Final[Mapping[str, Mapping[str, Any]]] = {**EVERYBODY_IS_HEARD, "cascade": {"enabled": True}}
+"""Settings of each of several foci."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,35 +46,52 @@ class DemoSettings:
     video: VideoFormat = field(default_factory=VideoFormat)
     logs: Path | None = None
     """Folder that gets the logs of homeserver and focus; None: they go with the rest."""
+    homeservers: int = 1
+    """With a focus on each; participants are spread over them, each on the focus of their own homeserver."""
 
 
 async def demo(settings: DemoSettings, stage: Stage, ending: Ending) -> Report:
     """Start everything, hold a call, and leave nothing behind.
 
     Raises:
-        HomeserverError: the homeserver could not be installed or started.
-        FocusProcessError: the focus could not be started.
+        HomeserverError: a homeserver could not be installed or started.
+        FocusProcessError: a focus could not be started.
     """
-    async with grounds(stage, settings.logs, EVERYBODY_IS_HEARD) as ground:
-        focus = ground.focus
+    several = settings.homeservers > 1
+    more = TOGETHER if several else EVERYBODY_IS_HEARD
+    async with several_grounds(stage, settings.homeservers, settings.logs, more) as grounds:
         names = [*NAMES, *(f"user{n}" for n in range(len(NAMES) + 1, settings.participants + 1))]
-        users = [await ground.register(name) for name in names[: settings.participants]]
-        room = await ground.room(users[0], "demo")
-        stage.say(f"focus {ground.focus_user.user_id}, admin API at {focus.admin_url}; call in {room}")
-        stage.say(f"Join with a browser: {page_address(focus.page_url, room)}")
-        crowd = Crowd(attendees(_accounts(users), room, ground.device, settings.video, (LOOPBACK,)))
-        verdict, seconds = await perform(crowd, stage, ending, settings.seconds)
-        plane = (await focus.ask_status()).get("plane")
-        if focus.status is not None:
-            stage.say(focus.log_tail())
-            trouble = f"the focus ended with status {focus.status} during the call"
-            verdict = replace(verdict, troubles=(trouble, *verdict.troubles))
-    return Report(verdict, settings.participants, seconds, None if plane is None else str(plane))
+        places = list(islice(cycle(grounds), settings.participants))
+        users = [await place.register(name) for place, name in zip(places, names, strict=False)]
+        room = await grounds[0].room(users[0], "demo")
+        for ground in grounds:
+            who = ground.focus_user.user_id
+            stage.say(f"focus {who}, admin API at {ground.focus.admin_url}; call in {room}")
+            stage.say(f"Join with a browser: {page_address(ground.focus.page_url, room)}")
+        foci = [place.device for place in places]
+        crowd = Crowd(attendees(_accounts(users), room, foci, settings.video, (LOOPBACK,)))
+        ledger = TrunkLedger()
+        beside = trunk_watch(grounds, ledger) if several else contextlib.nullcontext()
+        verdict, seconds = await perform(crowd, stage, ending, settings.seconds, beside)
+        plane = (await grounds[0].focus.ask_status()).get("plane")
+        verdict = replace(verdict, troubles=(*_deaths(grounds, stage), *verdict.troubles))
+    return Report(
+        verdict, settings.participants, seconds, None if plane is None else str(plane), ledger.figures()
+    )
 
 
 def page_address(page_url: str, room_id: str) -> str:
     """Where somebody with a browser is one click away from a call; homeserver and focus tell the rest."""
     return f"{page_url}#demo={quote(room_id, safe='!:')}"
+
+
+def _deaths(grounds: tuple[Grounds, ...], stage: Stage) -> Iterator[str]:
+    """Foci that did not live to see the end of the call; what they said last is shown."""
+    for ground in grounds:
+        if ground.focus.status is not None:
+            stage.say(ground.focus.log_tail())
+            which = "the focus" if len(grounds) == 1 else f"the focus of {ground.server.server_name}"
+            yield f"{which} ended with status {ground.focus.status} during the call"
 
 
 def _accounts(users: list[User]) -> list[Account]:

@@ -130,12 +130,12 @@ class FocusProcess:
 
     async def ask_status(self) -> dict[str, Any]:
         """What `focus status` shows; empty where the focus does not answer."""
-        try:
-            async with _http() as http, http.get(f"{self.admin_url}/_focus/admin/v1/status") as answer:
-                status = await answer.json()
-        except (aiohttp.ClientError, TimeoutError, ValueError):
-            return {}
-        return status if isinstance(status, dict) else {}
+        return await self._ask("status")
+
+    async def ask_calls(self) -> list[dict[str, Any]]:
+        """What `focus calls` shows; empty where the focus does not answer."""
+        calls = (await self._ask("calls")).get("calls")
+        return calls if isinstance(calls, list) else []
 
     async def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """End the process politely, and otherwise after a while; harmless when there is none."""
@@ -162,6 +162,14 @@ class FocusProcess:
         except OSError:
             return ""
         return "\n".join(lines[-_LOG_TAIL_LINES:])
+
+    async def _ask(self, what: str) -> dict[str, Any]:
+        try:
+            async with _http() as http, http.get(f"{self.admin_url}/_focus/admin/v1/{what}") as answer:
+                said = await answer.json()
+        except (aiohttp.ClientError, TimeoutError, ValueError):
+            return {}
+        return said if isinstance(said, dict) else {}
 
     def _tables(self) -> dict[str, dict[str, Any]]:
         settings = self.settings

@@ -1,4 +1,4 @@
-"""Where demos and benches are held: a throw-away homeserver and a focus, which leave nothing behind."""
+"""Where demos and benches are held: throw-away homeservers with a focus each, which leave nothing behind."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from loadtest.homeserver.server import Homeserver
 from signalling.events.room_state import FocusDevice
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from loadtest.homeserver.users import User
     from loadtest.stage import Stage
@@ -72,20 +72,57 @@ async def grounds(
         HomeserverError: the homeserver could not be installed or started.
         FocusProcessError: the focus could not be started.
     """
+    async with several_grounds(stage, 1, logs, more) as (ground,):
+        yield ground
+
+
+@contextlib.asynccontextmanager
+async def several_grounds(
+    stage: Stage, count: int, logs: Path | None = None, more: Mapping[str, Mapping[str, Any]] | None = None
+) -> AsyncIterator[tuple[Grounds, ...]]:
+    """Start homeservers that federate with each other and a focus on each, and end them.
+
+    Args:
+        stage: is told what goes on.
+        count: of homeservers.
+        logs: folder that gets the logs; of several, each pair has a folder in it, named by its number from 1.
+            None: they go with the rest.
+        more: settings of each focus by table and key.
+
+    Raises:
+        HomeserverError: a homeserver could not be installed or started.
+        FocusProcessError: a focus could not be started.
+    """
+    kept = (
+        [logs] * count
+        if logs is None or count == 1
+        else [logs / str(number) for number in range(1, count + 1)]
+    )
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(
             stack.enter_context(
                 tempfile.TemporaryDirectory(prefix="matrix-focus-demo-", ignore_cleanup_errors=True)
             )
         )
-        stage.say("starting a throw-away homeserver")
+        is_one = count == 1
+        stage.say(
+            "starting a throw-away homeserver" if is_one else f"starting {count} throw-away homeservers"
+        )
         await _prepare()
-        server = await stack.enter_async_context(_homeserver(logs))
-        stage.say(f"homeserver at {server.base_url}; starting the focus")
-        user = await asyncio.to_thread(server.register, "focus")
-        settings = FocusSettings(server.base_url, user.user_id, user.password, more=more or {})
-        focus = await stack.enter_async_context(_focus(FocusProcess(folder, settings), logs))
-        yield Grounds(server, focus, user)
+        servers = await stack.enter_async_context(_homeservers(kept))
+        where = ", ".join(server.base_url for server in servers)
+        stage.say(f"homeserver{'' if is_one else 's'} at {where}; starting the foc{'us' if is_one else 'i'}")
+        opened = []
+        for number, server in enumerate(servers):
+            user = await asyncio.to_thread(server.register, "focus")
+            settings = FocusSettings(server.base_url, user.user_id, user.password, more=more or {})
+            home = folder / str(number + 1)
+            home.mkdir()
+            focus = await stack.enter_async_context(_focus(home, settings, kept[number]))
+            opened.append(Grounds(server, focus, user))
+        for ground in opened:
+            await ground.focus.wait_ready()
+        yield tuple(opened)
         stage.say("clearing up")
 
 
@@ -104,23 +141,31 @@ async def _prepare() -> None:
 
 
 @contextlib.asynccontextmanager
-async def _homeserver(logs: Path | None) -> AsyncIterator[Homeserver]:
-    server = Homeserver()
+async def _homeservers(logs: Sequence[Path | None]) -> AsyncIterator[list[Homeserver]]:
+    """One for each folder of logs."""
+    servers: list[Homeserver] = []
     try:
-        # Not in a thread: that would go on starting it while it is being stopped.
-        server.start()
-        await asyncio.to_thread(server.wait_ready)
-        yield server
+        for _ in logs:
+            servers.append(Homeserver())
+            # Not in a thread: that would go on starting it while it is being stopped.
+            servers[-1].start()
+        for server in servers:
+            await asyncio.to_thread(server.wait_ready)
+        yield servers
     finally:
-        _keep(server.folder / "homeserver.log", logs)
-        server.stop()
+        for server, kept in zip(servers, logs, strict=False):  # the first ones may be all that there are
+            _keep(server.folder / "homeserver.log", kept)
+            server.terminate()
+        for server in servers:
+            server.stop()
 
 
 @contextlib.asynccontextmanager
-async def _focus(focus: FocusProcess, logs: Path | None) -> AsyncIterator[FocusProcess]:
+async def _focus(folder: Path, settings: FocusSettings, logs: Path | None) -> AsyncIterator[FocusProcess]:
+    """A process that is on its way."""
+    focus = FocusProcess(folder, settings)
     try:
         await focus.start()
-        await focus.wait_ready()
         yield focus
     finally:
         await focus.stop()

@@ -20,6 +20,8 @@ MIN_DECODED_RATIO: Final = 0.8
 Lower: a stream that stands still for seconds passes."""
 GOOD_FIRST_FRAME_MS: Final = 1_000
 """Half of the first frames should have come by then; shown, not demanded."""
+GOOD_FIRST_FRAME_ACROSS_MS: Final = 2_000
+"""Likewise in a call over several foci: some of the first frames wait until the foci are connected."""
 MAX_FIRST_FRAME_MS: Final = 5_000
 """Half of the first frames must have come by then: generous, because machines are slow for many reasons."""
 

@@ -8,6 +8,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from loadtest.crowd import Crowd
     from loadtest.ending import Ending
     from loadtest.judge import Verdict
@@ -15,9 +17,16 @@ if TYPE_CHECKING:
 
 REFRESH_S: Final = 0.5
 """Between two looks. Shorter: livelier, and drawing costs the processor that media needs."""
+_NOTHING: Final = contextlib.nullcontext()
 
 
-async def perform(crowd: Crowd, stage: Stage, ending: Ending, seconds: float | None) -> tuple[Verdict, float]:
+async def perform(
+    crowd: Crowd,
+    stage: Stage,
+    ending: Ending,
+    seconds: float | None,
+    beside: AbstractAsyncContextManager[object] = _NOTHING,
+) -> tuple[Verdict, float]:
     """Join, stay and leave.
 
     Args:
@@ -25,12 +34,13 @@ async def perform(crowd: Crowd, stage: Stage, ending: Ending, seconds: float | N
         stage: is shown the call while it lasts.
         ending: ends the call before its time.
         seconds: to stay after the last one has joined; None: until `ending`, or until nobody is left.
+        beside: is entered before the first one joins, and left while everybody is still there.
 
     Returns:
         The verdict and how long everybody stayed.
     """
     ending.be_polite()
-    async with crowd, asyncio.TaskGroup() as group:
+    async with crowd, beside, asyncio.TaskGroup() as group:
         joining = group.create_task(crowd.join())
         joined_at: float | None = None
         while not ending.asked.is_set():

@@ -54,7 +54,8 @@ async def run(settings: RunSettings, stage: Stage, ending: Ending) -> Report:
     stage.say(f"getting {settings.participants} accounts on {settings.homeserver}")
     async with _accounts(settings) as accounts:
         stage.say(f"joining the call in {settings.room}")
-        crowd = Crowd(attendees(accounts, settings.room, settings.focus, settings.video, addresses))
+        foci = [settings.focus] * len(accounts)
+        crowd = Crowd(attendees(accounts, settings.room, foci, settings.video, addresses))
         verdict, seconds = await perform(crowd, stage, ending, settings.seconds)
         stage.say("giving the accounts back")
     return Report(verdict, settings.participants, seconds, plane=None)

@@ -29,7 +29,7 @@ _JOIN_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 class Metrics:
     """All metrics; each attribute is one."""
 
-    def __init__(self) -> None:
+    def __init__(self) -> None:  # noqa: PLR0915  # a statement for each metric
         registry = self.registry = CollectorRegistry()
         ProcessCollector(registry=registry)
 
@@ -77,6 +77,23 @@ class Metrics:
             "focus_signalling_messages", "Signalling messages.", "direction", "type", "outcome"
         )
         self.invites_refused = counter("focus_invites_refused", "Invites that were rejected.", "reason")
+        self.trunks = gauge("focus_hop_trunks", "Trunks to other foci, by how far they are.", "state")
+        self.guests = gauge("focus_hop_guests", "People in calls here who are connected to another focus.")
+        self.dials = counter(
+            "focus_hop_dials",
+            "Dials of trunks, ours and those that we answered: up, or why they never were.",
+            "outcome",
+        )
+        self.trunks_ended = counter("focus_hop_trunks_ended", "Trunks that were up and ended.", "reason")
+        self.trunks_refused = counter(
+            "focus_hop_trunks_refused",
+            "Trunks that other foci asked for, or we wanted, and did not get.",
+            "reason",
+        )
+        self.streams_refused = counter(
+            "focus_hop_streams_refused", "Streams that other foci announce and are not believed.", "reason"
+        )
+        self.trunk_bytes = counter("focus_hop_bytes", "Bytes of datagrams on trunks.", "direction")
         self.messages = counter("focus_messages", "Data-channel messages.", "direction")
         self.messages_refused = counter(
             "focus_messages_refused", "Data-channel messages not read, or not sent, and why.", "reason"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, TypeVar
@@ -14,6 +15,7 @@ from sfu.config import AUTO
 from sfu.errors import ConfigError, TransportError
 from signalling.cli import bench, media, trace
 from signalling.cli.admin import ask
+from signalling.cli.hops import hops_of, hops_tables
 from signalling.cli.registration import make_registration
 from signalling.cli.tables import calls_tree, status_table
 from signalling.cli.why import pairs_of, why_lines
@@ -96,6 +98,20 @@ def why(
         wanted = f"{subscriber} wants nothing" if track is None else f"{subscriber} wants no track {track}"
         _fail(f"{wanted} now: `focus calls` shows who wants what", EXIT_FAILED)
     _show({"pairs": pairs}, lambda answer: why_lines(answer["pairs"]), as_json=as_json)
+
+
+@app.command()
+def hops(
+    call: Annotated[str | None, typer.Argument(help="Its id, or the id of its room. [all]")] = None,
+    url: _UrlOption = _DEFAULT_URL,
+    as_json: _JsonOption = False,
+) -> None:
+    """Show the trunks to other foci: how they are, who is behind them, what goes over them each way."""
+    answer = _ask(url, CALLS)
+    found = _read(lambda: hops_of(answer["calls"], call))
+    if call is not None and not found:
+        _fail(f"there is no call {call} now: `focus calls` shows those that there are", EXIT_FAILED)
+    _show({"calls": found}, lambda answer: hops_tables(answer["calls"], time.time() * 1_000), as_json=as_json)
 
 
 @app.command()

@@ -24,6 +24,7 @@ from sfu.config import (
 )
 from sfu.errors import ConfigError
 from signalling.focus.caps import CapRule
+from signalling.focus.cascade.settings import CascadeSettings
 from signalling.focus.settings import CallSettings
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ class Config:
     conference: ConferenceConfig = field(default_factory=ConferenceConfig)
     allocation: AllocationConfig = field(default_factory=AllocationConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
+    cascade: CascadeSettings = field(default_factory=CascadeSettings)
     admin: AdminConfig = field(default_factory=AdminConfig)
     web: WebConfig = field(default_factory=WebConfig)
     log: LogConfig = field(default_factory=LogConfig)
@@ -171,6 +173,7 @@ def parse_config(source: Mapping[str, Any], folder: Path = Path()) -> Config:
         _check_choice("conference.codecs", codec, ("VP8", "H264", "VP9", "AV1", "opus"))
     for number, rule in enumerate(config.caps):
         _check_cap(f"caps[{number}]", rule)
+    _check_cascade(config.cascade)
     return config
 
 
@@ -294,6 +297,21 @@ def _check_cap(key: str, rule: CapRule) -> None:
         )
     if rule.caps == NO_CAPS:
         raise ConfigError(f"{key}: must have max_bps, max_height or max_videos above 0")
+
+
+def _check_cascade(cascade: CascadeSettings) -> None:
+    for number, rule in enumerate(cascade.relays):
+        key = f"cascade.relays[{number}]"
+        if not _is_user_id(rule.user_id):
+            raise ConfigError(
+                f"{key}.user_id = {rule.user_id!r}: must be a whole user id, such as @focus:example.org"
+            )
+        if not rule.device_id:
+            raise ConfigError(f"{key}.device_id: must be set")
+    if len({rule.focus for rule in cascade.relays}) < len(cascade.relays):
+        raise ConfigError("cascade.relays: must name each focus once")
+    if cascade.relays and cascade.max_hops == 1:
+        raise ConfigError("cascade.max_hops = 1: must be 2 or more where there are cascade.relays")
 
 
 def _is_user_id(text: str) -> bool:

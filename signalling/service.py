@@ -155,6 +155,7 @@ class Service:
             random.SystemRandom(),
             IdSource(),
             config.caps,
+            config.cascade,
         )
         traced = Traced(focus)
         self._recordings.attach(traced, focus.surroundings, (session.user_id, session.device_id))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sfu.units import NS_PER_S, Kind
 from signalling.focus.drain import Draining, Serving
+from signalling.hop_metrics import HopMetrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,6 +68,10 @@ class Status:
     working: Working | None = None
     _counted: dict[str, int] = field(default_factory=dict)
     """What of others' counts is in the metrics."""
+    _hops: HopMetrics = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._hops = HopMetrics(self.metrics)
 
     @property
     def is_ready(self) -> bool:
@@ -142,6 +147,7 @@ class Status:
         tracks = [track for call in calls for member in call["members"] for track in member["tracks"]]
         for kind in Kind:
             self.metrics.tracks.labels(kind.value).set(sum(track["kind"] == kind.value for track in tracks))
+        self._hops.publish([trunk for call in calls for trunk in call["trunks"]])
         workers = [member["worker"] for call in calls for member in call["members"]]
         for worker in range(len(self.plane.ports)):
             self.metrics.worker_legs.labels(str(worker)).set(workers.count(worker))

@@ -51,6 +51,8 @@ class Counted:
     decisions: StructArray
     """(routes,) of `DECISION_DTYPE`."""
     outcomes: Outcomes
+    estimates: StructArray
+    """(transports,) of `ESTIMATE_DTYPE`."""
 
     @cached_property
     def heard(self) -> Mapping[TrackHandle, float]:
@@ -68,7 +70,7 @@ class Counted:
         outcomes = Outcomes(
             report.decisions, report.stats.routes, None if before is None else before.outcomes
         )
-        return cls(report.stats, report.decisions, outcomes)
+        return cls(report.stats, report.decisions, outcomes, report.estimates)
 
 
 class Reports:

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sfu.allocation.decision import Cause
+from sfu.bwe.estimate import EstimateState
 from sfu.rows import ALL_TEMPORAL, PAUSED
-from sfu.units import Instant
+from sfu.units import NO_RID, Instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from sfu.conference.counters import CountersByNumber, Row
     from sfu.conference.explanations import Explanations
+    from sfu.conference.forwarding import Forwarding
     from sfu.conference.leg import Leg
     from sfu.conference.publications import Publication
     from sfu.conference.subscriptions import Subscription
@@ -90,11 +92,17 @@ class SubscriptionSnapshot:
     packets_lost: int
     decision: DecisionSnapshot | None
     """None: nothing was decided yet."""
+    layers: tuple[Rid, ...]
+    """What flows now, several at once to a trunk; empty is the name of a track's only encoding."""
 
 
 @dataclass(frozen=True, slots=True)
 class LegSnapshot:
-    """One participant."""
+    """One participant, or a trunk.
+
+    Rates are since about a second, 0 before they are known, and of everything that is on the way: media,
+    what is sent again, reports, messages. Losses are parts of the packets of about a second.
+    """
 
     leg: TransportId
     is_admitted: bool
@@ -104,6 +112,14 @@ class LegSnapshot:
     round_trip_time_ms: float | None
     bytes_received: int
     bytes_sent: int
+    received_bps: float
+    sent_bps: float
+    loss_received: float | None
+    """None: no media came."""
+    loss_sent: float | None
+    """As the other side says; None: it has said nothing of any packet."""
+    estimate_bps: float | None
+    """What the path to it is believed to carry; None: nothing limits it, or nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,38 +147,49 @@ def snapshot_of(
 
 
 def _leg_snapshot(leg: Leg, board: Board, counters: CountersByNumber) -> LegSnapshot:
-    row = counters.transports.get(leg.transport)
-    round_trip_time_ms = None if row is None else float(row["round_trip_time_ms"])
+    row, estimate = counters.transports.get(leg.transport), counters.estimates.get(leg.transport)
+    encodings = (
+        (int(one.track), number) for one in leg.publications for number in range(len(one.section.encodings))
+    )
     return LegSnapshot(
         leg=leg.transport,
         is_admitted=leg.is_admitted,
         channel_is_ready=leg.channel_is_ready,
-        tracks=tuple(_track_snapshot(one, leg.transport, board, counters) for one in leg.publications),
+        tracks=tuple(_track_snapshot(one, leg, board, counters) for one in leg.publications),
         subscriptions=tuple(
             _subscription_snapshot(one, leg.subscriptions.explanations, counters) for one in leg.subscriptions
         ),
-        # NaN, before the first receiver report, is no number that JSON knows.
-        round_trip_time_ms=round_trip_time_ms if round_trip_time_ms == round_trip_time_ms else None,  # noqa: PLR0124  # only NaN differs from itself
+        round_trip_time_ms=None if row is None else _finite(row["round_trip_time_ms"]),
         bytes_received=0 if row is None else int(row["bytes_received"]),
         bytes_sent=0 if row is None else int(row["bytes_sent"]),
+        received_bps=counters.wire_bps(leg.transport, "bytes_received"),
+        sent_bps=counters.wire_bps(leg.transport, "bytes_sent"),
+        loss_received=counters.loss(encodings),
+        loss_sent=None
+        if estimate is None or estimate["state"] == EstimateState.UNKNOWN
+        else _finite(estimate["loss"]),
+        estimate_bps=None if estimate is None else _finite(estimate["target_bps"]),
     )
 
 
-def _track_snapshot(
-    one: Publication, owner: TransportId, board: Board, counters: CountersByNumber
-) -> TrackSnapshot:
-    announced = board.announced(owner).get((one.section.mid, one.section.track_id))
+def _track_snapshot(one: Publication, leg: Leg, board: Board, counters: CountersByNumber) -> TrackSnapshot:
+    section = one.section
+    announced = board.announced(leg.transport).get((section.mid, section.track_id))
+    ids = None if announced is None else announced.ids
+    if leg.is_trunk:
+        # Its guests announce it; the section says under which ids.
+        ids = section.stream_id, section.track_id
     return TrackSnapshot(
         track=one.track,
-        mid=one.section.mid,
-        kind=one.section.kind,
+        mid=section.mid,
+        kind=section.kind,
         source=None if one.stream is None else one.stream.source,
-        stream_id=None if announced is None else announced.stream_id,
-        track_id=None if announced is None else announced.track_id,
+        stream_id=None if ids is None else ids[0],
+        track_id=None if ids is None else ids[1],
         width=one.width,
         height=one.height,
         encodings=tuple(
-            _encoding_snapshot(one, number, counters) for number in range(len(one.section.encodings))
+            _encoding_snapshot(one, number, counters) for number in range(len(section.encodings))
         ),
     )
 
@@ -204,11 +231,21 @@ def _subscription_snapshot(
         packets_sent=0 if sent is None else int(sent["packets_sent"]),
         packets_lost=0 if sent is None else int(sent["packets_lost"]),
         decision=None if decision is None else _decision_snapshot(decision),
+        layers=() if forwarding is None else tuple(_layers(forwarding, counters)),
     )
 
 
+def _layers(forwarding: Forwarding, counters: CountersByNumber) -> Iterator[Rid]:
+    rids = forwarding.announced.rids or (NO_RID,)
+    for lane in forwarding.lanes:
+        sent = counters.routes.get(lane.route.route)
+        encoding = None if sent is None else _encoding(sent["encoding"])
+        # Counters are a tick older than what the publisher says.
+        if encoding is not None and encoding < len(rids):
+            yield rids[encoding]
+
+
 def _decision_snapshot(decision: Row) -> DecisionSnapshot:
-    budget_bps = float(decision["budget_bps"])
     temporal = int(decision["temporal"])
     return DecisionSnapshot(
         allowed_encoding=_encoding(decision["allowed_encoding"]),
@@ -217,7 +254,7 @@ def _decision_snapshot(decision: Row) -> DecisionSnapshot:
         rate_bps=float(decision["rate_bps"]),
         next_rate_bps=float(decision["next_rate_bps"]),
         best_rate_bps=float(decision["best_rate_bps"]),
-        budget_bps=budget_bps if math.isfinite(budget_bps) else None,
+        budget_bps=_finite(decision["budget_bps"]),
         rank=int(decision["rank"]),
     )
 
@@ -228,6 +265,12 @@ def _cause(one: Subscription, decision: Row | None) -> str:
     if one.forwarding.refusal is not None:
         return one.forwarding.refusal
     return "negotiating" if decision is None else Cause(int(decision["cause"])).label
+
+
+def _finite(value: Row) -> float | None:
+    """Infinity and NaN say that a number is not known, and are none that JSON knows."""
+    number = float(value)
+    return number if math.isfinite(number) else None
 
 
 def _encoding(index: Row) -> int | None:

@@ -38,7 +38,7 @@ def status_table(status: Mapping[str, Any]) -> Table:
 
 def calls_tree(calls: list[Mapping[str, Any]]) -> Tree:
     """Calls, their members, what each publishes and receives."""
-    root = Tree(_counted(len(calls), "call"))
+    root = Tree(counted(len(calls), "call"))
     for call in calls:
         branch = root.add(Text(f"{call['conf_id']} in {call['room_id']}", style="bold"))
         for member in call["members"]:
@@ -68,7 +68,7 @@ def _status_rows(status: Mapping[str, Any]) -> Iterable[tuple[str, Text]]:
     if status["tcp_port"] is not None:
         ports += f", TCP port {status['tcp_port']}"
     yield "media", Text(f"{', '.join(status['addresses'])}, {ports}")
-    yield "up for", Text(_duration(status["uptime_s"]))
+    yield "up for", Text(duration(status["uptime_s"]))
     for name in ("rooms", "calls", "participants", "tracks", "subscriptions"):
         yield name, Text(str(status[name]))
     yield "packets dropped", _numbers(status["dropped_packets"])
@@ -81,7 +81,7 @@ def _policy(policy: Mapping[str, Any]) -> Text:
     name, failures, overruns = policy["name"], policy["failures"], policy["overruns"]
     if not failures and not overruns:
         return Text(name)
-    faults = f"{name}: failed {_counted(failures, 'time')}, took too long {_counted(overruns, 'time')}"
+    faults = f"{name}: failed {counted(failures, 'time')}, took too long {counted(overruns, 'time')}"
     rest = "; it rests, and utility decides" if policy["resting"] else ""
     last = f"; {policy['last_failure']}" if policy["last_failure"] else ""
     return Text(f"{faults}{rest}{last}", style="red")
@@ -90,7 +90,7 @@ def _policy(policy: Mapping[str, Any]) -> Text:
 def _draining(draining: Mapping[str, Any]) -> Text:
     if draining["done"]:
         return Text("nobody is left: it can be stopped", style="green")
-    return Text(f"no invites are taken; who is left in {_duration(draining['seconds_left'])} is hung up")
+    return Text(f"no invites are taken; who is left in {duration(draining['seconds_left'])} is hung up")
 
 
 def what_is_shown(kind: str, source: str | None) -> str:
@@ -128,11 +128,13 @@ def _numbers(numbers: Mapping[str, int]) -> Text:
     return Text(", ".join(f"{name} {number}" for name, number in numbers.items()) or "none")
 
 
-def _counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """A number of things, in words."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _duration(seconds: int) -> str:
+def duration(seconds: int) -> str:
+    """Its two greatest units."""
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)

@@ -83,6 +83,11 @@ def parse_layers(track: Mapping[str, Any]) -> tuple[Rid, ...]:
     return rids
 
 
+def is_layer(rid: str) -> bool:
+    """Whether an encoding of this name can be spoken of between foci."""
+    return len(rid) <= MAX_LAYER_LENGTH and _RID.fullmatch(rid) is not None
+
+
 def layers_content(layers: Iterable[Rid]) -> JsonObject:
     """The field of a track that names its layers; none where there are none to be named."""
     rids = list(layers)
@@ -91,7 +96,7 @@ def layers_content(layers: Iterable[Rid]) -> JsonObject:
 
 def _parse_rid(value: object) -> Rid:
     rid = text({"rid": value}, "rid", limit=MAX_LAYER_LENGTH)
-    if not _RID.fullmatch(rid):
+    if not is_layer(rid):
         raise ParseError("bad_rid", repr(rid))
     return Rid(rid)
 

@@ -13,17 +13,19 @@ from sfu.conference.reports import Reports
 from sfu.plane import RemoveRoute, RemoveTrack, SetRoute, SetTrack
 from sfu.units import earliest
 from signalling.focus.agenda import Agenda
+from signalling.focus.guests import NOBODY
 from signalling.focus.views import Views
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sfu.conference.conference import ConferenceOutput, LocalMedia
     from sfu.conference.ids import IdSource
     from sfu.conference.turn import MediaReport
     from sfu.config import SfuConfig
     from sfu.units import Instant, RouteId, TrackHandle, TransportId
+    from signalling.focus.guests import Guest
     from signalling.focus.leg import CallKey, Dialled, Leg, LegKey
 
 
@@ -34,7 +36,15 @@ class LiveCall:
     key: CallKey
     conference: Conference
     legs: dict[TransportId, Leg] = field(default_factory=dict)
+    """Of its people who are connected here, and of its trunks."""
     views: Views = field(default_factory=Views)
+    guests: Mapping[TransportId, Guest] = field(default_factory=lambda: NOBODY)
+    """Who is connected to other foci. Everybody is told of them: it is not made anew for each."""
+
+    @property
+    def people(self) -> list[Leg]:
+        """The legs that lead to clients."""
+        return [leg for leg in self.legs.values() if leg.trunk is None]
 
     def next_timeout(self) -> Instant | None:
         """When something of the call or one of its legs is due."""
@@ -192,6 +202,11 @@ class Calls:
     def touch(self, call: LiveCall) -> None:
         """Something was done to the call or a leg of it."""
         self._touched[call] = None
+
+    @property
+    def touched(self) -> Sequence[LiveCall]:
+        """The calls to which something was done in this turn, those among them that have ended included."""
+        return tuple(self._touched)
 
     def turn_ended(self) -> None:
         """Read anew when something is due of what was touched."""

@@ -27,6 +27,7 @@ from signalling.events.metadata import (
     TrackMetadata,
     stream_text,
 )
+from signalling.focus.guests import NOBODY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
     from sfu.conference.values import Explanation, Speaker, StreamView, TrackLayers
     from sfu.units import TransportId
     from signalling.events.data_channel import SubscribedTrack, TrackRef
-    from signalling.focus.leg import Leg
+    from signalling.focus.guests import Guest
+    from signalling.focus.leg import Leg, LegKey
 
 MAX_LETTER_BYTES: Final = 45_000
 """Of a to-device message: homeservers take 65 536, of which encryption leaves three quarters. Higher: in a
@@ -60,9 +62,14 @@ def check_size(sdp: str, limit_bytes: int) -> None:
 
 
 def descriptions(
-    metadata: tuple[StreamMetadata, ...] | None,
+    metadata: Iterable[StreamMetadata] | None, *, by_focus: bool = False
 ) -> tuple[StreamDescription, ...] | None:
-    """What a client says of its streams; those for other purposes are ignored. None: it said nothing."""
+    """What is said of streams; those for other purposes are ignored. None: nothing was said.
+
+    Args:
+        metadata: as it was written.
+        by_focus: another focus says it, and names layers; of a client's layers its SDP tells.
+    """
     if metadata is None:
         return None
     return tuple(
@@ -70,7 +77,13 @@ def descriptions(
             stream_id=stream.stream_id,
             source=_SOURCES[stream.purpose],
             tracks=tuple(
-                TrackDescription(track.track_id, track.kind, track.width, track.height)
+                TrackDescription(
+                    track.track_id,
+                    track.kind,
+                    track.width,
+                    track.height,
+                    layers=track.layers if by_focus else (),
+                )
                 for track in stream.tracks
             ),
             audio_muted=stream.audio_muted,
@@ -81,8 +94,12 @@ def descriptions(
     )
 
 
-def metadata_of(view: Iterable[StreamView], legs: Mapping[TransportId, Leg]) -> tuple[StreamMetadata, ...]:
-    """What a client is told of the streams of others; `legs` are those of its call."""
+def metadata_of(
+    view: Iterable[StreamView],
+    legs: Mapping[TransportId, Leg],
+    guests: Mapping[TransportId, Guest] = NOBODY,
+) -> tuple[StreamMetadata, ...]:
+    """What a client is told of the streams of others; `legs` and `guests` are those of its call."""
     return tuple(
         StreamMetadata(
             stream_id=one.stream.stream_id,
@@ -93,13 +110,21 @@ def metadata_of(view: Iterable[StreamView], legs: Mapping[TransportId, Leg]) -> 
             ),
             audio_muted=one.stream.audio_muted,
             video_muted=one.stream.video_muted,
-            user_id=legs[one.owner].key.user_id,
-            device_id=legs[one.owner].key.device_id,
+            user_id=person.user_id,
+            device_id=person.device_id,
         )
         for one in view
         # What somebody who has just left had announced is told of until the next change is.
-        if one.owner in legs
+        if (person := person_of(one.owner, legs, guests)) is not None
     )
+
+
+def person_of(
+    owner: TransportId, legs: Mapping[TransportId, Leg], guests: Mapping[TransportId, Guest]
+) -> LegKey | Guest | None:
+    """Whose a stream is, or who speaks; None: they are in the call no more."""
+    leg = legs.get(owner)
+    return guests.get(owner) if leg is None else leg.key
 
 
 def fitting(metadata: Iterable[StreamMetadata], sdp: str = "") -> tuple[StreamMetadata, ...]:
@@ -119,8 +144,8 @@ def has_room(sdp: str) -> bool:
     return len(json.dumps(sdp)) <= MAX_LETTER_BYTES - _ENVELOPE_BYTES
 
 
-def wishes(tracks: Iterable[SubscribedTrack]) -> list[Wish]:
-    """What a client wants to receive."""
+def wishes(tracks: Iterable[SubscribedTrack], *, by_focus: bool = False) -> list[Wish]:
+    """What somebody wants to receive. Layers are named by another focus; for a client they are chosen."""
     return [
         Wish(
             track.stream_id,
@@ -129,6 +154,7 @@ def wishes(tracks: Iterable[SubscribedTrack]) -> list[Wish]:
             track.height,
             is_pinned=track.is_pinned,
             is_visible=track.is_visible,
+            layers=track.layers if by_focus else (),
         )
         for track in tracks
     ]
@@ -140,13 +166,15 @@ def track_ids(tracks: Iterable[TrackRef]) -> list[tuple[str, str]]:
 
 
 def active_speakers(
-    speakers: Iterable[Speaker], legs: Mapping[TransportId, Leg]
+    speakers: Iterable[Speaker],
+    legs: Mapping[TransportId, Leg],
+    guests: Mapping[TransportId, Guest] = NOBODY,
 ) -> tuple[ActiveSpeaker, ...]:
     """Who is speaking, by name."""
     return tuple(
-        ActiveSpeaker(legs[one.leg].key.user_id, legs[one.leg].key.device_id, one.level)
+        ActiveSpeaker(person.user_id, person.device_id, one.level)
         for one in speakers
-        if one.leg in legs
+        if (person := person_of(one.leg, legs, guests)) is not None
     )
 
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Final
 from sfu.conference.values import SignallingOutput
 from signalling.events.to_device import Hangup
 from signalling.focus.admission import Gone
-from signalling.focus.leg import Awaited
+from signalling.focus.cascade.trust import InviteRefusal
+from signalling.focus.leg import Awaited, Connecting
+from signalling.focus.refusals import Refusal
 from signalling.focus.restart import record_key
 from signalling.focus.turn import Count, ForgetLeg, Level, Note, SendToDevice
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Ending(enum.StrEnum):
-    """Why a leg ended; a label of `focus_leaves`."""
+    """Why a leg ended; a label of `focus_leaves`, and of trunks that of `focus_hop_…`."""
 
     HANGUP = "hangup"
     """The client said so."""
@@ -56,6 +58,14 @@ class Ending(enum.StrEnum):
     """It did not answer an offer."""
     INTERNAL = "internal"
     """Our own mistake."""
+    REJECTED = "rejected"
+    """Of a trunk: the other focus does not take it."""
+    NOT_NEEDED = "not_needed"
+    """Of a trunk: our last own people left while we were still dialling."""
+    DOUBLE_DIAL = "double_dial"
+    """Of a trunk: both foci dialled, and the other one's dial goes on."""
+    IDLE = "idle"
+    """Of a trunk: it was of no use."""
     DRAINED = "drained"
     """The focus is being taken away, and the time for leaving was over."""
     SHUTDOWN = "shutdown"
@@ -93,6 +103,10 @@ _TOLD: Final[dict[Ending, Told | NothingTold]] = {
     Ending.FAILED: Told("ice_failed"),
     Ending.UNUSABLE: Told("unknown_error"),
     Ending.INTERNAL: Told("unknown_error"),
+    Ending.REJECTED: NothingTold(),
+    Ending.NOT_NEEDED: Told("user_hangup"),
+    Ending.DOUBLE_DIAL: Told("user_hangup"),
+    Ending.IDLE: Told("user_hangup"),
     Ending.DRAINED: Told("unknown_error"),
     Ending.SHUTDOWN: Told("unknown_error"),
 }
@@ -107,9 +121,13 @@ _BY_LOSS: Final = {
     Gone.EXPIRED: Ending.EXPIRED,
 }
 
+_REASONS: Final = frozenset(str(one) for reasons in (InviteRefusal, Refusal) for one in reasons)
+"""With which a focus may reject another one's dial."""
+
 _FAILURES: Final = {
     "dtls_closed": Ending.CLOSED,
     "consent": Ending.CONSENT_LOST,
+    "consent_lost": Ending.CONSENT_LOST,
     "internal": Ending.INTERNAL,
 }
 
@@ -117,6 +135,11 @@ _FAILURES: Final = {
 def told_to(ending: Ending) -> Told | NothingTold:
     """What the client of a leg that ends so is told."""
     return _TOLD[ending]
+
+
+def told_to_focus(ending: Ending) -> Told | NothingTold:
+    """What the other focus is told of a trunk that ends so: it may not know that another dial replaces it."""
+    return Told("user_hangup") if ending is Ending.REPLACED else told_to(ending)
 
 
 def ending_of_loss(gone: Gone) -> Ending:
@@ -147,7 +170,8 @@ class Endings:
         self._memory.has_ended(leg.dialled)
         # To the others a conference says nothing at once.
         outputs: Outputs = [one for one in media if not isinstance(one, SignallingOutput)]
-        told = told_to(ending)
+        is_trunk = leg.trunk is not None
+        told = told_to_focus(ending) if is_trunk else told_to(ending)
         if isinstance(told, Told):
             message = Hangup(leg.envelope(self._identity), told.reason)
             outputs.append(
@@ -159,8 +183,24 @@ class Endings:
         return [
             *outputs,
             ForgetLeg(record_key(leg.key)),
-            Count("leaves", {"reason": ending}),
+            _counted(leg, ending),
             Note(
-                level, "leg_ended", {"conference": conference.id, "leg": leg.transport, "reason": str(ending)}
+                level,
+                "trunk_ended" if is_trunk else "leg_ended",
+                {"conference": conference.id, "leg": leg.transport, "reason": str(ending), **_said(leg)},
             ),
         ]
+
+
+def _said(leg: Leg) -> dict[str, str]:
+    """Why the other focus has rejected a dial, if it gave a reason that we know: it may say anything."""
+    said = "" if leg.trunk is None else leg.trunk.rejected_as
+    return {"said": said} if said in _REASONS else {}
+
+
+def _counted(leg: Leg, ending: Ending) -> Count:
+    if leg.trunk is None:
+        return Count("leaves", {"reason": ending})
+    if isinstance(leg.connection, Connecting):
+        return Count("dials", {"outcome": ending})
+    return Count("trunks_ended", {"reason": ending})

@@ -18,6 +18,11 @@ from sfu.plane import ConsentLost, PairSelected, StreamBound, StreamEnded
 from sfu.units import after_s, earliest
 from signalling.focus.admission import Admission
 from signalling.focus.calls import Calls
+from signalling.focus.cascade.cascade import AnyCascade, Cascade, NoCascade
+from signalling.focus.cascade.hearing import Hearing
+from signalling.focus.cascade.hops import Neighbourhood
+from signalling.focus.cascade.ringing import Ringing
+from signalling.focus.cascade.settings import ALONE, relay_hops, trust_of
 from signalling.focus.channel import OpenChannel
 from signalling.focus.departing import Departing
 from signalling.focus.drain import Drainage
@@ -56,6 +61,7 @@ if TYPE_CHECKING:
     from sfu.units import Instant, TransportId, WallTime
     from signalling.focus.calls import LiveCall
     from signalling.focus.caps import CapRule
+    from signalling.focus.cascade.settings import CascadeSettings
     from signalling.focus.drain import DrainState
     from signalling.focus.leg import Leg
     from signalling.focus.settings import CallSettings
@@ -89,6 +95,7 @@ class Focus:
         rng: random.Random,
         ids: IdSource,
         caps: Sequence[CapRule] = (),
+        cascade: CascadeSettings = ALONE,
     ) -> None:
         """Begin without a room or a call.
 
@@ -100,6 +107,7 @@ class Focus:
             rng: ICE passwords come from it: unpredictable but in tests.
             ids: the one of this process.
             caps: ceilings for some.
+            cascade: whether other foci are in its calls.
         """
         terms = Terms(Identity(*identity), settings, config.limits, caps)
         self._rooms = Rooms()
@@ -110,21 +118,46 @@ class Focus:
         self._endings = Endings(terms.identity, self._calls, memory)
         self._drainage = Drainage()
         self._outward = Outward(terms.identity, self._calls, self._endings, self._drainage)
-        self._inward = Inward(terms, self._calls, self._endings, self._outward)
+        self._neighbourhood = Neighbourhood()
+        trust = trust_of(terms.identity, cascade)
+        hearing = Hearing(
+            trust,
+            self._neighbourhood,
+            self._calls,
+            self._outward,
+            relay_hops=relay_hops(terms.identity, cascade),
+        )
+        self._inward = Inward(terms, self._calls, self._endings, self._outward, hearing)
         self._places = Places(self._calls, admission, self._endings, self._outward)
         self._replies = Replies(terms.identity)
         self._joining = Joining(
             terms, self._calls, admission, self._endings, self._outward, self._replies, memory
         )
         self._departing = Departing(self._calls, self._joining, self._endings, self._outward, self._drainage)
-        self._mailbox = Mailbox(terms, self._calls, self._joining, self._inward, self._replies, memory)
+        self._cascade: AnyCascade = NoCascade()
+        if cascade.enabled:
+            self._cascade = Cascade(
+                terms,
+                trust,
+                self._rooms,
+                self._calls,
+                self._endings,
+                self._neighbourhood,
+                hearing,
+                Ringing(terms, self._calls, self._outward, self._replies, memory, cascade.budget_bps),
+                rng,
+            )
+        self._mailbox = Mailbox(
+            terms, self._calls, self._joining, self._inward, self._replies, memory, self._cascade
+        )
 
     # --- the engine ---------------------------------------------------------------------------------------
 
     def handle(self, now: Instant, wall: WallTime, given: FocusInput | RuntimeInput) -> Outputs:
         """Take one input; return what must happen, in order."""
         try:
-            return self._handle(now, wall, given)
+            outputs = self._handle(now, wall, given)
+            return [*outputs, *self._cascade.follow(now, wall)]
         finally:
             self._calls.turn_ended()
 
@@ -139,14 +172,20 @@ class Focus:
                     self._calls.hold(call, after_s(now, HOLD_S))
                     raise
                 self._calls.touch(call)
-            return [*outputs, *self._mailbox.handle_timeout(now), *self._departing.handle_timeout(now)]
+            outputs += self._mailbox.handle_timeout(now)
+            outputs += self._departing.handle_timeout(now)
+            self._cascade.wake(now)
+            return [*outputs, *self._cascade.follow(now, wall)]
         finally:
             self._calls.turn_ended()
 
     def next_timeout(self) -> Instant | None:
         """When something is due."""
         return earliest(
-            self._calls.next_timeout(), self._mailbox.next_timeout(), self._drainage.next_timeout()
+            self._calls.next_timeout(),
+            self._mailbox.next_timeout(),
+            self._drainage.next_timeout(),
+            self._cascade.next_timeout(),
         )
 
     @property
@@ -156,7 +195,7 @@ class Focus:
 
     def snapshot(self) -> dict[str, Any]:
         """What is going on, for people: `calls` in full, and `counts` of everything."""
-        calls = calls_snapshot(self._calls)
+        calls = calls_snapshot(self._calls, self._neighbourhood)
         counts = counts_of(calls) | {"invites_waiting": len(self._joining.waiting), "rooms": len(self._rooms)}
         return {"calls": calls, "counts": counts}
 
@@ -256,6 +295,7 @@ class Focus:
     def _room_changed(
         self, now: Instant, wall: WallTime, room_id: str, users: frozenset[str] | None
     ) -> Outputs:
+        self._cascade.room_changed(room_id)
         return [
             *self._places.room_changed(now, wall, room_id, users),
             *self._mailbox.rooms_changed(now, wall),

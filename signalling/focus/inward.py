@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
+from sfu.conference import turn
 from sfu.conference.turn import DataRefused, SendData
 from sfu.errors import ParseError, RemoteError
 from sfu.plane import SetCredentials
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from sfu.units import Instant
     from signalling.events.metadata import StreamMetadata
     from signalling.focus.calls import Calls
+    from signalling.focus.cascade.end import TrunkEnd
+    from signalling.focus.cascade.hearing import Hearing
     from signalling.focus.endings import Endings
     from signalling.focus.leg import Leg, Terms
     from signalling.focus.outward import Outward
@@ -37,11 +40,14 @@ _REFUSED_DATA = {
 class Inward:
     """Hears legs."""
 
-    def __init__(self, terms: Terms, calls: Calls, endings: Endings, outward: Outward) -> None:
+    def __init__(
+        self, terms: Terms, calls: Calls, endings: Endings, outward: Outward, hearing: Hearing
+    ) -> None:
         self._terms = terms
         self._calls = calls
         self._endings = endings
         self._outward = outward
+        self._hearing = hearing
 
     # --- the data channel ---------------------------------------------------------------------------------
 
@@ -99,14 +105,12 @@ class Inward:
                 channel.pong_received()
                 self._calls.touch(self._calls.call_of(leg))
                 return []
-            case ours.StatsRequest(every_ms):
-                call = self._calls.call_of(leg)
-                call.conference.ask_stats(now, leg.transport, every_ms)
-                self._calls.touch(call)
+            case ours.StatsRequest() | cascade.ConnectToFocus():
+                self._asked(now, leg, message)
                 return []
             case data_channel.Speakers() | data_channel.Error() | data_channel.Unknown():
                 return []
-            case ours.Layers() | ours.Why() | ours.Stats() | ours.Drain() | cascade.ConnectToFocus():
+            case ours.Layers() | ours.Why() | ours.Stats() | ours.Drain():
                 return []
             case _:
                 assert_never(message)
@@ -119,7 +123,7 @@ class Inward:
             case to_device.Hangup():
                 return self._endings.end(now, leg, Ending.HANGUP)
             case to_device.SelectAnswer(_, selected_party_id):
-                if selected_party_id == self._terms.identity.device_id:
+                if selected_party_id == self._terms.identity.device_id or leg.trunk is not None:
                     return []
                 return self._endings.end(now, leg, Ending.OTHER_PARTY)
             case to_device.Negotiate(_, kind, sdp, _, metadata):
@@ -129,6 +133,11 @@ class Inward:
             case to_device.Candidates():
                 # An ICE-lite agent learns addresses from checks alone.
                 return []
+            case to_device.Answer(_, sdp) if leg.trunk is not None and leg.trunk.is_ringing:
+                return self._answered(now, leg, leg.trunk, sdp)
+            case to_device.Reject(_, reason) if leg.trunk is not None and leg.trunk.is_ringing:
+                leg.trunk.rejected_as = reason
+                return self._endings.end(now, leg, Ending.REJECTED)
             case to_device.Invite() | to_device.Answer() | to_device.Reject():
                 return []
             case _:
@@ -136,18 +145,45 @@ class Inward:
 
     # --- within -------------------------------------------------------------------------------------------
 
+    def _asked(self, now: Instant, leg: Leg, message: ours.StatsRequest | cascade.ConnectToFocus) -> None:
+        """What only clients ask for: a focus measures its own hop, and knows the foci by room state."""
+        if leg.trunk is not None:
+            return
+        call = self._calls.call_of(leg)
+        if isinstance(message, ours.StatsRequest):
+            call.conference.ask_stats(now, leg.transport, message.every_ms)
+            self._calls.touch(call)
+        else:
+            self._hearing.asked(leg, message.foci)
+
     def _subscribe(self, now: Instant, leg: Leg, message: data_channel.TrackSubscription) -> Outputs:
         call = self._calls.call_of(leg)
-        conference = call.conference
+        conference, is_trunk = call.conference, leg.trunk is not None
+        if leg.trunk is not None:
+            leg.trunk.asked(message, self._terms.limits.subscriptions_per_leg)
         given = [
             *conference.unsubscribe(now, leg.transport, track_ids(message.unsubscribe)),
-            *conference.subscribe(now, leg.transport, wishes(message.subscribe)),
+            *conference.subscribe(now, leg.transport, wishes(message.subscribe, by_focus=is_trunk)),
         ]
         return self._outward.pass_on(now, call, given)
 
     def _describe(self, now: Instant, leg: Leg, metadata: tuple[StreamMetadata, ...]) -> Outputs:
+        if leg.trunk is not None:
+            return self._hearing.announced(now, leg, metadata)
         call = self._calls.call_of(leg)
         given = call.conference.streams_described(now, leg.transport, descriptions(metadata) or ())
+        return self._outward.pass_on(now, call, given)
+
+    def _answered(self, now: Instant, leg: Leg, end: TrunkEnd, sdp: str) -> Outputs:
+        """Another focus takes our invite. What it announces is told on the channel, once that is open."""
+        call = self._calls.call_of(leg)
+        try:
+            check_size(sdp, self._terms.limits.sdp_bytes)
+            given = call.conference.answer_received(now, leg.transport, sdp, None)
+        except RemoteError:
+            return self._endings.end(now, leg, Ending.UNUSABLE)
+        end.is_ringing = False
+        given.append(turn.OpenChannel(leg.transport, data_channel.CHANNEL_LABEL))
         return self._outward.pass_on(now, call, given)
 
     def _negotiate(
@@ -160,17 +196,22 @@ class Inward:
         way: Way,
     ) -> Outputs:
         call = self._calls.call_of(leg)
-        conference, transport = call.conference, leg.transport
+        conference, transport, is_trunk = call.conference, leg.transport, leg.trunk is not None
+        # What another focus announces is not its own: it is judged.
+        outputs = self._hearing.announced(now, leg, metadata) if is_trunk else []
+        streams = None if is_trunk else descriptions(metadata)
         given: list[ConferenceOutput] = []
         try:
             check_size(sdp, self._terms.limits.sdp_bytes)
             if kind == "offer":
-                given = conference.offer_received(now, transport, sdp, descriptions(metadata))
+                given = conference.offer_received(now, transport, sdp, streams)
             else:
-                given = conference.answer_received(now, transport, sdp, descriptions(metadata))
+                given = conference.answer_received(now, transport, sdp, streams)
         except RemoteError as error:
             about = data_channel.NEGOTIATE
-            return self._outward.refuse(now, leg, ErrorCode.BAD_SDP, str(error), about)
+            return [*outputs, *self._outward.refuse(now, leg, ErrorCode.BAD_SDP, str(error), about)]
+        if is_trunk:
+            return [*outputs, *self._outward.pass_on(now, call, given, answer_by=way)]
         is_restart = any(isinstance(one, SetCredentials) for one in given)
         if not (is_restart and isinstance(leg.channel, OpenChannel)):
             # A restart of ICE comes by to-device message because the channel is stuck; it won't stay so.

@@ -9,13 +9,10 @@ from sfu.errors import RemoteError
 from sfu.units import after_ms, after_s, earliest
 from signalling.events.to_device import (
     DEFAULT_LIFETIME_MS,
-    FOCUS_SESSION_ID,
     INVITE,
     Candidate,
     Candidates,
-    Envelope,
     Invite,
-    Reject,
     UnreadableInvite,
 )
 from signalling.focus.admission import Named, NotYetNamed
@@ -27,7 +24,7 @@ from signalling.focus.leg import Admitted, Awaited, CallKey, Connecting, Dialled
 from signalling.focus.ordering import Ordering
 from signalling.focus.refusals import OVERLOAD, Refusal
 from signalling.focus.restart import record_key, record_of
-from signalling.focus.turn import Count, KeepLeg, Level, MessageReceived, Note, SendToDevice
+from signalling.focus.turn import Count, KeepLeg, Level, MessageReceived, Note
 
 if TYPE_CHECKING:
     from sfu.units import Instant, WallTime
@@ -78,6 +75,11 @@ class Joining:
         self._closed: Refusal | None = None
 
     @property
+    def closed(self) -> Refusal | None:
+        """Why every invite is rejected; None: not all are."""
+        return self._closed
+
+    @property
     def waiting(self) -> tuple[Dialled, ...]:
         """The dials that are neither answered nor rejected."""
         return tuple(self._waiting)
@@ -118,26 +120,12 @@ class Joining:
             Count("invites_refused", {"reason": refusal}),
             Count("joins", {"step": "invite", "outcome": refusal}),
         ]
-        if not self._replies.may_reply(now, given.sender):
+        told = self._replies.reject(now, given, refusal)
+        if not told:
             return outputs
-        envelope = given.message.envelope
-        message = Reject(
-            Envelope(
-                call_id=envelope.call_id,
-                party_id=self._terms.identity.device_id,
-                conf_id=envelope.conf_id,
-                device_id=self._terms.identity.device_id,
-                sender_session_id=FOCUS_SESSION_ID,
-                dest_session_id=envelope.sender_session_id,
-                seq=0,
-            ),
-            refusal,
-        )
-        device_id = given.proven_device_id or envelope.device_id
-        is_encrypted = given.proven_device_id is not None
         facts = {"reason": str(refusal), "text": text} if text else {"reason": str(refusal)}
         return [
-            SendToDevice(given.sender, device_id, message, is_encrypted=is_encrypted),
+            *told,
             *outputs,
             Note(Level.WARNING if refusal in OVERLOAD else Level.INFO, "invite_rejected", facts),
         ]
@@ -281,7 +269,8 @@ class Joining:
         in_call = [leg for leg in call.legs.values() if leg is not before]
         if len(in_call) >= limits.legs_per_call:
             return Refusal.TOO_MANY_IN_CALL
-        if sum(leg.key.user_id == key.user_id for leg in in_call) >= limits.legs_per_user:
+        of_user = [leg for leg in in_call if leg.key.user_id == key.user_id and leg.trunk is None]
+        if len(of_user) >= limits.legs_per_user:
             return Refusal.TOO_MANY_OF_USER
         return None
 

@@ -1,4 +1,4 @@
-"""One leg: the connection between one device of a user and this focus, in one call."""
+"""One leg: the connection between one device of a user, or another focus, and this focus, in one call."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sfu.config import LimitsConfig
     from sfu.units import Instant, TransportId
     from signalling.focus.caps import CapRule
+    from signalling.focus.cascade.end import TrunkEnd
     from signalling.focus.ordering import Ordering
     from signalling.focus.settings import CallSettings
     from signalling.focus.turn import MessageReceived
@@ -54,6 +55,8 @@ class LegKey:
     call: CallKey
     user_id: str
     device_id: str
+    is_trunk: bool = False
+    """It is a focus that is connected, not a client, even if it has the same account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,8 @@ class Leg:
     channel: OpenChannel | ClosedChannel = field(default_factory=ClosedChannel)
     negotiates_by: Way = Way.CHANNEL
     """How its client last sent a description of its own accord."""
+    trunk: TrunkEnd | None = None
+    """It leads to another focus; None: to a client."""
     _seq: int = 0
     _offer: str = ""
     _offer_tries: int = 0
@@ -164,6 +169,8 @@ class Leg:
         An offer is repeated when it was not answered: the channel may be dead, or the client may be one that
         knows only to-device messages.
         """
+        if self.trunk is not None:
+            return Way.TO_DEVICE if isinstance(self.channel, ClosedChannel) else Way.CHANNEL
         self._offer_tries = self._offer_tries + 1 if sdp == self._offer else 0
         self._offer = sdp
         if isinstance(self.channel, ClosedChannel):
@@ -174,6 +181,8 @@ class Leg:
     def next_timeout(self) -> Instant | None:
         """When something of this leg is due."""
         connecting = self.connection.until if isinstance(self.connection, Connecting) else None
+        is_asking = self.trunk is not None and isinstance(self.channel, OpenChannel)
+        asking = self.trunk.asking.next_timeout() if self.trunk is not None and is_asking else None
         return earliest(
-            self.standing.until, connecting, self.ordering.next_timeout(), self.channel.next_timeout()
+            self.standing.until, connecting, self.ordering.next_timeout(), self.channel.next_timeout(), asking
         )

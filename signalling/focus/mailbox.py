@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sfu.units import Instant, WallTime
     from signalling.events.to_device import ReceivedMessage
     from signalling.focus.calls import Calls
+    from signalling.focus.cascade.cascade import AnyCascade
     from signalling.focus.inward import Inward
     from signalling.focus.joining import Joining
     from signalling.focus.leg import Leg, Terms
@@ -45,6 +46,7 @@ class Mailbox:
         inward: Inward,
         replies: Replies,
         memory: Memory,
+        cascade: AnyCascade,
     ) -> None:
         self._terms = terms
         self._calls = calls
@@ -52,6 +54,7 @@ class Mailbox:
         self._inward = inward
         self._replies = replies
         self._memory = memory
+        self._cascade = cascade
         self._early: EarlyMessages[Dialled, MessageReceived] = EarlyMessages(terms.settings.seq_gap_s)
 
     def take(self, now: Instant, wall: WallTime, given: MessageReceived) -> Outputs:
@@ -63,6 +66,9 @@ class Mailbox:
             return self._refuse(now, given, Refusal.WRONG_DEVICE)
         if given.proven_device_id is None and self._terms.settings.require_olm:
             return self._refuse(now, given, Refusal.OLM_REQUIRED)
+        of_focus = self._cascade.invited(now, wall, given, self._joining.closed)
+        if of_focus is not None:
+            return of_focus
         dialled = Dialled.by(given)
         leg = self._calls.dialled(dialled)
         if leg is not None:

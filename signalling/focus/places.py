@@ -47,14 +47,15 @@ class Places:
         concerned = [
             leg
             for leg in self._calls.legs
-            if (users is None or leg.key.user_id in users)
+            if leg.trunk is None
+            and (users is None or leg.key.user_id in users)
             and (leg.key.call.room_id == room_id or isinstance(leg.standing, Awaited))
         ]
         return [output for leg in concerned for output in self._look(now, wall, leg)]
 
     def leg_due(self, now: Instant, wall: WallTime, leg: Leg) -> Outputs:
-        """Look at a leg whose member event is over, or was waited for, until now."""
-        if now < leg.standing.until:
+        """Look at a leg whose member event is over, or was waited for, until now; trunks have none."""
+        if now < leg.standing.until or leg.trunk is not None:
             return []
         if isinstance(leg.standing, Awaited):
             return self._endings.end(now, leg, Ending.NOT_ANNOUNCED)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from sfu.errors import ParseError
 from signalling.events.fields import as_object, flag, identifier
-from signalling.events.to_device import FOCUS_SESSION_ID, Envelope, Hangup
+from signalling.events.to_device import FOCUS_SESSION_ID, Envelope, Hangup, Reject
 from signalling.focus.allowance import Allowances
 from signalling.focus.turn import Count, ForgetLeg, Level, Note, SendToDevice
 
@@ -31,7 +31,8 @@ _REASON: Final = "unknown_error"
 
 def record_key(key: LegKey) -> str:
     """Under which a leg is kept."""
-    return json.dumps([key.call.room_id, key.call.conf_id, key.user_id, key.device_id])
+    names = [key.call.room_id, key.call.conf_id, key.user_id, key.device_id]
+    return json.dumps([*names, FOCUS_SESSION_ID] if key.is_trunk else names)
 
 
 def record_of(leg: Leg) -> str:
@@ -75,9 +76,25 @@ class Replies:
         hangup = self._hangup(envelope.conf_id, envelope.call_id, envelope.sender_session_id)
         return [SendToDevice(given.sender, envelope.device_id, hangup, is_encrypted=_is_encrypted(given))]
 
-    def may_reply(self, now: Instant, user_id: str) -> bool:
-        """Whether a user without a leg is answered once more."""
-        return self._allowances.take(now, user_id)
+    def reject(self, now: Instant, given: MessageReceived, reason: str) -> list[FocusOutput]:
+        """Reject an invite, if its sender is answered once more."""
+        if not self._allowances.take(now, given.sender):
+            return []
+        envelope = given.message.envelope
+        message = Reject(
+            Envelope(
+                call_id=envelope.call_id,
+                party_id=self._identity.device_id,
+                conf_id=envelope.conf_id,
+                device_id=self._identity.device_id,
+                sender_session_id=FOCUS_SESSION_ID,
+                dest_session_id=envelope.sender_session_id,
+                seq=0,
+            ),
+            reason,
+        )
+        device_id = given.proven_device_id or envelope.device_id
+        return [SendToDevice(given.sender, device_id, message, is_encrypted=_is_encrypted(given))]
 
     def _hangup_of_record(self, record: str) -> SendToDevice:
         source = as_object(json.loads(record), "record")

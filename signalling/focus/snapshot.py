@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from signalling.focus.cascade.showing import trunk_snapshot
 from signalling.focus.channel import OpenChannel
+from signalling.focus.dialect import person_of
+from signalling.focus.figures import transport_figures
 from signalling.focus.leg import Awaited, Connecting
 
 if TYPE_CHECKING:
@@ -18,14 +21,18 @@ if TYPE_CHECKING:
         TrackSnapshot,
     )
     from signalling.focus.calls import LiveCall
+    from signalling.focus.cascade.hops import Neighbourhood, Neighbours
     from signalling.focus.leg import Leg
 
 Json = dict[str, Any]
 
+_Named = tuple[str, str | None, list[Any]]
+"""What a track is: its kind, its source, the rids of its encodings."""
 
-def calls_snapshot(calls: Iterable[LiveCall]) -> list[Json]:
+
+def calls_snapshot(calls: Iterable[LiveCall], neighbourhood: Neighbourhood) -> list[Json]:
     """One object for each call."""
-    return [_call(call) for call in calls]
+    return [_call(call, neighbourhood.of(call.key)) for call in calls]
 
 
 def counts_of(calls: list[Json]) -> Json:
@@ -48,17 +55,21 @@ def state_of(leg: Leg) -> str:
     return "connected" if isinstance(leg.channel, OpenChannel) else "no_channel"
 
 
-def _call(call: LiveCall) -> Json:
+def _call(call: LiveCall, near: Neighbours | None) -> Json:
     snapshot = call.conference.snapshot()
+    legs = {one.leg: one for one in snapshot.legs}
     return {
         "conf_id": call.key.conf_id,
         "room_id": call.key.room_id,
         "conference": snapshot.conference,
         "worker": call.conference.worker,
-        "members": [_member(call, snapshot, one) for one in snapshot.legs],
+        "members": [
+            _member(call, snapshot, one) for one in snapshot.legs if call.legs[one.leg].trunk is None
+        ],
         "speakers": [
             {"leg": one.leg, "level": one.level} for one in snapshot.speakers if one.leg in call.legs
         ],
+        "trunks": [] if near is None else [trunk_snapshot(call, hop, legs) for hop in near.hops.values()],
     }
 
 
@@ -73,9 +84,7 @@ def _member(call: LiveCall, conference: ConferenceSnapshot, one: LegSnapshot) ->
         "state": state_of(leg),
         "admitted": one.is_admitted,
         "encrypted": leg.is_encrypted,
-        "round_trip_time_ms": one.round_trip_time_ms,
-        "bytes_received": one.bytes_received,
-        "bytes_sent": one.bytes_sent,
+        **transport_figures(one),
         "tracks": [_track(track) for track in one.tracks],
         "subscriptions": [_subscription(call, conference, wish) for wish in one.subscriptions],
     }
@@ -103,14 +112,13 @@ def _track(track: TrackSnapshot) -> Json:
 
 
 def _subscription(call: LiveCall, conference: ConferenceSnapshot, wish: SubscriptionSnapshot) -> Json:
-    owner = None if wish.owner is None else call.legs.get(wish.owner)
-    track = _track_of(conference, wish)
-    rids = [""] if track is None else [encoding.rid for encoding in track.encodings]
+    owner = None if wish.owner is None else person_of(wish.owner, call.legs, call.guests)
+    kind, source, rids = _track_of(conference, wish) or _guests_track(call, wish)
     return {
-        "kind": "track" if track is None else str(track.kind),
-        "source": None if track is None or track.source is None else str(track.source),
-        "from": "nobody" if owner is None else owner.key.user_id,
-        "device_id": None if owner is None else owner.key.device_id,
+        "kind": kind,
+        "source": source,
+        "from": "nobody" if owner is None else owner.user_id,
+        "device_id": None if owner is None else owner.device_id,
         "stream_id": wish.stream_id,
         "track_id": wish.track_id,
         "width": wish.width,
@@ -141,16 +149,35 @@ def _decision(decision: DecisionSnapshot, rids: list[Any]) -> Json:
     }
 
 
-def _track_of(conference: ConferenceSnapshot, wish: SubscriptionSnapshot) -> TrackSnapshot | None:
+def _track_of(conference: ConferenceSnapshot, wish: SubscriptionSnapshot) -> _Named | None:
     return next(
         (
-            track
+            (
+                str(track.kind),
+                None if track.source is None else str(track.source),
+                [encoding.rid for encoding in track.encodings],
+            )
             for leg in conference.legs
             if leg.leg == wish.owner
             for track in leg.tracks
             if (track.stream_id, track.track_id) == (wish.stream_id, wish.track_id)
         ),
         None,
+    )
+
+
+def _guests_track(call: LiveCall, wish: SubscriptionSnapshot) -> _Named:
+    """The same of somebody who is connected to another focus, as they are announced here."""
+    view = call.conference.view(call.people[0].transport) if wish.owner in call.guests else ()
+    return next(
+        (
+            (str(track.kind), str(one.stream.source), [str(rid) for rid in track.layers] or [""])
+            for one in view
+            if one.owner == wish.owner and one.stream.stream_id == wish.stream_id
+            for track in one.stream.tracks
+            if track.track_id == wish.track_id
+        ),
+        ("track", None, [""]),
     )
 
 

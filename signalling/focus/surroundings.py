@@ -45,8 +45,8 @@ class Surroundings:
         self._rooms = rooms
 
     def legs(self) -> Iterator[tuple[TransportId, LegKey]]:
-        """Every leg, oldest first."""
-        return ((leg.transport, leg.key) for leg in self._calls.legs)
+        """Every client's leg, oldest first."""
+        return ((leg.transport, leg.key) for leg in self._calls.legs if leg.trunk is None)
 
     def call_of(self, transport: TransportId) -> CallKey | None:
         """The call that a leg is in; None where it is gone."""
@@ -59,7 +59,7 @@ class Surroundings:
         if leg is None:
             return ()
         call = self._calls.call_of(leg)
-        published = ((one.key, call.conference.published(one.transport)) for one in call.legs.values())
+        published = ((one.key, call.conference.published(one.transport)) for one in call.people)
         return tuple(
             Other(key.user_id, key.device_id, tracks)
             for key, tracks in published

@@ -209,7 +209,7 @@ async def test_the_version_and_a_configuration_file_are_printed(folder: Path) ->
     assert (await run(folder, "config")).out == example_toml()
 
 
-@pytest.mark.parametrize("command", ["status", "calls"])
+@pytest.mark.parametrize("command", ["status", "calls", "hops"])
 async def test_asking_where_no_focus_is_says_so(folder: Path, command: str) -> None:
     url = f"http://127.0.0.1:{free_port(socket.SOCK_STREAM)}"
     ended = await run(folder, command, "--url", url)
@@ -404,6 +404,13 @@ async def test_health_status_and_calls_are_told(folder: Path, scripted: Scripted
         assert (await run(folder / "cli", "calls", "--url", focus.admin_url)).out == "0 calls\n"
         calls = await run(folder / "cli", "calls", "--json", FOCUS_ADMIN_URL=focus.admin_url)
         assert json.loads(calls.out) == {"calls": []}
+        hops = await run(folder / "cli", "hops", "--url", focus.admin_url)
+        assert (hops.status, hops.out) == (0, "No other focus is in any call.\n")
+        hops = await run(folder / "cli", "hops", "--json", "--url", focus.admin_url)
+        assert json.loads(hops.out) == {"calls": []}
+        elsewhere = await run(folder / "cli", "hops", "conf-1", "--url", focus.admin_url)
+        assert elsewhere.status == 1
+        assert "there is no call conf-1 now" in elsewhere.err
         nobody = await run(folder / "cli", "why", "alice", "bob", "--url", focus.admin_url)
         assert nobody.status == 1
         assert "alice wants no track bob now" in nobody.err

@@ -115,6 +115,11 @@ class Foci:
         """Until when any member names a focus, as active or preferred; None: nobody does."""
         return self._named.get(focus)
 
+    @property
+    def until(self) -> WallTime | None:
+        """When the first of the member events that it goes by runs out; None: there is none."""
+        return min((home.until for home in self._homes.values()), default=None)
+
     def is_present(self, focus: FocusDevice) -> bool:
         """Whether the account of a focus that is named is joined to the room."""
         return focus in self._present

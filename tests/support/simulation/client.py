@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from loadtest.client.negotiation import LIKE_CHROMIUM, LegNumbers
 from sfu.units import Instant, WallTime, after_ms
 from signalling.events.metadata import USERMEDIA
-from signalling.events.room_state import FocusDevice, MemberDevice, member_content
+from signalling.events.room_state import MemberDevice, member_content
 from tests.support.simulation.audio_receiver import AudioReceiver
 from tests.support.simulation.clock import START
-from tests.support.simulation.homeserver import CONF_ID, FOCUS_DEVICE_ID, FOCUS_USER_ID
+from tests.support.simulation.homeserver import CONF_ID
 from tests.support.simulation.label import Source
 from tests.support.simulation.leg import ClientLeg, LegState
 from tests.support.simulation.lip_sync import lip_sync_ms
 from tests.support.simulation.observations import MAX_FAULTS, TrackObservations
+from tests.support.simulation.sites import FIRST_SITE, Site
 from tests.support.simulation.sources import Capture, Sources
 from tests.support.simulation.wishes import AnnouncedTrack, Tile, Wishes
 
@@ -50,6 +52,7 @@ class SimClient:
         capture: what it publishes.
         tile: the usual size in which it shows others; None shows nobody.
         numbers: payload types and extension ids.
+        site: its homeserver, and the focus that it is on.
     """
 
     def __init__(
@@ -63,13 +66,17 @@ class SimClient:
         capture: Capture | None = None,
         tile: Tile | None = (640, 360),
         numbers: LegNumbers = LIKE_CHROMIUM,
+        site: Site = FIRST_SITE,
     ) -> None:
         self.clock: Final = world.clock
         self.homeserver: Final = world.homeserver
         self._network = world.network
-        self.user_id: Final = f"@{name}:example.org"
+        self.user_id: Final = site.user_id(name)
         self.device_id: Final = f"{name.upper()}DEVICE"
         self.session_id: Final = f"{name}-session"
+        self.number: Final = number
+        self.focus = site.focus
+        """That it is on."""
         self.rng: Final = rng
         self.numbers: Final = numbers
         self.rides = False
@@ -91,6 +98,8 @@ class SimClient:
         self.legs: list[ClientLeg] = []
         self.speakers: list[tuple[Instant, tuple[str, ...]]] = []
         """Lists of user ids, with the time when each came."""
+        self.doubles: list[str] = []
+        """Who was announced twice at a time."""
         self.unwanted: list[str] = []
         """Media that came although it was not wished for."""
         self._numbers_of = numbers_of
@@ -118,7 +127,7 @@ class SimClient:
             self.session_id,
             WallTime(self.clock.wall + MEMBER_LIFETIME_MS),
             ("m.usermedia",),
-            (FocusDevice(FOCUS_USER_ID, FOCUS_DEVICE_ID),),
+            (self.focus,),
         )
         self.homeserver.put_member(self.user_id, member_content(CONF_ID, (device,)))
 
@@ -130,6 +139,15 @@ class SimClient:
         self.legs.append(self.leg)
         self.leg.dial()
         self._start_capturing()
+
+    def move_to(self, site: Site) -> None:
+        """Go to another focus: the member event first, then goodbye here, soon after a leg there."""
+        before = self.leg
+        self.focus = site.focus
+        self.write_member_event()
+        if before is not None and before.state is not LegState.ENDED:
+            before.hang_up()
+        self.clock.call_after_ms(INVITE_DELAY_MS, self._dial_if_still_wanted)
 
     def leave(self) -> None:
         """Leave the call as clients do: member event, then hangup."""
@@ -279,6 +297,8 @@ class SimClient:
         """The focus says what others publish."""
         before = self.wishes.present
         self.wishes.announce(streams)
+        present = Counter((track.publisher, track.source) for track in self.wishes.present.values())
+        self.doubles += [user_id for (user_id, _), count in present.items() if count > 1]
         for stream in streams:
             if stream.purpose == USERMEDIA:
                 told = self._mutes.setdefault(stream.user_id or "", [])

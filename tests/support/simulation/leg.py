@@ -68,6 +68,8 @@ class ClientLeg:
         """Lists of wishes that were said."""
         self.connected_at: Instant | None = None
         self.call_id: Final = call_id
+        self.focus: Final = client.focus
+        """At the other end."""
         self._client = client
         self._clock = client.clock
         self._rng = client.rng
@@ -347,7 +349,7 @@ class ClientLeg:
         return envelope
 
     def _tell(self, message: to_device.ToDeviceMessage) -> None:
-        self._client.homeserver.send_to_focus(self._client.user_id, message)
+        self._client.homeserver.send_to_focus(self._client.user_id, self.focus, message)
 
     def _send(self, data: bytes) -> None:
         if self._ice.selected is not None and self.state is not LegState.ENDED:

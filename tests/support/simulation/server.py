@@ -1,7 +1,7 @@
 """The focus on a virtual clock: the real engine over the real plane's core, and what wakes them.
 
 It does what `sfu/runtime` does, turn by turn and tick by tick. DTLS and SCTP are stood in for by
-`association.py`; the datagrams of both go through the plane as theirs would.
+`association.py`, kept in `server_legs.py`; the datagrams of both go through the plane as theirs would.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ from sfu.conference.turn import (
     CloseLeg,
     DataChannelOpened,
     DataReceived,
+    Dial,
     DropDemand,
+    Engine,
     LegConnected,
     LegFailed,
     MediaReport,
+    OpenChannel,
     RuntimeInput,
     RuntimeOutput,
     SendData,
@@ -38,15 +41,13 @@ from sfu.negotiation.parameters import Candidate, Fingerprint
 from sfu.plane import (
     AddTransport,
     ConsentLost,
-    InstallSrtp,
     PairSelected,
     PlaneOperation,
     RemoveTransport,
-    SendDatagram,
-    SrtpProfile,
 )
 from sfu.runtime.tick import NO_TARGETS
 from sfu.units import TransportId, after_ms
+from signalling.focus.cascade.settings import ALONE
 from signalling.focus.focus import Focus
 from signalling.focus.turn import (
     Count,
@@ -54,18 +55,21 @@ from signalling.focus.turn import (
     FocusOutput,
     ForgetLeg,
     KeepLeg,
+    LegsRestored,
     Level,
+    MessageReceived,
     Note,
     SendToDevice,
+    ShuttingDown,
 )
 from tests.support.schemas import SampledCheck
-from tests.support.simulation.association import Association, Role
-from tests.support.simulation.homeserver import FOCUS_DEVICE_ID, FOCUS_USER_ID
+from tests.support.simulation.server_legs import ServerLegs
+from tests.support.simulation.sites import FIRST_SITE, Site
 from tests.support.simulation.watch import PlaneWatch
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sfu.config import MediaConfig, SfuConfig
     from sfu.dataplane.wire import Transmit
@@ -74,6 +78,7 @@ if TYPE_CHECKING:
     from sfu.rows import StructArray
     from sfu.units import Instant
     from signalling.focus.caps import CapRule
+    from signalling.focus.cascade.settings import CascadeSettings
     from signalling.focus.settings import CallSettings
     from tests.support.plane_driver import Core
     from tests.support.simulation.world import World
@@ -81,7 +86,6 @@ if TYPE_CHECKING:
 TICK_MS: Final = 50
 FULL_TICKS: Final = 20
 """Every so many ticks all is decided anew, as `sfu.runtime.tick` does."""
-SERVER_ADDRESS: Final = ("192.0.2.1", 10_000)
 
 _AboutALeg = LegConnected | LegFailed | DataChannelOpened | DataReceived | PairSelected | ConsentLost
 
@@ -104,12 +108,6 @@ class ServerRecord:
     """Those of the last tick."""
 
 
-@dataclass(slots=True)
-class _Leg:
-    association: Association
-    has_channel: bool = False
-
-
 def simulated_core(config: MediaConfig, rng: random.Random) -> Core:
     """The native plane's core, or its twin where SIMULATED_PLANE=reference asks for that."""
     if os.environ.get("SIMULATED_PLANE") == "reference":
@@ -126,6 +124,8 @@ class SimServer:
         settings: of calls.
         rng: everything that is drawn.
         caps: ceilings for some.
+        site: its account and address.
+        cascade: whether other foci are in its calls.
     """
 
     def __init__(
@@ -135,40 +135,73 @@ class SimServer:
         settings: CallSettings,
         rng: random.Random,
         caps: Sequence[CapRule] = (),
+        site: Site = FIRST_SITE,
+        cascade: CascadeSettings = ALONE,
     ) -> None:
+        self.site: Final = site
         self.record = ServerRecord()
         self.watch = PlaneWatch()
         self.spoken = SampledCheck()
         self.core = simulated_core(config.media, rng)
-        self.address: Final = SERVER_ADDRESS
+        self.address: Final = site.address
         self._clock = world.clock
         self._network = world.network
+        self._backbone = world.backbone
         self._homeserver = world.homeserver
         self._metrics = Metrics()
-        local = LocalMedia(
+        self.local = LocalMedia(
             Fingerprint("sha-256", ":".join(["CD"] * 32)),
-            (Candidate(*SERVER_ADDRESS, priority=2_130_706_431),),
+            (Candidate(*site.address, priority=2_130_706_431),),
         )
-        identity = FOCUS_USER_ID, FOCUS_DEVICE_ID
-        self.focus = Focus(identity, (local,), settings, config, rng, IdSource(), caps)
-        self._open: set[TransportId] = set()
-        """Legs from `AddTransport` to their end."""
-        self._legs: dict[TransportId, _Leg] = {}
+        identity = site.focus.user_id, site.focus.device_id
+        self.focus = Focus(identity, (self.local,), settings, config, rng, IdSource(), caps, cascade)
+        self.engine: Engine = self.focus
+        """What has the turns; a test may put something in front of the focus."""
+        self._legs = ServerLegs(
+            lambda: self._clock.now,
+            self._later,
+            self._apply,
+            self.feed,
+            rng,
+            config.media.consent_timeout_s,
+        )
         self.control = Control()
         self._inbox: deque[EngineInput] = deque()
         self._is_running = False
+        self._has_ended = False
         self._stalled_until: Instant | None = None
         self._plane_at: Instant | None = None
         self._focus_at: Instant | None = None
         self._tick_at = self._clock.now
-        self._network.attach(SERVER_ADDRESS)
-        self._homeserver.tell_focus = self.feed
-        self._clock.call_at(self._tick_at, self._tick)
+        self._network.attach(site.address)
+        self._homeserver.log_in_focus(site.focus, self.feed)
+        self._later(self._tick_at, self._tick)
+
+    def restore(self, kept: Mapping[str, str]) -> None:
+        """Begin with the records of legs that a process before has left."""
+        self.feed(LegsRestored(tuple(kept.items())))
+
+    def end(self, *, warned: bool = False) -> None:
+        """Be a process no more: nothing is done, taken or sent from now on.
+
+        Args:
+            warned: it was asked to end, and has told everybody; else it was killed.
+        """
+        if warned:
+            self.feed(ShuttingDown())
+        self._has_ended = True
+        self._network.detach(self.address)
+        self._homeserver.log_out_focus(self.site.focus)
+
+    def _later(self, at: Instant, action: Callable[[], None]) -> None:
+        self._clock.call_at(at, lambda: None if self._has_ended else action())
 
     # --- the plane: never waits for anything below --------------------------------------------------------
 
     def receive(self, datagrams: Iterable[Datagram]) -> None:
         """Take datagrams from the network."""
+        if self._has_ended:
+            return
         now = self._clock.now
         for datagram in datagrams:
             self._transmit(self.core.handle_datagram(now, datagram.source, datagram.data))
@@ -188,7 +221,7 @@ class SimServer:
         for operation in operations:
             self.watch.operation(self._clock.now, operation)
             if isinstance(operation, AddTransport):
-                self._open.add(operation.transport)
+                self._legs.add(operation.transport)
         self._transmit(self.core.apply(self._clock.now, operations))
         self._after_plane()
 
@@ -197,13 +230,16 @@ class SimServer:
         for one in transmits:
             host, port = one.address[:2]
             self.watch.transmit(now, (host, port), one.data)
-            self._network.send(now, SERVER_ADDRESS, (host, port), one.data)
+            if self._backbone.leads(self.address, (host, port)):
+                self._backbone.send(self.address, (host, port), one.data)
+            else:
+                self._network.send(now, self.address, (host, port), one.data)
 
     def _after_plane(self) -> None:
         due_at = self.core.next_timeout()
         if due_at is not None and (self._plane_at is None or due_at < self._plane_at):
             self._plane_at = due_at
-            self._clock.call_at(due_at, self._poll_plane)
+            self._later(due_at, self._poll_plane)
         if self.core.has_output:
             self._wake()
 
@@ -211,13 +247,15 @@ class SimServer:
 
     def feed(self, given: EngineInput) -> None:
         """Queue an input for the engine."""
+        if self._has_ended:
+            return
         self._inbox.append(given)
         self._wake()
 
     def stall(self, duration_ms: float) -> None:
         """Let Python do nothing for a while; the plane goes on."""
         self._stalled_until = after_ms(self._clock.now, duration_ms)
-        self._clock.call_at(self._stalled_until, self._resume)
+        self._later(self._stalled_until, self._resume)
 
     def _resume(self) -> None:
         if self._stalled_until is not None and self._clock.now >= self._stalled_until:
@@ -240,30 +278,31 @@ class SimServer:
     def _drain(self) -> None:
         batch = self.core.drain()
         for transport, data in batch.datagrams:
-            leg = self._legs.get(transport)
-            if leg is not None:
-                leg.association.receive(self._clock.now, data)
-                self._plan(transport, leg)
-        self.control.route_changed(
-            event.transport for event in batch.events if isinstance(event, PairSelected)
-        )
+            self._legs.feed(transport, data)
+        selected = [event.transport for event in batch.events if isinstance(event, PairSelected)]
+        for transport in selected:
+            self._legs.pair_selected(transport)
+        self.control.route_changed(selected)
         self._inbox.extend(batch.events)
+        for transport, (host, port), data in batch.responses:
+            self._legs.respond(transport, (host, port), data)
 
     def _turn(self, given: EngineInput) -> None:
-        if isinstance(given, _AboutALeg) and _leg_of(given) not in self._open:
+        if isinstance(given, _AboutALeg) and _leg_of(given) not in self._legs:
             return
         self.record.turns += 1
-        self.spoken.given(given)
-        self._perform(self.focus.handle(self._clock.now, self._clock.wall, given))
+        if not self._is_of_trunk(given):
+            self.spoken.given(given)
+        self.perform(self.engine.handle(self._clock.now, self._clock.wall, given))
         if isinstance(given, LegFailed):
-            self._close(given.leg)
+            self._legs.close(given.leg)
         self._plan_focus()
 
     def _plan_focus(self) -> None:
-        due_at = self.focus.next_timeout()
+        due_at = self.engine.next_timeout()
         if due_at is not None and (self._focus_at is None or due_at < self._focus_at):
             self._focus_at = due_at
-            self._clock.call_at(due_at, self._focus_timeout)
+            self._later(due_at, self._focus_timeout)
 
     def _focus_timeout(self) -> None:
         now = self._clock.now
@@ -271,14 +310,15 @@ class SimServer:
             return
         if self._stalled_until is not None:
             self._focus_at = self._stalled_until
-            self._clock.call_at(self._focus_at, self._focus_timeout)
+            self._later(self._focus_at, self._focus_timeout)
             return
         self._focus_at = None
-        self._perform(self.focus.handle_timeout(now, self._clock.wall))
+        self.perform(self.engine.handle_timeout(now, self._clock.wall))
         self._plan_focus()
         self._wake()
 
-    def _perform(self, outputs: Sequence[EngineOutput]) -> None:
+    def perform(self, outputs: Sequence[EngineOutput]) -> None:
+        """Carry out the outputs of a turn, or of a test that has taken one by hand."""
         batch: list[PlaneOperation] = []
         for output in outputs:
             if isinstance(output, PlaneOperation) and not isinstance(output, RemoveTransport):
@@ -300,24 +340,41 @@ class SimServer:
             self._set_targets(self.control.allocate())
 
     def _perform_one(self, output: EngineOutput) -> None:
-        self.spoken.said(output)
+        if not self._is_of_trunk(output):
+            self.spoken.said(output)
         match output:
-            case StartDtls(leg):
-                self._start(leg)
+            case StartDtls():
+                self._legs.start(output)
+            case Dial():
+                self._legs.dial(output)
+            case OpenChannel(leg, label):
+                self._legs.open_channel(leg, label)
             case CloseLeg(leg) | RemoveTransport(leg):
                 self.control.forget(leg)
-                self._close(leg)
+                self._legs.close(leg)
             case SetCaps(leg, max_bps, max_height, max_videos):
                 self.control.set_caps(leg, max_bps, max_height, max_videos)
             case SetSpeech(conference, cameras, unheard):
                 self.control.set_speech(conference, cameras, unheard)
             case SendData(leg, _, text):
-                known = self._legs.get(leg)
-                if known is not None:
-                    known.association.say(self._clock.now, f"T{text}")
-                    self._plan(leg, known)
+                self._legs.send(leg, text)
+            case _:
+                self._perform_dialect(output)
+
+    def _is_of_trunk(self, value: EngineInput | EngineOutput) -> bool:
+        """Whether something is said between foci: the schemas are of what is said to clients."""
+        match value:
+            case MessageReceived(_, message) | SendToDevice(_, _, message):
+                return message.envelope.sender_session_id == message.envelope.dest_session_id
+            case DataReceived(leg) | SendData(leg):
+                return self._legs.is_trunk(leg)
+            case _:
+                return False
+
+    def _perform_dialect(self, output: EngineOutput) -> None:
+        match output:
             case SendToDevice():
-                self._homeserver.send_to_device(output)
+                self._homeserver.send_to_device(self.site.focus, output)
             case KeepLeg(key, record):
                 self.record.kept[key] = record
             case ForgetLeg(key):
@@ -331,58 +388,11 @@ class SimServer:
             case _:
                 raise AssertionError(f"nobody performs {output}")
 
-    # --- legs ---------------------------------------------------------------------------------------------
-
-    def _start(self, transport: TransportId) -> None:
-        if transport in self._legs:
-            return
-        association = Association(
-            Role.SERVER,
-            send=lambda data: self._apply([SendDatagram(transport, data)]),
-            connected=lambda: self._connected(transport),
-            received=lambda text: self._received(transport, text),
-            closed=lambda: self.feed(LegFailed(transport, "dtls_closed")),
-        )
-        self._legs[transport] = _Leg(association)
-        association.start(self._clock.now)
-
-    def _connected(self, transport: TransportId) -> None:
-        key = bytes(28)
-        self._apply([InstallSrtp(transport, SrtpProfile.AEAD_AES_128_GCM, key, key)])
-        self.feed(LegConnected(transport))
-
-    def _received(self, transport: TransportId, text: str) -> None:
-        leg = self._legs[transport]
-        if not leg.has_channel:
-            leg.has_channel = True
-            self.feed(DataChannelOpened(transport, 0, text[1:]))
-        else:
-            self.feed(DataReceived(transport, 0, text[1:]))
-
-    def _close(self, transport: TransportId) -> None:
-        self._open.discard(transport)
-        leg = self._legs.pop(transport, None)
-        if leg is not None:
-            leg.association.close()
-        self._apply([RemoveTransport(transport)])
-
-    def _plan(self, transport: TransportId, leg: _Leg) -> None:
-        due_at = leg.association.next_timeout()
-        if due_at is not None:
-            self._clock.call_at(due_at, lambda: self._poll_association(transport, leg))
-
-    def _poll_association(self, transport: TransportId, leg: _Leg) -> None:
-        due_at = leg.association.next_timeout()
-        if transport not in self._legs or due_at is None or self._clock.now < due_at:
-            return
-        leg.association.poll(self._clock.now)
-        self._plan(transport, leg)
-
     # --- the tick -----------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
         self._tick_at = after_ms(self._tick_at, TICK_MS)
-        self._clock.call_at(self._tick_at, self._tick)
+        self._later(self._tick_at, self._tick)
         if self._stalled_until is not None:
             return
         now, stats = self._clock.now, self.stats()

@@ -47,6 +47,14 @@ class _Frame:
     ts: int
 
 
+def label_of(payload: Vp8Payload) -> VideoLabel | None:
+    """The label in a packet of video; None where it carries none."""
+    tag = 0
+    if payload.starts_frame:
+        tag = _KEY_TAG_BYTES if payload.is_key_start else _TAG_BYTES
+    return read_video_label(payload.data[tag:])
+
+
 class VideoReceiver:
     """Judges one track as a decoder and a picky human would.
 
@@ -247,7 +255,4 @@ def _read(timestamp: int, payload: bytes, *, marker: bool) -> _Packet:
     parsed = depacketise(payload)
     if parsed is None:
         return _Packet(timestamp, marker, None, None)
-    tag = 0
-    if parsed.starts_frame:
-        tag = _KEY_TAG_BYTES if parsed.is_key_start else _TAG_BYTES
-    return _Packet(timestamp, marker, parsed, read_video_label(parsed.data[tag:]))
+    return _Packet(timestamp, marker, parsed, label_of(parsed))

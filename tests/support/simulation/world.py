@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sfu.netem.network import Network
+    from tests.support.simulation.backbone import Backbone
     from tests.support.simulation.clock import VirtualClock
     from tests.support.simulation.homeserver import SimHomeserver
 
@@ -17,4 +18,6 @@ class World:
 
     clock: VirtualClock
     network: Network
+    backbone: Backbone
+    """The lines between servers; `network` has those of people."""
     homeserver: SimHomeserver

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from math import inf
+
 import numpy as np
 import pytest
 
 from sfu.allocation.decision import DECISION_DTYPE, Cause
+from sfu.bwe.estimate import ESTIMATE_DTYPE, EstimateState
 from sfu.conference.turn import SetDemand
 from sfu.conference.values import Source, Wish
 from sfu.rows import ENCODING_DTYPE, PAUSED, ROUTE_DTYPE, TRANSPORT_DTYPE
-from sfu.units import TransportId
+from sfu.units import Instant, TransportId
 from tests.unit.conference.caller import Call, Caller, of_type, report_of
+from tests.unit.conference.hop import Net
 
 ALICE_VIDEO = Wish("alice-stream", "alice-video", 640, 360)
 
@@ -119,3 +124,82 @@ def test_a_round_trip_time_that_is_not_known_is_none_and_an_encoding_just_bound_
     assert leg.round_trip_time_ms is None
     assert leg.tracks[1].encodings[0].bitrate_bps == 0.0
     assert leg.leg == TransportId(1)
+
+
+class Wire:
+    """Reports of what goes over one leg's transport, and of the video that comes on it."""
+
+    def __init__(self) -> None:
+        self.call = Call()
+        self.leg = self.call.join(Caller.with_media("alice"))
+        self.track = self.call.conference.snapshot().legs[0].tracks[1].track
+
+    def report(
+        self, at_s: float, sizes: tuple[int, int], packets: tuple[int, int], **estimate: float
+    ) -> None:
+        """So many bytes were received and sent by then, so many packets of video received and lost."""
+        now = Instant(round(at_s * 1e9))
+        report = report_of(
+            now,
+            transports=filled(
+                TRANSPORT_DTYPE, transport=self.leg, bytes_received=sizes[0], bytes_sent=sizes[1]
+            ),
+            encodings=filled(
+                ENCODING_DTYPE,
+                track=self.track,
+                encoding=1,
+                packets_received=packets[0],
+                packets_lost=packets[1],
+                audio_level=127,
+            ),
+        )
+        estimates = filled(ESTIMATE_DTYPE, transport=self.leg, **estimate)
+        self.call.conference.report(now, replace(report, estimates=estimates))
+
+
+def test_rates_losses_and_what_the_path_carries_are_those_of_about_a_second() -> None:
+    wire = Wire()
+    wire.report(1, (1_000, 500), (100, 3), state=EstimateState.NORMAL, target_bps=2e6, loss=0.5)
+    wire.report(2, (126_000, 50_500), (190, 13), state=EstimateState.LOSS, target_bps=1e6, loss=0.25)
+    (leg,) = wire.call.conference.snapshot().legs
+    assert (leg.received_bps, leg.sent_bps) == (1_000_000, 400_000)
+    assert leg.loss_received == pytest.approx(0.1)
+    assert (leg.loss_sent, leg.estimate_bps) == (0.25, 1e6)
+
+
+def test_what_is_not_known_of_a_path_is_none() -> None:
+    wire = Wire()
+    (leg,) = wire.call.conference.snapshot().legs
+    assert (leg.received_bps, leg.loss_received, leg.loss_sent, leg.estimate_bps) == (0, None, None, None)
+    wire.report(1, (1_000, 500), (100, 3), state=EstimateState.UNKNOWN, target_bps=inf)
+    (leg,) = wire.call.conference.snapshot().legs
+    assert (leg.received_bps, leg.loss_received, leg.loss_sent, leg.estimate_bps) == (0, None, None, None)
+
+
+def test_packets_that_were_late_and_not_lost_are_no_negative_loss() -> None:
+    wire = Wire()
+    wire.report(1, (0, 0), (100, 9))
+    wire.report(2, (0, 0), (200, 4))
+    assert wire.call.conference.snapshot().legs[0].loss_received == 0
+
+
+def test_a_trunk_shows_at_both_ends_which_layers_cross_it_under_the_same_ids() -> None:
+    net = Net("one", "two")
+    one, two = net.sites
+    net.join(one, "alice")
+    bob = net.join(two, "bob")
+    net.pass_s(1)
+    here, there = net.connect(one, two)
+    net.pass_s(1)
+    net.subscribe(
+        two, bob, Wish("alice-stream", "alice-video", 640, 360), Wish("alice-stream", "alice-audio")
+    )
+    net.pass_s(2.5)
+    sent = next(leg for leg in one.call.conference.snapshot().legs if leg.leg == here).subscriptions
+    received = next(leg for leg in two.call.conference.snapshot().legs if leg.leg == there).tracks
+    crossing = {("alice-stream", "alice-video"): ["q", "h"], ("alice-stream", "alice-audio"): [""]}
+    assert {(wish.stream_id, wish.track_id): list(wish.layers) for wish in sent} == crossing
+    assert {
+        (track.stream_id, track.track_id): [one.rid for one in track.encodings if one.bitrate_bps]
+        for track in received
+    } == crossing

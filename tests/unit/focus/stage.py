@@ -29,6 +29,7 @@ from sfu.units import NS_PER_S, Instant, Kind, Ssrc, TrackHandle, TransportId, W
 from signalling.events import data_channel, to_device
 from signalling.events.metadata import StreamMetadata, TrackMetadata
 from signalling.events.room_state import CALL_TYPES, call_content
+from signalling.focus.cascade.settings import ALONE
 from signalling.focus.focus import Focus
 from signalling.focus.settings import CallSettings
 from signalling.focus.turn import Count, MessageReceived, Note, RoomState, SendToDevice, StateEvent
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from signalling.focus.caps import CapRule
+    from signalling.focus.cascade.settings import CascadeSettings
 
 T = TypeVar("T")
 
@@ -176,6 +178,8 @@ class Stage:
         identity: tuple[str, str] = (FOCUS_USER, FOCUS_DEVICE),
         workers: int = 1,
         caps: tuple[CapRule, ...] = (),
+        cascade: CascadeSettings = ALONE,
+        seed: int = 7,
     ) -> None:
         self.identity = identity
         self.now = Instant(1_000_000_000)
@@ -195,9 +199,10 @@ class Stage:
             ),
             settings or CallSettings(),
             config,
-            random.Random(7),
+            random.Random(seed),
             IdSource(),
             caps,
+            cascade,
         )
         self.clients: list[Client] = []
         self.answers_offers = True

@@ -39,6 +39,8 @@ def refusal(*arguments: str) -> str:
         (("bench", "peers", "--sfu", "nobody"), "nobody: not one of focus, mediasoup,"),
         (("bench", "peers", "--json", "/no/such/folder/out.json"), "no such folder"),
         (("demo", "--participants", "1", "--check"), "one alone has nobody to receive"),
+        (("demo", "--homeservers", "0"), "--homeservers"),
+        (("demo", "--homeservers", "3", "--participants", "2"), "nobody is on one of them"),
     ],
 )
 def test_a_wrong_argument_is_named(arguments: tuple[str, ...], said: str) -> None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from loadtest.client.scene import Party
 from loadtest.judge import Row, Verdict
 from loadtest.report import MAX_LINES, Report
+from loadtest.trunks import CarriedTrack, Flow, TrunkFigures
 from sfu.figures import machine
 
 if TYPE_CHECKING:
@@ -17,13 +18,32 @@ if TYPE_CHECKING:
 
 ALICE, BOB = Party("@alice:here", "A"), Party("@bob:here", "B")
 ROW = Row(ALICE, BOB, "video", 100, 99, 250.0, 1, 300.0, 12.0, ("q", "f"), 0)
+TRUNK = TrunkFigures(
+    foci=("@focus:here", "@focus:there"),
+    states=("up", "up"),
+    legs=1,
+    flows=(
+        Flow(
+            "@focus:here",
+            "@focus:there",
+            bytes_sent=1_234_567,
+            bytes_received=1_230_000,
+            tracks=tuple(
+                CarriedTrack(owner, kind, layers)
+                for owner in ("@alice:here", "@carol:here")
+                for kind, layers in (("audio", ()), ("video", ("q", "f")))
+            ),
+        ),
+        Flow("@focus:there", "@focus:here", bytes_sent=0, bytes_received=0, tracks=()),
+    ),
+)
 GOOD = Verdict((ROW, replace(ROW, sender=BOB, receiver=ALICE)), (), (), ())
 
 
-def printed(verdict: Verdict, *, checked: bool) -> str:
-    console = Console(file=io.StringIO(), width=80)
+def printed(verdict: Verdict, *trunks: TrunkFigures, checked: bool) -> str:
+    console = Console(file=io.StringIO(), width=100)
     with console.capture() as captured:
-        Report(verdict, 2, 20.0, "reference").show(console, checked=checked)
+        Report(verdict, 2, 20.0, "reference", trunks).show(console, checked=checked)
     return captured.get()
 
 
@@ -33,7 +53,7 @@ def test_the_json_holds_every_key_that_is_promised(tmp_path: Path) -> None:
     content = json.loads(path.read_text())
     assert set(content) == {
         "ok", "participants", "seconds", "first_frame_ms_p50", "wrong_frames", "failures", "violations",
-        "plane", "machine", "commit", "date", "pairs",
+        "plane", "machine", "commit", "date", "trunks", "pairs",
     }  # fmt: skip
     assert (content["ok"], content["participants"], content["seconds"]) == (True, 2, 20.0)
     assert (content["first_frame_ms_p50"], content["plane"]) == (250.0, "reference")
@@ -77,6 +97,19 @@ def test_the_first_picture_is_a_figure_with_a_mark() -> None:
     slow = Verdict((replace(ROW, first_frame_ms=1_500.0),), (), (), ())
     assert "1500 ms (FAIL" in printed(slow, checked=False)
     assert slow.is_good
+
+
+def test_trunks_are_told_in_both_directions() -> None:
+    lines = [" ".join(line.split()) for line in printed(GOOD, TRUNK, checked=False).splitlines()]
+    assert "here there 2 audio, 2 video q f 1235 1230" in lines
+    assert "there here nothing 0 0" in lines
+    assert "trunk" not in printed(GOOD, checked=False)
+    assert Report(GOOD, 2, 1.0, None, (TRUNK,)).content()["trunks"] == [TRUNK.content()]
+
+
+def test_over_several_foci_the_first_picture_may_take_longer() -> None:
+    slow = Verdict((replace(ROW, first_frame_ms=1_500.0),), (), (), ())
+    assert "1500 ms (PASS: up to 2,000 ms is good)" in printed(slow, TRUNK, checked=False)
 
 
 def test_a_long_list_is_cut_and_says_so() -> None:

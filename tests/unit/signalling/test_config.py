@@ -20,6 +20,7 @@ from signalling.config import (
     parse_config,
 )
 from signalling.focus.caps import CapRule
+from signalling.focus.cascade.settings import RelayRule
 
 CAPS = """
 [[caps]]
@@ -155,6 +156,37 @@ def test_ceilings_for_some_are_read() -> None:
 def test_a_ceiling_that_is_none_is_refused_with_its_key(rule: object, complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
         parse_config({"caps": [{"room": "!r", "max_videos": 1}, rule]})
+
+
+RELAY = {"user_id": "@focus:b", "device_id": "FOCUS"}
+
+
+def test_other_foci_are_let_in_by_the_operator_alone() -> None:
+    assert not parse_config({}).cascade.enabled
+    source = {"enabled": True, "max_hops": 2, "relays": [RELAY], "budget_bps": 5_000_000}
+    cascade = parse_config({"cascade": source}).cascade
+    assert (cascade.enabled, cascade.max_hops, cascade.budget_bps) == (True, 2, 5_000_000)
+    assert cascade.relays == (RelayRule("@focus:b", "FOCUS"),)
+
+
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [
+        ({"relays": [RELAY]}, r"cascade\.max_hops = 1: must be 2 or more"),
+        (
+            {"relays": [{"user_id": "focus:b", "device_id": "F"}]},
+            r"cascade\.relays\[0\]\.user_id = 'focus:b'",
+        ),
+        ({"relays": [RELAY, {"user_id": "@focus:b"}]}, r"cascade\.relays\[1\]\.device_id: must be set"),
+        ({"relays": [RELAY, RELAY], "max_hops": 2}, r"cascade\.relays: must name each focus once"),
+        ({"relays": [{"user": "@focus:b"}]}, r"cascade\.relays\[0\]\.user: unknown key"),
+        ({"relays": ["@focus:b"]}, r"cascade\.relays\[0\]: must be a table"),
+        ({"relays": RELAY}, r"cascade\.relays = .*: must be an array"),
+    ],
+)
+def test_a_relay_that_is_none_is_refused_with_its_key(source: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        parse_config({"cascade": source})
 
 
 def test_what_operators_are_told_to_write_is_read() -> None:

@@ -1,0 +1,171 @@
+"""The other foci of one call, as its cascade knows them: the trunk to each, and what it has announced."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from sfu.units import WallTime, after_ms, earliest
+from signalling.focus.allowance import Window
+from signalling.focus.cascade.dialling import (
+    Answering,
+    BackingOff,
+    Dialling,
+    Idle,
+    Resting,
+    State,
+    Trunk,
+    Up,
+    Waiting,
+)
+from signalling.focus.refusals import Refusal
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Iterator
+
+    from sfu.conference.values import GuestDescription
+    from sfu.units import Instant, TransportId
+    from signalling.events.metadata import StreamMetadata
+    from signalling.events.room_state import FocusDevice
+    from signalling.focus.cascade.foci import Foci, Person
+    from signalling.focus.cascade.trust import StreamRefusal
+    from signalling.focus.leg import CallKey, Leg
+
+MAX_HOPS: Final = 64
+"""Foci of one call that are remembered, twice as many as are dialled. Lower: who dials us, and nobody is on,
+finds no room. Higher: whoever has accounts in a room makes us remember more."""
+
+STATES: Final[dict[type[State], str]] = {
+    Idle: "idle",
+    Waiting: "waiting",
+    Dialling: "dialling",
+    Answering: "answering",
+    Up: "up",
+    BackingOff: "backing_off",
+    Resting: "resting",
+}
+"""What people are told of a trunk."""
+
+
+@dataclass(slots=True, eq=False)
+class Hop:
+    """One other focus."""
+
+    focus: FocusDevice
+    trunk: Trunk
+    since: WallTime
+    """When its trunk came into the state that it is in."""
+    leg: Leg | None = None
+    """Of the dial that goes on, or of the trunk."""
+    streams: tuple[StreamMetadata, ...] = ()
+    """What it announced last. It stays so while the trunk is lost and tried again."""
+    has_announced: bool = False
+    """On this very leg."""
+    described: tuple[GuestDescription, ...] | None = None
+    """What the media side was told of it; None: nothing, on this leg."""
+    refused: frozenset[tuple[str, StreamRefusal]] = frozenset()
+    """What of it is not believed."""
+    notes: Window = field(default_factory=lambda: Window(1))
+    """Lines of the log about what is not believed: whoever lies fast fills no disk."""
+    wants_olm: bool = False
+    """It has rejected a dial in the clear."""
+    _noted: str = ""
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it can be heard now, and has been."""
+        return self.leg is not None and self.has_announced
+
+    @property
+    def is_up(self) -> bool:
+        """Whether there is a trunk."""
+        return isinstance(self.trunk.state, Up)
+
+    @property
+    def state(self) -> str:
+        """How far its trunk is, in one word."""
+        return STATES[type(self.trunk.state)]
+
+    def take_leg(self, leg: Leg | None) -> None:
+        """A dial begins, or is over."""
+        if self.leg is not None and self.leg.trunk is not None:
+            self.wants_olm |= self.leg.trunk.rejected_as == Refusal.OLM_REQUIRED
+        self.leg, self.has_announced, self.described = leg, False, None
+
+    def note_state(self, wall: WallTime) -> None:
+        """Something was done to its trunk."""
+        if self.state != self._noted:
+            self._noted, self.since = self.state, wall
+
+
+@dataclass(slots=True, eq=False)
+class Neighbours:
+    """All of one call."""
+
+    call: CallKey
+    foci: Foci
+    read_at: tuple[Instant, WallTime]
+    """When room state was."""
+    own: frozenset[Person] = frozenset()
+    """Who has a leg here."""
+    has_people: bool = False
+    """Whether any of them is admitted."""
+    wanted: frozenset[FocusDevice] = frozenset()
+    """Whom we connect to while people of our own are in the call."""
+    asked: dict[TransportId, tuple[FocusDevice, ...]] = field(default_factory=dict)
+    """Foci that our own clients want us to connect to, by leg."""
+    hops: dict[FocusDevice, Hop] = field(default_factory=dict)
+    is_stale: bool = True
+    """Room state may say something else than when it was read."""
+    look_at: Instant | None = None
+    """When the first of the member events runs out."""
+
+    def hop(self, me: FocusDevice, focus: FocusDevice, wall: WallTime, rng: random.Random) -> Hop | None:
+        """Another focus, remembered from now on; None: there are too many."""
+        hop = self.hops.get(focus)
+        if hop is None and len(self.hops) < MAX_HOPS:
+            hop = self.hops[focus] = Hop(focus, Trunk(me, focus, rng), wall)
+        return hop
+
+    def read(self, now: Instant, wall: WallTime, foci: Foci) -> None:
+        """Room state says this now."""
+        self.foci, self.read_at = foci, (now, wall)
+        self.look_at = None if foci.until is None else self.instant(foci.until)
+
+    def instant(self, until: WallTime) -> Instant:
+        """When that is, by the clocks as they were when room state was read."""
+        now, wall = self.read_at
+        return after_ms(now, until - wall)
+
+    def next_timeout(self) -> Instant | None:
+        """When something is due."""
+        return earliest(self.look_at, *(hop.trunk.next_timeout() for hop in self.hops.values()))
+
+
+class Neighbourhood:
+    """Those of all calls."""
+
+    def __init__(self) -> None:
+        self._by_call: dict[CallKey, Neighbours] = {}
+
+    def __iter__(self) -> Iterator[Neighbours]:
+        return iter(tuple(self._by_call.values()))
+
+    def of(self, call: CallKey) -> Neighbours | None:
+        """Of one call."""
+        return self._by_call.get(call)
+
+    def add(self, near: Neighbours) -> None:
+        """A call has others."""
+        self._by_call[near.call] = near
+
+    def drop(self, near: Neighbours) -> None:
+        """A call has no others, and nobody who could want one."""
+        del self._by_call[near.call]
+
+    def hop_of(self, leg: Leg) -> Hop | None:
+        """The focus to which a leg leads; None: its trunk is another by now."""
+        near = self._by_call.get(leg.key.call)
+        hops = () if near is None else near.hops.values()
+        return next((hop for hop in hops if hop.leg is leg), None)

@@ -40,7 +40,7 @@ def table(head: str) -> dict[str, str]:
 
 
 def test_it_says_at_the_top_that_it_is_not_switched_on() -> None:
-    assert TEXT.split("\n\n")[1].startswith("**Not switched on yet.**")
+    assert TEXT.split("\n\n")[1].startswith("**Off unless the operator says so**")
 
 
 def test_every_section_that_is_cited_is_there() -> None:

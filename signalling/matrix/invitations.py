@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -30,6 +31,10 @@ JOIN_TIMEOUT_S: Final = 120.0
 JOIN_TRIES: Final = 8
 """About 40 s. Lower: a server that was away for a moment has to invite again, which most clients do not do.
 Higher: those behind it wait longer."""
+UNREACHABLE_PAUSES_S: Final = (1.0, 2.0, 4.0)
+"""Where the homeserver knows of no server in the room, it is asked again after these: an invitation from
+another server can be there before what it says. Fewer: the focus stays outside. More: a room that is gone is
+asked for longer."""
 
 _COUNTED: Final = "room_invite"
 
@@ -82,13 +87,7 @@ class Invitations:
     async def _join(self, room_id: str) -> None:
         try:
             async with self._slots:
-                await self._session.request(
-                    "POST",
-                    f"/_matrix/client/v3/rooms/{quote(room_id, safe='')}/join",
-                    {},
-                    timeout_s=JOIN_TIMEOUT_S,
-                    tries=JOIN_TRIES,
-                )
+                await self._enter(room_id)
         except (MatrixRequestError, TransportError) as error:
             self._refusals.refuse(_COUNTED, "failed", room=room_id, error=str(error)[:200])
         else:
@@ -96,6 +95,23 @@ class Invitations:
             _log.info("room_joined", room=room_id)
         finally:
             self._waiting.discard(room_id)
+
+    async def _enter(self, room_id: str) -> None:
+        for pause_s in (*UNREACHABLE_PAUSES_S, None):
+            try:
+                await self._session.request(
+                    "POST",
+                    f"/_matrix/client/v3/rooms/{quote(room_id, safe='')}/join",
+                    {},
+                    timeout_s=JOIN_TIMEOUT_S,
+                    tries=JOIN_TRIES,
+                )
+            except MatrixRequestError as error:
+                if error.http_status != HTTPStatus.NOT_FOUND or pause_s is None:
+                    raise
+                await asyncio.sleep(pause_s)
+            else:
+                return
 
 
 def server_of(user_id: str) -> str:

@@ -373,6 +373,18 @@ async def test_a_join_that_fails_is_counted_and_keeps_nobody_waiting(
         assert shell.session.trouble is None
 
 
+async def test_a_room_of_which_no_server_is_known_yet_is_entered_a_moment_later(
+    scripted: ScriptedHomeserver, store: Store
+) -> None:
+    scripted.usual["/rooms/!room:localhost/join"] = Answer({"room_id": "!room:localhost"})
+    async with following(scripted, store) as shell:
+        scripted.script("/rooms/!room:localhost/join", error("M_UNKNOWN", 404))
+        scripted.sync(next_batch="s1", rooms=invited("@alice:localhost"))
+        await scripted.until("/rooms/!room:localhost/join", 2)
+        await eventually(lambda: not len(shell.source.invitations))
+        assert shell.counted("room_invite", "joined") == 1
+
+
 async def test_a_join_that_another_server_fails_is_tried_again_and_readiness_stays(
     scripted: ScriptedHomeserver, store: Store
 ) -> None:

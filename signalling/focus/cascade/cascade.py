@@ -244,9 +244,7 @@ class Cascade:
         elif leg is not None:
             self._vouch(near, leg)
             if isinstance(leg.connection, Connected) and not hop.is_up:
-                hop.trunk.connected(now, leg.dialled.call_id)
-                # It does not come up that was given up just now.
-                outputs += self._up(leg) if hop.is_up else []
+                outputs += self._up(now, hop, leg)
         steps += hop.trunk.use(now, is_used=self._is_used(near, hop))
         steps += hop.trunk.handle_timeout(now)
         outputs += self._perform(now, near, hop, steps)
@@ -303,7 +301,10 @@ class Cascade:
         hop.take_leg(None)
         return self._endings.end(now, leg, _ENDINGS[ending])
 
-    def _up(self, leg: Leg) -> Outputs:
+    def _up(self, now: Instant, hop: Hop, leg: Leg) -> Outputs:
+        hop.trunk.connected(now, leg.dialled.call_id)
+        if not hop.is_up:
+            return []  # it was given up just now
         conference = self._calls.call_of(leg).conference.id
         return [
             Count("dials", {"outcome": "up"}),

@@ -383,6 +383,9 @@ class Route:
         outcome = self.transport.send_rtp(now, packet, self._translation.stamping)
         if isinstance(outcome, Transmit):
             self._count(now, outcome, len(payload))
+            if self.packets_sent == 1:
+                # Another focus behind this one needs the clock before it can switch to what flows here.
+                self.transport.reports.hurry(now)
             self._resender.sent(now, seq, packet, received, rewriting, outcome)
         return outcome
 

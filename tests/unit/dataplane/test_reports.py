@@ -199,6 +199,24 @@ def test_a_clock_that_becomes_known_is_told_soon_between_other_reports(call: Cal
     assert [report.ssrc for report in call.subscriber.take_rtcp(SenderReport)] == [VIDEO_SSRC]
 
 
+def test_the_clock_of_what_begins_to_flow_is_told_soon_between_other_reports(call: Call) -> None:
+    """Whoever forwards it in turn can't switch to it before (packet rule 6)."""
+    call.driver.aim(AUDIO, 0)
+    call.voice.send(call.voice.packet(b"opus"))
+    call.voice.report()
+    call.low.send_frame(key=True)
+    call.low.report()
+    call.driver.advance(FIRST_REPORT_MS)
+    assert [report.ssrc for report in call.subscriber.take_rtcp(SenderReport)] == [AUDIO_SSRC]
+    call.driver.aim(VIDEO, 0)
+    call.low.send_frame(key=True, parts=2)
+    call.driver.advance(FIRST_REPORT_MS)
+    assert [report.ssrc for report in call.subscriber.take_rtcp(SenderReport)] == [VIDEO_SSRC]
+    call.low.send_frame()
+    call.driver.advance(FIRST_REPORT_MS)
+    assert call.subscriber.take_rtcp(SenderReport) == []
+
+
 def test_nothing_is_reported_of_what_stands_still(call: Call) -> None:
     call.driver.aim(VIDEO, 0)
     call.low.send_frame(key=True)

@@ -141,6 +141,10 @@ impl Program {
         let around = (&mut self.egress, &mut peer.departures.pacer, &mut self.agenda);
         let made = peer.transport.send_rtp(now, to, &outgoing, &route.translation, around)?;
         route.sent(now, made.size_bytes, made.payload_bytes);
+        if route.packets_sent == 1 {
+            // Another focus behind this one needs the clock before it can switch to what flows here.
+            peer.transport.reports.hurry(now, &mut self.agenda);
+        }
         peer.transport.resends.sent(made.size_bytes);
         if route.resends_over_rtx()
             && let Some(resender) = &mut route.over_rtx

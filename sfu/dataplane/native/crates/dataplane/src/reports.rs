@@ -139,4 +139,19 @@ mod tests {
         let intervals = at.map(|now| interval_ns(u64::MAX - 4, TransportId(7), Instant(now)));
         assert_eq!(intervals, [927_631_104, 993_147_411, 1_144_650_758, 974_151_538]);
     }
+
+    #[test]
+    fn a_hurry_brings_a_report_forward_and_never_puts_it_off() {
+        let mut agenda = Agenda::default();
+        let mut schedule = ReportSchedule::new(TransportId(1));
+        let start = Instant(0);
+        schedule.reported(start, &mut agenda, 1);
+        schedule.hurry(start, &mut agenda);
+        let soon = start.after_ms(FIRST_REPORT_MS);
+        assert_eq!(schedule.next_timeout(), Some(soon));
+        schedule.hurry(start.after_ms(20), &mut agenda);
+        assert_eq!(schedule.next_timeout(), Some(soon));
+        assert!(!schedule.take(start.after_ms(FIRST_REPORT_MS - 1)));
+        assert!(schedule.take(soon));
+    }
 }

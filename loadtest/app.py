@@ -12,6 +12,8 @@ import uvloop
 from rich.console import Console
 
 from loadtest.bench.browser import BrowserBenchSettings, bench_browser
+from loadtest.bench.cascade.bench import CascadeBenchSettings, bench_cascade
+from loadtest.bench.cascade.figures import KEYS as CASCADE_PARTS
 from loadtest.bench.peers import OURS, PEERS, PeersBenchSettings, bench_peers
 from loadtest.bench.tab import BrowserMissingError, NothingSeenError
 from loadtest.client.accounts import AccountsError, Credentials, parse_accounts
@@ -189,6 +191,32 @@ def bench_peers_command(  # the options of a command
     chosen = tuple(name for name in (OURS, *PEERS) if not sfu or name in sfu)
     settings = PeersBenchSettings(rounds, receivers, seconds, chosen, logs)
     _measure(lambda stage: bench_peers(settings, stage), json_file)
+
+
+@bench.command("cascade")
+def bench_cascade_command(  # the options of a command
+    json_file: JsonFile = None,
+    rounds: Annotated[int, typer.Option(min=1, max=100, help="How often each is measured.")] = 3,
+    part: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"Measure this part, and others that are named; else all: {', '.join(CASCADE_PARTS)}."
+        ),
+    ] = None,
+    viewers: Annotated[int, typer.Option(min=2, max=200, help="How many are behind one trunk.")] = 20,
+    seconds: Annotated[float, typer.Option(min=1, max=600, help="Of media that is counted.")] = 8.0,
+    logs: Logs = None,
+) -> None:
+    """Measure what a call over several foci costs, and how it takes a cut and a restart."""
+    _check_json_file(json_file)
+    unknown = set(part or ()) - CASCADE_PARTS.keys()
+    if unknown:
+        raise typer.BadParameter(
+            f"{min(unknown)}: not one of {', '.join(CASCADE_PARTS)}", param_hint="--part"
+        )
+    chosen = tuple(name for name in CASCADE_PARTS if not part or name in part)
+    settings = CascadeBenchSettings(rounds, chosen, viewers, seconds, logs)
+    _measure(lambda stage: bench_cascade(settings, stage), json_file)
 
 
 def main() -> None:

@@ -234,6 +234,10 @@ class Leg:
         """All RTP packets that reached this leg, wanted or not, decryptable or not."""
         return self._transport.rtp_received
 
+    def rtp_bytes_sent(self, ssrc: int) -> int:
+        """What one RTP stream of ours took on the wire, UDP and below left out."""
+        return self._transport.rtp_bytes_sent[ssrc]
+
     async def tick(self, now: Instant, wall_s: float) -> None:
         """Send what is due: media, RTCP, and wishes that waited."""
         if not self.ready.is_set() or self.ended.is_set():

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 FREEZE_MS: Final = 200
 """A picture that stands for longer than this is a freeze; sound that is gone for longer, a dropout."""
 MAX_DELAYS: Final = 4_096
+MAX_ARRIVALS: Final = 4_096
+"""Of sound: more than a minute of it."""
 
 LAYER_NAMES: Final = ("q", "h", "f")
 
@@ -45,6 +47,8 @@ class TrackObservations:
     nacks_sent: int = 0
     key_frames_asked: int = 0
     delays_ms: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_DELAYS))
+    arrivals: deque[Instant] = field(default_factory=lambda: deque(maxlen=MAX_ARRIVALS))
+    """When the newest packets of sound came."""
 
     @property
     def delay_ms_p50(self) -> float | None:

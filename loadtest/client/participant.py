@@ -291,6 +291,17 @@ class Participant:
         if self._leg is not None:
             await self._leg.send_packets(packets, is_rtcp=is_rtcp)
 
+    def bytes_published(self) -> dict[str, int]:
+        """What each encoding of the microphone and the camera took on the wire on the newest leg, by rid.
+
+        The microphone stands under `""`.
+        """
+        leg = self._leg
+        if leg is None:
+            return {}
+        streams = [s for track in self._publisher.tracks() for s in leg.session.streams(track.track_id)]
+        return {stream.rid: leg.rtp_bytes_sent(stream.ssrc) for stream in streams}
+
     @property
     def room(self) -> Room:
         """The room, for tests that change its state."""

@@ -88,6 +88,7 @@ class AudioReceiver:
 
     def take(self, now: Instant, wall_s: float, packet: bytes, capture_ntp: int | None) -> None:
         """Decode one packet."""
+        self._seen.arrivals.append(now)
         if capture_ntp is not None:
             self._seen.delays_ms.append(ntp_delay_ms(wall_s, capture_ntp))
         self._judge(now, self._listener.hear(packet))

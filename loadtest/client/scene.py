@@ -79,6 +79,10 @@ class Scene:
         """One picture (in however many layers are wanted) or one packet of audio goes out."""
         self._moments.setdefault((party, kind), deque(maxlen=MAX_MOMENTS)).append(now)
 
+    def moments(self, party: Party, kind: str) -> tuple[Instant, ...]:
+        """When somebody's pictures or packets of audio were sent, in order."""
+        return tuple(self._moments.get((party, kind), ()))
+
     def sent_between(self, party: Party, kind: str, start: Instant, end: Instant) -> int:
         """How many pictures or packets of audio were sent in a stretch of time."""
         moments = list(self._moments.get((party, kind), ()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 import pylibsrtp
@@ -31,6 +32,8 @@ SCTP_INITIAL_RTO_S: Final = 0.5
 """aiortc starts with 3 s: one lost INIT would cost more than all the rest of a join."""
 
 _SCTP_PORT: Final = 5_000
+_SSRC: Final = slice(8, 12)
+"""Of an RTP packet (RFC 3550 section 5.1)."""
 
 
 class TransportFailedError(ConnectionError):
@@ -67,6 +70,8 @@ class LegTransport:
         self.messages: asyncio.Queue[str | bytes] = asyncio.Queue()
         """What came on the data channel. Unbounded: this end trusts nobody's memory but its own."""
         self.packets_undecryptable = 0
+        self.rtp_bytes_sent: Counter[int] = Counter()
+        """By SSRC, encrypted as they leave."""
 
     @property
     def rtp_received(self) -> int:
@@ -179,7 +184,10 @@ class LegTransport:
         protect = session.protect_rtcp if is_rtcp else session.protect
         with contextlib.suppress(ConnectionError):
             for packet in packets:
-                await self._ice.send(protect(packet))
+                sealed = protect(packet)
+                if not is_rtcp:
+                    self.rtp_bytes_sent[int.from_bytes(packet[_SSRC], "big")] += len(sealed)
+                await self._ice.send(sealed)
 
     async def close(self) -> None:
         """Close all of it; harmless when nothing is open."""

@@ -20,7 +20,7 @@ from signalling.events.metadata import USERMEDIA, StreamMetadata, TrackMetadata
 from signalling.events.to_device import FOCUS_SESSION_ID, Envelope
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from loadtest.fleet.fleet import Fleet
@@ -43,6 +43,7 @@ class MemberConfig:
     Attributes:
         schedule: what is sent; None: a viewer, who wants all tracks of the others.
         height: that all video is wanted at, 16:9.
+        reroute: is given each description of the focus before it is read.
     """
 
     account: Account
@@ -50,6 +51,7 @@ class MemberConfig:
     focus: FocusDevice
     schedule: Schedule | None = None
     height: int = 720
+    reroute: Callable[[str], str] | None = None
 
 
 class FleetMember:
@@ -144,7 +146,7 @@ class FleetMember:
             raise MemberError("not entered")
         answer = await self._answer
         try:
-            self._fleet.swarm.accept_answer(self.participant, answer.sdp)
+            self._fleet.swarm.accept_answer(self.participant, self._read(answer.sdp))
         except ValueError as error:
             raise MemberError(f"the answer can't be used: {error}") from error
         self._announced(answer.metadata)
@@ -240,11 +242,15 @@ class FleetMember:
         if self.participant is None or message.description_type != "offer":
             return
         try:
-            answer = self._fleet.swarm.accept_offer(self.participant, message.sdp)
+            answer = self._fleet.swarm.accept_offer(self.participant, self._read(message.sdp))
         except ValueError as error:
             self.broken.append(f"an offer: {error}")
             return
         self._say(data_channel.Negotiate("answer", answer, ()))
+
+    def _read(self, sdp_text: str) -> str:
+        reroute = self.config.reroute
+        return sdp_text if reroute is None else reroute(sdp_text)
 
     def _announced(self, metadata: Sequence[StreamMetadata] | None) -> None:
         if metadata is not None:

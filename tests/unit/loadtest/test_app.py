@@ -38,6 +38,8 @@ def refusal(*arguments: str) -> str:
         ((*CALL, "--accounts", "/no/such/file"), "--accounts"),
         (("bench", "peers", "--sfu", "nobody"), "nobody: not one of focus, mediasoup,"),
         (("bench", "peers", "--json", "/no/such/folder/out.json"), "no such folder"),
+        (("bench", "cascade", "--part", "sleep"), "sleep: not one of traffic, first_frame, delay, cut,"),
+        (("bench", "cascade", "--json", "/no/such/folder/out.json"), "no such folder"),
         (("demo", "--participants", "1", "--check"), "one alone has nobody to receive"),
         (("demo", "--homeservers", "0"), "--homeservers"),
         (("demo", "--homeservers", "3", "--participants", "2"), "nobody is on one of them"),

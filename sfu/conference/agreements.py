@@ -105,14 +105,18 @@ class Agreements:
 
 
 def _dial(member: Leg, parameters: LegParameters) -> Outputs:
-    """Look for the far side of a leg that we have called, where it says that it is now."""
+    """Look for the far side of a leg that we have called, where it said that it is.
+
+    Once for each pair of credentials, as only a restart of ICE finds another way (RFC 8445 section 9): later
+    descriptions may say other addresses, and the one that works is kept.
+    """
     if not member.is_dialled:
         return []
     remote = Credentials(parameters.remote_ufrag, parameters.remote_password)
-    dial = Dial(member.transport, member.credentials, remote, parameters.remote_candidates)
-    if dial == member.dialled:
+    if member.dialled == (member.credentials, remote):
         return []
-    member.dialled = dial
+    member.dialled = member.credentials, remote
+    dial = Dial(member.transport, member.credentials, remote, parameters.remote_candidates)
     return [dial, *_start_dtls(member, parameters)]
 
 

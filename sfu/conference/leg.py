@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from sfu.conference.leg_stats import StatsRequest
     from sfu.conference.publications import Publications
     from sfu.conference.subscriptions import Subscriptions
-    from sfu.conference.turn import Dial
     from sfu.negotiation.negotiation import Negotiation, NegotiationOutput
     from sfu.plane import Credentials
     from sfu.units import Instant, TransportId
@@ -33,8 +32,8 @@ class Leg:
     """DTLS was told to start."""
     is_dialled: bool = False
     """We have called, and look for the far side ourselves."""
-    dialled: Dial | None = None
-    """Where we look for it."""
+    dialled: tuple[Credentials, Credentials] | None = None
+    """Ours and theirs, by which we look for it."""
     stats: StatsRequest | None = None
     """Figures that its client asked for."""
     _sent_keys: tuple[int, ...] = field(default=())

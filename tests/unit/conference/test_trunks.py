@@ -506,6 +506,22 @@ def test_who_dials_offers_first_looks_for_the_other_and_begins_dtls_and_the_othe
     assert not of_type(outputs, StartDtls)
 
 
+def test_who_is_dialled_moves_the_dialler_nowhere_by_a_description_without_a_restart() -> None:
+    dialler, callee = Call(), Call()
+    trunk, added = dialler.conference.add_trunk(dialler.now, dials=True)
+    there, _ = callee.conference.add_trunk(callee.now, dials=False)
+    (offer,) = of_type(added, SendDescription)
+    answered = callee.conference.offer_received(callee.now, there, offer.sdp, None)
+    (answer,) = of_type(answered, SendDescription)
+    dialler.conference.answer_received(dialler.now, trunk, answer.sdp, None)
+    elsewhere = answer.sdp.replace("192.0.2.1 10000", "192.0.2.2 10000")
+    assert elsewhere != answer.sdp
+    moved = elsewhere.replace("a=setup:passive", "a=setup:actpass")
+    outputs = dialler.conference.offer_received(dialler.now, trunk, moved, None)
+    assert of_type(outputs, SendDescription)
+    assert not of_type(outputs, Dial)
+
+
 def test_a_trunk_takes_the_place_of_a_leg_and_nothing_else_has_guests() -> None:
     call = Call(limits=LimitsConfig(legs_per_call=1))
     leg, _ = call.conference.add_leg(call.now, admitted=True)

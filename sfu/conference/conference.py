@@ -154,17 +154,8 @@ class Conference:
         member, outputs = self._arrivals.trunk(local or self._local, self._routes, dials=dials)
         self._legs[member.transport] = member
         if dials:
-            outputs += self._agreements.follow(now, member, member.negotiation.first_offer(now))
+            outputs += self._agreements.follow(now, member, member.negotiation.first_offer())
         return member.transport, outputs
-
-    def restart_trunk(self, now: Instant, trunk: TransportId) -> Outputs:
-        """The path of a trunk that we have dialled is lost: look for another.
-
-        Raises:
-            LocalError: we have not dialled it, or it was not answered yet.
-        """
-        member = self._leg(trunk)
-        return self._agreements.follow(now, member, member.negotiation.restart_ice(now))
 
     def admit(self, now: Instant, leg: TransportId) -> Outputs:
         """The leg is who it says: what it publishes is announced, and what it wishes for sent, at once."""

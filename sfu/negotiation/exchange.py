@@ -16,9 +16,9 @@ class Pending:
 
     sdp: str = field(repr=False)
     slots: Slots
-    resend_at: Instant
+    resend_at: Instant | None
+    """None: it is said once, and whoever calls decides how long an answer is waited for."""
     tries: int = 1
-    restarts_ice: bool = False
 
     def repeated(self, resend_at: Instant) -> Pending:
         """The same, said once more."""

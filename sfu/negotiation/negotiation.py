@@ -59,7 +59,7 @@ class ParametersChanged:
 
 @dataclass(frozen=True, slots=True)
 class IceRestarted:
-    """ICE begins anew, for the client or for us: listen for these credentials too, before they go out."""
+    """The client begins ICE anew: listen for these credentials too, before they go out."""
 
     credentials: Credentials
 
@@ -134,8 +134,10 @@ class Negotiation:
         """What is agreed on now."""
         return self._parameters
 
-    def first_offer(self, now: Instant) -> list[NegotiationOutput]:
+    def first_offer(self) -> list[NegotiationOutput]:
         """Call: offer a data channel, and nothing else before it is agreed on.
+
+        It is neither repeated nor given up: a call goes by messages that are not lost, and may ring for long.
 
         Raises:
             LocalError: we are called, or have called already.
@@ -143,25 +145,7 @@ class Negotiation:
         if self._role is not Role.CALLER or self._slots or self._pending is not None:
             raise LocalError(f"a first offer of the {self._role.value} after {self._version} descriptions")
         # Foci read both forms of header extensions in one stream.
-        return self._propose(now, (new_data_slot(self._identifiers.mid()),), mixed=True)
-
-    def restart_ice(self, now: Instant) -> list[NegotiationOutput]:
-        """Call anew where the path is lost: offer new credentials, and all that stands or was offered.
-
-        A restart that is under way goes on as it is.
-
-        Raises:
-            LocalError: we are called, or nothing is agreed on that could be restarted.
-        """
-        if self._role is not Role.CALLER or not self._slots:
-            raise LocalError(f"an ICE restart of the {self._role.value} with {len(self._slots)} sections")
-        pending = self._pending
-        if pending is not None and pending.restarts_ice:
-            return []
-        slots = self._slots if pending is None else pending.slots
-        restarted = self._renew_credentials()
-        mixed = self._parameters.mixed_extensions
-        return [restarted, *self._propose(now, slots, mixed=mixed, restarts_ice=True)]
+        return self._propose(None, (new_data_slot(self._identifiers.mid()),), mixed=True)
 
     def offer_received(self, now: Instant, sdp: str) -> list[NegotiationOutput]:
         """Answer a client's offer; an offer of ours that is unanswered is abandoned and made anew.
@@ -243,7 +227,7 @@ class Negotiation:
     def handle_timeout(self, now: Instant) -> list[NegotiationOutput]:
         """Send an unanswered offer again, or give up."""
         pending = self._pending
-        if pending is None or now < pending.resend_at:
+        if pending is None or pending.resend_at is None or now < pending.resend_at:
             return []
         if pending.tries >= self._config.offer_tries:
             self._pending = None
@@ -308,14 +292,12 @@ class Negotiation:
         self._refused = {key: reason for key, reason in self._refused.items() if key not in carried}
         if slots == self._slots:
             return outputs
-        return [*outputs, *self._propose(now, slots, mixed=self._parameters.mixed_extensions)]
-
-    def _propose(
-        self, now: Instant, slots: Slots, *, mixed: bool, restarts_ice: bool = False
-    ) -> list[NegotiationOutput]:
-        sdp = self._write(slots, "actpass", mixed=mixed)
         resend_at = after_s(now, self._config.offer_timeout_s)
-        self._pending = Pending(sdp, slots, resend_at, restarts_ice=restarts_ice)
+        return [*outputs, *self._propose(resend_at, slots, mixed=self._parameters.mixed_extensions)]
+
+    def _propose(self, resend_at: Instant | None, slots: Slots, *, mixed: bool) -> list[NegotiationOutput]:
+        sdp = self._write(slots, "actpass", mixed=mixed)
+        self._pending = Pending(sdp, slots, resend_at)
         return [OfferMade(sdp)]
 
     def _refuse(self, keys: Iterable[int], reason: str) -> list[NegotiationOutput]:

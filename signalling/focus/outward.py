@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from sfu.units import Instant
     from signalling.events.metadata import StreamMetadata
     from signalling.focus.calls import Calls, LiveCall
-    from signalling.focus.cascade.end import TrunkEnd
     from signalling.focus.drain import Drainage
     from signalling.focus.endings import Endings
     from signalling.focus.leg import Identity, Leg
@@ -96,8 +95,7 @@ class Outward:
                     outputs.append(one)
         # Last: what the conference said in this turn may still name them.
         for leg in unusable:
-            is_ringing = leg.trunk is not None and leg.trunk.is_ringing
-            outputs += self._endings.end(now, leg, Ending.NEVER_CONNECTED if is_ringing else Ending.UNUSABLE)
+            outputs += self._endings.end(now, leg, Ending.UNUSABLE)
         return outputs
 
     def say(self, now: Instant, leg: Leg, message: data_channel.DataMessage) -> Outputs:
@@ -155,7 +153,7 @@ class Outward:
         self, now: Instant, call: LiveCall, leg: Leg, given: SendDescription, answer_by: Way
     ) -> Outputs:
         if leg.trunk is not None and leg.trunk.is_ringing:
-            return self._ring(leg, leg.trunk, given.sdp)
+            return self._ring(leg, given.sdp)
         match given.type:
             case DescriptionType.ANSWER:
                 way = answer_by
@@ -195,10 +193,7 @@ class Outward:
         message = to_device.Negotiate(envelope, given.type, given.sdp, metadata=metadata)
         return [self.to_device(leg, message)]
 
-    def _ring(self, leg: Leg, end: TrunkEnd, sdp: str) -> Outputs:
-        if end.has_rung:
-            return []
-        end.has_rung = True
+    def _ring(self, leg: Leg, sdp: str) -> Outputs:
         invite = to_device.Invite(
             leg.envelope(self._identity),
             sdp,

@@ -19,8 +19,6 @@ class TrunkEnd:
 
     is_ringing: bool = False
     """We have dialled, and are not answered yet."""
-    has_rung: bool = False
-    """Our invite is on its way. To-device messages are not lost: it is not said again."""
     rejected_as: str = ""
     """The reason that the other focus gave, where it has rejected our invite."""
     announced: int = 0

@@ -20,7 +20,7 @@ from sfu.conference.values import (
 )
 from sfu.config import ConferenceConfig, LimitsConfig
 from sfu.errors import CapacityError, LocalError
-from sfu.plane import AddTransport, SetCredentials
+from sfu.plane import AddTransport
 from sfu.units import Kind, Rid
 from tests.unit.conference.caller import Call, of_type
 from tests.unit.conference.hop import Net, Site
@@ -492,19 +492,6 @@ def test_who_dials_offers_first_looks_for_the_other_and_begins_dtls_and_the_othe
     assert isinstance(accepted[0], AddTransport)
     assert dial.remote == accepted[0].credentials
 
-    again = dialler.conference.restart_trunk(dialler.now, trunk)
-    (renewed,), (offer,) = of_type(again, SetCredentials), of_type(again, SendDescription)
-    answered = callee.conference.offer_received(callee.now, there, offer.sdp, None)
-    assert of_type(answered, SetCredentials)
-    (answer,) = of_type(answered, SendDescription)
-    outputs = dialler.conference.answer_received(dialler.now, trunk, answer.sdp, None)
-    (dial,) = of_type(outputs, Dial)
-    assert (dial.credentials, dial.remote) == (
-        renewed.credentials,
-        of_type(answered, SetCredentials)[0].credentials,
-    )
-    assert not of_type(outputs, StartDtls)
-
 
 def test_who_is_dialled_moves_the_dialler_nowhere_by_a_description_without_a_restart() -> None:
     dialler, callee = Call(), Call()
@@ -530,8 +517,6 @@ def test_a_trunk_takes_the_place_of_a_leg_and_nothing_else_has_guests() -> None:
             call.conference.add_trunk(call.now, dials=dials)
     with pytest.raises(LocalError):
         call.conference.guests_described(call.now, leg, [])
-    with pytest.raises(LocalError):
-        call.conference.restart_trunk(call.now, leg)
 
 
 # --- whatever happens -------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from sfu.negotiation.sdp import MAX_BYTES
 from sfu.plane import Extension
 from sfu.units import Rid
 from tests.support.dialogue import NOW, new_focus
-from tests.unit.negotiation.texts import attributes, direction, head, remote, sections
+from tests.unit.negotiation.texts import attributes, direction, head, sections
 from tests.unit.negotiation.trunk import CONFIG, H264, RIDS, Message, Trunk, picture, sound
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def first_offer(trunk: Trunk) -> str:
-    trunk.caller.take(trunk.caller.negotiation.first_offer(NOW), trunk.callee)
+    trunk.caller.take(trunk.caller.negotiation.first_offer(), trunk.callee)
     return trunk.caller.said[0]
 
 
@@ -58,29 +58,25 @@ def test_a_call_is_answered_as_any_clients_and_both_know_how_to_reach_the_other(
     assert trunk.callee.negotiation.parameters.remote_candidates == ()
 
 
-def test_a_first_offer_is_repeated_as_any_other_and_then_given_up() -> None:
+def test_a_first_offer_is_said_once_and_waited_for_as_long_as_the_caller_likes() -> None:
     trunk = Trunk(is_called=False)
     offer = first_offer(trunk)
-    for _ in range(CONFIG.offer_tries - 1):
+    assert trunk.caller.negotiation.next_timeout() is None
+    for _ in range(2 * CONFIG.offer_tries):
         trunk.pass_s(CONFIG.offer_timeout_s)
-    assert trunk.caller.said == [offer] * CONFIG.offer_tries
+    assert trunk.caller.said == [offer]
     trunk.settle()
     trunk.check()
-    trunk = Trunk(is_called=False)
-    first_offer(trunk)
-    for _ in range(CONFIG.offer_tries):
-        trunk.pass_s(CONFIG.offer_timeout_s)
-    assert trunk.caller.has_failed
 
 
 def test_only_a_caller_calls_and_only_once() -> None:
     for negotiation in (new_focus(), Trunk().caller.negotiation):
         with pytest.raises(LocalError):
-            negotiation.first_offer(NOW)
+            negotiation.first_offer()
     trunk = Trunk(is_called=False)
     first_offer(trunk)
     with pytest.raises(LocalError):
-        trunk.caller.negotiation.first_offer(NOW)
+        trunk.caller.negotiation.first_offer()
 
 
 def test_tracks_that_are_wanted_before_the_answer_are_offered_after_it() -> None:
@@ -115,7 +111,7 @@ def test_an_answer_of_none_that_we_can_call_is_refused_and_the_offer_stays(
     trunk.caller.inbox[0] = replace(answer, sdp=answer.sdp.replace(old, new))
     trunk.settle()
     assert trunk.caller.errors == [reason]
-    assert trunk.caller.negotiation.next_timeout() is not None
+    assert trunk.caller.negotiation.expects_answer
     trunk.caller.errors.clear()
     trunk.caller.inbox.append(answer)
     trunk.settle()
@@ -349,103 +345,13 @@ def test_a_repeated_offer_that_meets_one_of_the_caller_is_not_answered_twice() -
     trunk.check()
 
 
-# --- ICE ----------------------------------------------------------------------------------------------------
-
-
-def test_a_restart_of_the_caller_gives_both_sides_new_credentials_and_changes_nothing_else() -> None:
-    trunk = Trunk()
-    both(trunk, sound(1), picture(2))
-    before = [(end.credentials, end.negotiation.parameters) for end in trunk.ends]
-    trunk.restart()
-    trunk.settle()
-    trunk.check()
-    for end, (credentials, parameters) in zip(trunk.ends, before, strict=True):
-        assert end.credentials != credentials
-        after = end.negotiation.parameters
-        assert after.remote_ufrag != parameters.remote_ufrag
-        assert replace(after, remote_ufrag="", remote_password="") == replace(
-            parameters, remote_ufrag="", remote_password=""
-        )
-
-
-def test_a_restart_takes_up_the_offer_that_is_unanswered() -> None:
-    """What was offered over a path that is lost may have arrived or not: the new offer does for both."""
-    for arrives in (False, True):
-        trunk = Trunk()
-        trunk.send(trunk.caller, picture(1))
-        offered = remote(trunk.caller.said[-1])
-        if not arrives:
-            trunk.callee.inbox.clear()
-        trunk.restart()
-        again = remote(trunk.caller.said[-1])
-        assert [one.ssrcs for one in again.sections] == [one.ssrcs for one in offered.sections]
-        assert again.ufrag != offered.ufrag
-        trunk.settle()
-        trunk.check()
-        assert set(trunk.caller.sends) == {1}
-
-
-def test_a_restart_that_is_under_way_is_not_begun_again_but_repeated() -> None:
-    trunk = Trunk()
-    trunk.restart()
-    (offer,) = trunk.callee.inbox
-    assert trunk.caller.negotiation.restart_ice(NOW) == []
-    trunk.pass_s(CONFIG.offer_timeout_s)
-    assert trunk.caller.said[-2:] == [offer.sdp, offer.sdp]
-    trunk.settle()
-    trunk.check()
-    trunk.restart()
-    trunk.settle()
-    trunk.check()
-
-
-def test_only_a_caller_that_was_answered_restarts() -> None:
-    for negotiation in (Trunk().callee.negotiation, Trunk(is_called=False).caller.negotiation):
-        with pytest.raises(LocalError):
-            negotiation.restart_ice(NOW)
-
-
-def late(trunk: Trunk, end: End, message: Message) -> list[object]:
-    """What an end makes of a message that was under way when ICE was restarted."""
-    take = end.negotiation.offer_received if message.is_offer else end.negotiation.answer_received
-    return list(take(trunk.now, message.sdp))
-
-
-def test_offers_and_answers_from_before_a_restart_that_arrive_after_it_are_ignored() -> None:
-    """A restart goes another way than the data channel, which delivers the rest when the path is back."""
-    trunk = Trunk()
-    trunk.send(trunk.callee, sound(1))
-    (offer_of_callee,) = trunk.caller.inbox
-    trunk.deliver(trunk.caller)
-    (answer_of_caller,) = trunk.callee.inbox
-    trunk.callee.inbox.clear()
-    trunk.restart()
-    trunk.settle()
-    trunk.check()
-    assert late(trunk, trunk.caller, offer_of_callee) == []
-    trunk.send(trunk.callee, sound(1), sound(2))
-    assert late(trunk, trunk.callee, answer_of_caller) == []
-    trunk.settle()
-    trunk.check()
-    trunk.send(trunk.caller, picture(3))
-    (offer_of_caller,) = trunk.callee.inbox
-    trunk.deliver(trunk.callee)
-    (answer_of_callee,) = trunk.caller.inbox
-    trunk.caller.inbox.clear()
-    trunk.restart()
-    assert late(trunk, trunk.caller, answer_of_callee) == []
-    trunk.settle()
-    assert late(trunk, trunk.callee, offer_of_caller) == []
-    trunk.check()
-
-
 # --- any order ----------------------------------------------------------------------------------------------
 
 END = st.integers(0, 1)
 STEPS: st.SearchStrategy[tuple[str, int, list[int]]] = st.one_of(
     st.tuples(st.just("send"), END, st.lists(st.integers(0, 4), max_size=4, unique=True)),
     *(st.tuples(st.just(what), END, st.just([])) for what in ("deliver", "deliver", "lose")),
-    *(st.tuples(st.just(what), st.just(0), st.just([])) for what in ("restart", "cut", "wait")),
+    *(st.tuples(st.just(what), st.just(0), st.just([])) for what in ("cut", "wait")),
 )
 MAX_WAITS = 3
 """Fewer than tries: nobody gives up."""
@@ -483,11 +389,8 @@ def test_whatever_happens_and_whatever_is_lost_both_sides_come_to_agree(
                 trunk.deliver(end)
             case "lose" if end.inbox:
                 end.inbox.popleft()
-            case "restart":
-                trunk.restart()
             case "cut":
                 trunk.cut()
-                trunk.restart()
             case "wait" if waited < MAX_WAITS:
                 waited += 1
                 trunk.pass_s(CONFIG.offer_timeout_s)

@@ -8,9 +8,9 @@ AGAIN = ANSWER.replace("7 1", "7 2")
 
 
 def test_an_offer_that_is_repeated_counts_its_tries_and_is_the_same() -> None:
-    pending = Pending("offer", (), Instant(5), restarts_ice=True)
+    pending = Pending("offer", (), Instant(5))
     assert pending.tries == 1
-    assert pending.repeated(Instant(9)) == Pending("offer", (), Instant(9), 2, restarts_ice=True)
+    assert pending.repeated(Instant(9)) == Pending("offer", (), Instant(9), 2)
 
 
 def test_an_answer_comes_again_as_often_as_its_offer_did_whatever_its_version() -> None:

@@ -121,7 +121,7 @@ class Trunk:
         self.caller = End(Role.CALLER, caller, 1)
         self.callee = End(Role.CALLEE, callee, 2)
         if is_called:
-            self.caller.take(self.caller.negotiation.first_offer(self.now), self.callee)
+            self.caller.take(self.caller.negotiation.first_offer(), self.callee)
             self.settle()
 
     @property
@@ -138,10 +138,6 @@ class Trunk:
         end.wanted = tracks
         end.refused = {key: why for key, why in end.refused.items() if key in {one.key for one in tracks}}
         end.take(end.negotiation.set_send_tracks(self.now, tracks), self.other(end))
-
-    def restart(self) -> None:
-        """The caller has lost the path."""
-        self.caller.take(self.caller.negotiation.restart_ice(self.now), self.callee)
 
     def deliver(self, end: End) -> None:
         """Let one message arrive."""

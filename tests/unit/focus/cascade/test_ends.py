@@ -9,6 +9,7 @@ from signalling.events.cascade import ConnectToFocus
 from signalling.events.data_channel import MetadataChanged
 from signalling.events.ours import Drain
 from signalling.events.to_device import Hangup, Invite
+from signalling.focus.cascade.dialling import DIAL_S
 from signalling.focus.turn import DrainAsked, RoomGone, ShuttingDown
 from tests.unit.conference.caller import of_type
 from tests.unit.focus.cascade.circle import (
@@ -181,7 +182,9 @@ def test_a_dial_that_is_not_answered_is_given_up() -> None:
     circle.silent.add("b")
     circle.join("a", "alice")
     circle.join("b", "bob")
-    circle.pass_s(40)
+    circle.pass_s(DIAL_S - 8)
+    assert endings(circle["a"]) == []
+    circle.pass_s(18)
     assert set(endings(circle["a"])) == {"never_connected"}
     assert set(hangups(circle["b"])) == {"ice_failed"}
     assert circle["a"].dialled == {}

@@ -24,11 +24,13 @@ from sfu.config import (
 )
 from sfu.errors import ConfigError
 from signalling.focus.caps import CapRule
-from signalling.focus.cascade.settings import CascadeSettings
+from signalling.focus.cascade.settings import CascadeSettings, relays_of
 from signalling.focus.settings import CallSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from signalling.events.room_state import FocusDevice
 
 PASSWORD_VARIABLE: Final = "FOCUS_PASSWORD"  # noqa: S105  # the name of a variable
 ACCESS_TOKEN_VARIABLE: Final = "FOCUS_ACCESS_TOKEN"  # noqa: S105  # the name of a variable
@@ -301,17 +303,42 @@ def _check_cap(key: str, rule: CapRule) -> None:
 
 def _check_cascade(cascade: CascadeSettings) -> None:
     for number, rule in enumerate(cascade.relays):
-        key = f"cascade.relays[{number}]"
-        if not _is_user_id(rule.user_id):
-            raise ConfigError(
-                f"{key}.user_id = {rule.user_id!r}: must be a whole user id, such as @focus:example.org"
-            )
-        if not rule.device_id:
-            raise ConfigError(f"{key}.device_id: must be set")
+        _check_focus(f"cascade.relays[{number}].", rule.focus)
     if len({rule.focus for rule in cascade.relays}) < len(cascade.relays):
         raise ConfigError("cascade.relays: must name each focus once")
     if cascade.relays and cascade.max_hops == 1:
         raise ConfigError("cascade.max_hops = 1: must be 2 or more where there are cascade.relays")
+    _check_tree(cascade)
+
+
+def _check_tree(cascade: CascadeSettings) -> None:
+    relays = relays_of(cascade)
+    parents: dict[FocusDevice, FocusDevice] = {}
+    for number, rule in enumerate(cascade.tree):
+        key = f"cascade.tree[{number}]"
+        _check_focus(f"{key}.", rule.focus)
+        _check_focus(f"{key}.parent_", rule.parent)
+        if rule.focus in parents:
+            raise ConfigError(f"{key}: {rule.user_id} has a parent already")
+        if rule.parent not in relays:
+            raise ConfigError(
+                f"{key}.parent_user_id = {rule.parent_user_id!r}: must be one of cascade.relays"
+            )
+        parents[rule.focus] = rule.parent
+        above: FocusDevice | None = rule.parent
+        while above is not None and above != rule.focus:
+            above = parents.get(above)
+        if above is not None:
+            raise ConfigError(f"{key}: {rule.user_id} is its own ancestor, so this is no tree")
+
+
+def _check_focus(prefix: str, focus: FocusDevice) -> None:
+    if not _is_user_id(focus.user_id):
+        raise ConfigError(
+            f"{prefix}user_id = {focus.user_id!r}: must be a whole user id, such as @focus:example.org"
+        )
+    if not focus.device_id:
+        raise ConfigError(f"{prefix}device_id: must be set")
 
 
 def _is_user_id(text: str) -> bool:

@@ -22,7 +22,7 @@ from signalling.focus.cascade.cascade import AnyCascade, Cascade, NoCascade
 from signalling.focus.cascade.hearing import Hearing
 from signalling.focus.cascade.hops import Neighbourhood
 from signalling.focus.cascade.ringing import Ringing
-from signalling.focus.cascade.settings import ALONE, relay_hops, trust_of
+from signalling.focus.cascade.settings import ALONE, relay_hops, tree_of, trust_of
 from signalling.focus.channel import OpenChannel
 from signalling.focus.departing import Departing
 from signalling.focus.drain import Drainage
@@ -118,7 +118,8 @@ class Focus:
         self._endings = Endings(terms.identity, self._calls, memory)
         self._drainage = Drainage()
         self._outward = Outward(terms.identity, self._calls, self._endings, self._drainage)
-        self._neighbourhood = Neighbourhood()
+        tree = tree_of(terms.identity, cascade)
+        self._neighbourhood = Neighbourhood(tree, rng)
         trust = trust_of(terms.identity, cascade)
         hearing = Hearing(
             trust,
@@ -139,13 +140,13 @@ class Focus:
             self._cascade = Cascade(
                 terms,
                 trust,
+                tree,
                 self._rooms,
                 self._calls,
                 self._endings,
                 self._neighbourhood,
                 hearing,
                 Ringing(terms, self._calls, self._outward, self._replies, memory, cascade.budget_bps),
-                rng,
             )
         self._mailbox = Mailbox(
             terms, self._calls, self._joining, self._inward, self._replies, memory, self._cascade

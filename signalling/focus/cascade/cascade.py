@@ -27,7 +27,6 @@ from signalling.focus.refusals import Refusal
 from signalling.focus.turn import Count, Level, Note
 
 if TYPE_CHECKING:
-    import random
     from collections.abc import Iterable
 
     from sfu.units import Instant, WallTime
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from signalling.focus.cascade.hearing import Hearing
     from signalling.focus.cascade.hops import Hop, Neighbourhood
     from signalling.focus.cascade.ringing import Ringing
+    from signalling.focus.cascade.tree import Tree
     from signalling.focus.cascade.trust import Trust
     from signalling.focus.endings import Endings
     from signalling.focus.leg import Leg, Terms
@@ -92,24 +92,23 @@ class Cascade:
         self,
         terms: Terms,
         trust: Trust,
+        tree: Tree,
         rooms: Rooms,
         calls: Calls,
         endings: Endings,
         neighbourhood: Neighbourhood,
         hearing: Hearing,
         ringing: Ringing,
-        rng: random.Random,
     ) -> None:
-        self._me = FocusDevice(terms.identity.user_id, terms.identity.device_id)
         self._clock_skew_s = terms.settings.clock_skew_s
         self._trust = trust
+        self._tree = tree
         self._rooms = rooms
         self._calls = calls
         self._endings = endings
         self._neighbourhood = neighbourhood
         self._hearing = hearing
         self._ringing = ringing
-        self._rng = rng
         self._concerned: dict[CallKey, None] = {}
         """Calls to be looked at, beside those that are touched."""
         self._agenda: Agenda[CallKey] = Agenda()
@@ -149,7 +148,7 @@ class Cascade:
         if isinstance(verdict, InviteRefusal):
             return self._ringing.reject(now, given, verdict)
         assert near is not None  # noqa: S101  # an invite that names no room is not trusted
-        hop = near.hop(self._me, focus, wall, self._rng)
+        hop = self._neighbourhood.hop(near, focus, wall)
         if hop is None:
             return self._ringing.reject(now, given, Refusal.TOO_MANY_IN_CALL)
         self._neighbourhood.add(near)
@@ -203,6 +202,8 @@ class Cascade:
             near = self._near(now, wall, key)
             self._neighbourhood.add(near)
         is_otherwise = self._look(now, wall, near, people)
+        has_children = self._has_children(near)
+        self._want(near, wall, has_children=has_children)
         outputs: Outputs = []
         for hop in tuple(near.hops.values()):
             leg = hop.leg
@@ -211,6 +212,8 @@ class Cascade:
         if is_otherwise:
             outputs += self._hearing.judge(now, near)
         near.is_stale = False
+        if self._has_children(near) is not has_children:
+            self._concerned[key] = None
         self._settle(near)
         return outputs
 
@@ -228,11 +231,17 @@ class Cascade:
         legs = {leg.transport for leg in people}
         near.asked = {leg: foci for leg, foci in near.asked.items() if leg in legs}
         asked = (focus for foci in near.asked.values() for focus in foci)
-        others = near.foci.others(self._me, asked) if has_people else ()
-        near.wanted = frozenset(one.focus for one in others)
-        for one in others:
-            near.hop(self._me, one.focus, wall, self._rng)
+        near.others = frozenset(one.focus for one in near.foci.others(self._tree.me, asked))
         return True
+
+    def _want(self, near: Neighbours, wall: WallTime, *, has_children: bool) -> None:
+        """Find out whom we dial, for people of our own and for those behind us."""
+        near.wanted = self._tree.wanted(near.others, has_people=near.has_people, has_children=has_children)
+        for focus in sorted(near.wanted, key=lambda one: (one.user_id, one.device_id)):
+            self._neighbourhood.hop(near, focus, wall)
+
+    def _has_children(self, near: Neighbours) -> bool:
+        return any(hop.is_up for hop in near.hops.values() if hop.focus in self._tree.children)
 
     def _see_to(self, now: Instant, wall: WallTime, near: Neighbours, hop: Hop) -> Outputs:
         leg, stance = hop.leg, self._stance(near, hop.focus)
@@ -325,6 +334,8 @@ class Cascade:
 
     def _is_used(self, near: Neighbours, hop: Hop) -> bool:
         if hop.is_up and hop.leg is not None and hop.leg.trunk is not None:
+            if self._tree.is_relay and not near.has_people and not _is_between(near, hop):
+                return False
             return bool(hop.leg.trunk.announced or (hop.has_announced and hop.streams))
         call = self._calls.call(near.call)
         return call is not None and any(call.conference.published(leg.transport) for leg in call.people)
@@ -343,7 +354,12 @@ class Cascade:
         return self._neighbourhood.of(key) or Neighbours(key, self._foci(key, wall), (now, wall))
 
     def _foci(self, key: CallKey, wall: WallTime) -> Foci:
-        return Foci(self._rooms, key, wall, self._clock_skew_s)
+        return Foci(self._rooms, key, wall, self._clock_skew_s, self._tree.relays)
+
+
+def _is_between(near: Neighbours, hop: Hop) -> bool:
+    """Whether there is another trunk to which what comes by this one may go on."""
+    return any(other.is_up for other in near.hops.values() if other is not hop)
 
 
 AnyCascade = Cascade | NoCascade

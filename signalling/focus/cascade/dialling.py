@@ -159,17 +159,25 @@ Step = Dial | Answer | Ignore | HangUp
 class Trunk:
     """The trunk to one other focus in one call, over all its dials."""
 
-    def __init__(self, ours: FocusDevice, theirs: FocusDevice, rng: random.Random) -> None:
+    def __init__(
+        self,
+        ours: FocusDevice,
+        theirs: FocusDevice,
+        rng: random.Random,
+        *,
+        is_first: bool | None = None,
+    ) -> None:
         """Begin with nothing, of a stranger.
 
         Args:
             ours: this focus.
             theirs: the other one.
             rng: for call ids and for how long pauses are.
+            is_first: whether we dial at once; None: by the order of names.
         """
         self._ours = (ours.user_id, ours.device_id)
         self._theirs = (theirs.user_id, theirs.device_id)
-        self._is_first = dials_first(ours, theirs)
+        self._is_first = dials_first(ours, theirs) if is_first is None else is_first
         self._rng = rng
         self._stance = Stance.STRANGER
         self._is_used = False

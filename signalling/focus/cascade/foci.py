@@ -67,7 +67,14 @@ class Foci:
     Read once for each change of the room: all questions about the call are then answered at once.
     """
 
-    def __init__(self, rooms: Rooms, call: CallKey, wall: WallTime, clock_skew_s: float) -> None:
+    def __init__(
+        self,
+        rooms: Rooms,
+        call: CallKey,
+        wall: WallTime,
+        clock_skew_s: float,
+        relays: Iterable[FocusDevice] = (),
+    ) -> None:
         """Read.
 
         Args:
@@ -75,6 +82,7 @@ class Foci:
             call: of one of them.
             wall: now.
             clock_skew_s: a member event counts for this long after it has expired.
+            relays: count as named while anybody is in the call: no member has to be on them.
         """
         self.call = call
         self._skew_ms = round(clock_skew_s * 1_000)
@@ -84,6 +92,7 @@ class Foci:
         """Whether there is such a call at all; where there is none, nobody is in it."""
         if self.is_live:
             self._read(rooms, wall)
+            self._vouch(relays)
         self._present = frozenset(
             focus for focus in self._named if rooms.is_joined(call.room_id, focus.user_id)
         )
@@ -127,6 +136,11 @@ class Foci:
     def home(self, person: Person) -> Home | None:
         """The focus that a person is on; None: they don't take part in the call."""
         return self._homes.get(person)
+
+    def _vouch(self, relays: Iterable[FocusDevice]) -> None:
+        until = max((home.until for home in self._homes.values()), default=None)
+        if until is not None:
+            self._named |= dict.fromkeys(relays, until)
 
     def _read(self, rooms: Rooms, wall: WallTime) -> None:
         # Where both types of events name a device: clients write all to last equally long, so the one that

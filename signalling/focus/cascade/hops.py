@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from signalling.events.metadata import StreamMetadata
     from signalling.events.room_state import FocusDevice
     from signalling.focus.cascade.foci import Foci, Person
+    from signalling.focus.cascade.tree import Tree
     from signalling.focus.cascade.trust import StreamRefusal
     from signalling.focus.leg import CallKey, Leg
 
@@ -111,8 +112,10 @@ class Neighbours:
     """Who has a leg here."""
     has_people: bool = False
     """Whether any of them is admitted."""
+    others: frozenset[FocusDevice] = frozenset()
+    """That people are on, or that our own clients know of."""
     wanted: frozenset[FocusDevice] = frozenset()
-    """Whom we connect to while people of our own are in the call."""
+    """Whom of them we dial."""
     asked: dict[TransportId, tuple[FocusDevice, ...]] = field(default_factory=dict)
     """Foci that our own clients want us to connect to, by leg."""
     hops: dict[FocusDevice, Hop] = field(default_factory=dict)
@@ -120,13 +123,6 @@ class Neighbours:
     """Room state may say something else than when it was read."""
     look_at: Instant | None = None
     """When the first of the member events runs out."""
-
-    def hop(self, me: FocusDevice, focus: FocusDevice, wall: WallTime, rng: random.Random) -> Hop | None:
-        """Another focus, remembered from now on; None: there are too many."""
-        hop = self.hops.get(focus)
-        if hop is None and len(self.hops) < MAX_HOPS:
-            hop = self.hops[focus] = Hop(focus, Trunk(me, focus, rng), wall)
-        return hop
 
     def read(self, now: Instant, wall: WallTime, foci: Foci) -> None:
         """Room state says this now."""
@@ -144,9 +140,16 @@ class Neighbours:
 
 
 class Neighbourhood:
-    """Those of all calls."""
+    """Those of all calls.
 
-    def __init__(self) -> None:
+    Args:
+        tree: what this focus knows of it.
+        rng: of all trunks.
+    """
+
+    def __init__(self, tree: Tree, rng: random.Random) -> None:
+        self._tree = tree
+        self._rng = rng
         self._by_call: dict[CallKey, Neighbours] = {}
 
     def __iter__(self) -> Iterator[Neighbours]:
@@ -163,6 +166,15 @@ class Neighbourhood:
     def drop(self, near: Neighbours) -> None:
         """A call has no others, and nobody who could want one."""
         del self._by_call[near.call]
+
+    def hop(self, near: Neighbours, focus: FocusDevice, wall: WallTime) -> Hop | None:
+        """Another focus of a call, remembered from now on; None: there are too many."""
+        hop = near.hops.get(focus)
+        if hop is None and len(near.hops) < MAX_HOPS:
+            is_first = self._tree.dials_first(focus)
+            trunk = Trunk(self._tree.me, focus, self._rng, is_first=is_first)
+            hop = near.hops[focus] = Hop(focus, trunk, wall)
+        return hop
 
     def hop_of(self, leg: Leg) -> Hop | None:
         """The focus to which a leg leads; None: its trunk is another by now."""

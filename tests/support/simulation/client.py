@@ -83,7 +83,7 @@ class SimClient:
         """Whether it publishes on sections of the focus, as clients of the dialect do."""
         self.wishes: Final = Wishes(tile)
         self.sources: Final = Sources(name, number, capture or Capture(), rng, self.clock.now)
-        self.address: Address = (f"198.51.100.{number}", 50_000)
+        self.address: Address = (f"198.51.{100 + number // 256}.{number % 256}", 50_000)
         self.obeys_layers = False
         """Whether it switches off what nobody wants; the recorded client knows nothing of it."""
         self.layers: list[tuple[Instant, str, tuple[str, ...]]] = []

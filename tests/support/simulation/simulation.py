@@ -43,7 +43,8 @@ class Simulation:
         settings: of calls.
         caps: ceilings for some.
         foci: how many there are, each with a homeserver of its own.
-        cascade: whether they connect to each other; None: where there are several.
+        cascade: whether they connect to each other, and how, where they differ one for each focus; None:
+            where there are several.
         between: what lines from each server to each other are like.
         is_traced: whether every datagram that arrives goes into `trace`.
     """
@@ -56,7 +57,7 @@ class Simulation:
         settings: CallSettings | None = None,
         caps: Sequence[CapRule] = (),
         foci: int = 1,
-        cascade: CascadeSettings | None = None,
+        cascade: CascadeSettings | Sequence[CascadeSettings] | None = None,
         between: LinkProfile = BETWEEN_SITES,
         is_traced: bool = False,
     ) -> None:
@@ -67,7 +68,9 @@ class Simulation:
         self.backbone = Backbone(self.clock, self._rng("backbone"))
         self._world = World(self.clock, self.network, self.backbone, self.homeserver)
         self._options = config or SfuConfig(), settings or CallSettings(), caps
-        self._cascade = cascade or CascadeSettings(enabled=foci > 1)
+        if cascade is None or isinstance(cascade, CascadeSettings):
+            cascade = [cascade or CascadeSettings(enabled=foci > 1)] * foci
+        self._cascade = cascade
         self._past: list[SimServer] = []
         """Servers that have ended."""
         self.servers = [self._begin_server(number) for number in range(foci)]
@@ -201,7 +204,9 @@ class Simulation:
         name = "server" if not number else f"server{number}"
         if self._past:
             name = f"{name}/{len(self._past)}"
-        return SimServer(self._world, config, settings, self._rng(name), caps, site_of(number), self._cascade)
+        return SimServer(
+            self._world, config, settings, self._rng(name), caps, site_of(number), self._cascade[number]
+        )
 
     def _deliver(self, datagrams: list[Datagram]) -> None:
         if self._trace is not None:

@@ -5,18 +5,19 @@ from __future__ import annotations
 from itertools import permutations
 from typing import TYPE_CHECKING, Final
 
+from signalling.focus.cascade.settings import BranchRule, CascadeSettings, RelayRule
 from tests.support.simulation.backbone import BETWEEN_SITES
 from tests.support.simulation.label import Source
 from tests.support.simulation.simulation import Simulation, seconds
+from tests.support.simulation.sites import site_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sfu.config import SfuConfig
     from sfu.netem.link import LinkProfile
-    from signalling.focus.cascade.settings import CascadeSettings
     from tests.support.simulation.client import SimClient
-    from tests.support.simulation.meter import Meter
+    from tests.support.simulation.meter import Meter, Piece
 
 NAMES: Final = ("alice", "bob", "carol", "dave", "erin", "frank")
 
@@ -27,7 +28,7 @@ def spread(
     *,
     seed: int = 1,
     config: SfuConfig | None = None,
-    cascade: CascadeSettings | None = None,
+    cascade: CascadeSettings | Sequence[CascadeSettings] | None = None,
     between: LinkProfile = BETWEEN_SITES,
     is_traced: bool = False,
 ) -> Simulation:
@@ -36,6 +37,28 @@ def spread(
     for number, name in enumerate(NAMES[: people or foci]):
         sim.join(name, on=number % foci)
     return sim
+
+
+def tree(parents: Mapping[int, int], max_hops: int) -> CascadeSettings:
+    """Foci that are connected as a tree: the number of each, and that of its parent."""
+    foci = {number: site_of(number).focus for number in {*parents, *parents.values()}}
+    return CascadeSettings(
+        enabled=True,
+        max_hops=max_hops,
+        relays=tuple(
+            RelayRule(foci[number].user_id, foci[number].device_id)
+            for number in sorted(set(parents.values()))
+        ),
+        tree=tuple(
+            BranchRule(
+                foci[number].user_id,
+                foci[number].device_id,
+                foci[parent].user_id,
+                foci[parent].device_id,
+            )
+            for number, parent in parents.items()
+        ),
+    )
 
 
 def pairs(sim: Simulation) -> Iterable[tuple[SimClient, SimClient]]:
@@ -91,3 +114,21 @@ def assert_nothing_is_wrong(sim: Simulation) -> None:
         own = {one.number for one in sim.clients.values() if one.focus == sim.servers[source].site.focus}
         assert meter.senders <= own
         assert meter.duplicates == 0
+
+
+def duplicates(sim: Simulation) -> int:
+    """Pieces of media that came to a focus more than once, by whichever lines, or came back to it."""
+    return sum(_duplicates(sim, focus) for focus in range(len(sim.servers)))
+
+
+def _duplicates(sim: Simulation, focus: int) -> int:
+    own = {one.number for one in sim.clients.values() if one.focus == sim.servers[focus].site.focus}
+    seen: set[Piece] = set()
+    found = 0
+    for other in range(len(sim.servers)):
+        crossings = [] if other == focus else sim.meter(other, focus).crossings
+        for piece in (one.piece for one in crossings if not one.is_repair):
+            if piece is not None:
+                found += piece in seen or piece.layer.sender in own
+                seen.add(piece)
+    return found

@@ -19,6 +19,7 @@ from signalling.config import (
     load_secrets,
     parse_config,
 )
+from signalling.events.room_state import FocusDevice
 from signalling.focus.caps import CapRule
 from signalling.focus.cascade.settings import RelayRule
 
@@ -161,6 +162,26 @@ def test_a_ceiling_that_is_none_is_refused_with_its_key(rule: object, complaint:
 RELAY = {"user_id": "@focus:b", "device_id": "FOCUS"}
 
 
+def branch(focus: str, parent: str) -> dict[str, str]:
+    return {
+        "user_id": f"@focus:{focus}",
+        "device_id": "FOCUS",
+        "parent_user_id": f"@focus:{parent}",
+        "parent_device_id": "FOCUS",
+    }
+
+
+def grown(*branches: dict[str, str]) -> dict[str, Any]:
+    relays = [{"user_id": f"@focus:{name}", "device_id": "FOCUS"} for name in "abc"]
+    return {"max_hops": 4, "relays": relays, "tree": list(branches)}
+
+
+def test_a_tree_is_what_it_says() -> None:
+    (first, second) = parse_config({"cascade": grown(branch("a", "b"), branch("d", "b"))}).cascade.tree
+    assert (first.focus, first.parent) == (FocusDevice("@focus:a", "FOCUS"), FocusDevice("@focus:b", "FOCUS"))
+    assert (second.focus, second.parent) == (FocusDevice("@focus:d", "FOCUS"), first.parent)
+
+
 def test_other_foci_are_let_in_by_the_operator_alone() -> None:
     assert not parse_config({}).cascade.enabled
     source = {"enabled": True, "max_hops": 2, "relays": [RELAY], "budget_bps": 5_000_000}
@@ -182,6 +203,16 @@ def test_other_foci_are_let_in_by_the_operator_alone() -> None:
         ({"relays": [{"user": "@focus:b"}]}, r"cascade\.relays\[0\]\.user: unknown key"),
         ({"relays": ["@focus:b"]}, r"cascade\.relays\[0\]: must be a table"),
         ({"relays": RELAY}, r"cascade\.relays = .*: must be an array"),
+        ({"tree": [branch("a", "b")]}, r"cascade\.tree\[0\]\.parent_user_id = '@focus:b': must be one of"),
+        (grown(branch("a", "b"), branch("a", "c")), r"cascade\.tree\[1\]: @focus:a has a parent already"),
+        (grown(branch("b", "b")), r"cascade\.tree\[0\]: @focus:b is its own ancestor"),
+        (
+            grown(branch("b", "c"), branch("a", "b"), branch("c", "a")),
+            r"cascade\.tree\[2\]: @focus:c is its own ancestor",
+        ),
+        (grown(branch("a", "b") | {"user_id": "a"}), r"cascade\.tree\[0\]\.user_id = 'a'"),
+        (grown(branch("a", "b") | {"parent_user_id": ""}), r"cascade\.tree\[0\]\.parent_user_id = ''"),
+        (grown(branch("a", "b") | {"device_id": ""}), r"cascade\.tree\[0\]\.device_id: must be set"),
     ],
 )
 def test_a_relay_that_is_none_is_refused_with_its_key(source: dict[str, Any], complaint: str) -> None:

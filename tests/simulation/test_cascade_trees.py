@@ -12,6 +12,7 @@ import pytest
 
 from signalling.focus.cascade.dialling import IDLE_S
 from signalling.focus.cascade.settings import CascadeSettings
+from tests.support.simulation.crowd import measure
 from tests.support.simulation.label import Source
 from tests.support.simulation.meter import Layer
 from tests.support.simulation.simulation import Simulation
@@ -224,3 +225,20 @@ def test_relays_have_no_trunk_that_nobody_behind_them_needs() -> None:
     assert [server.focus.snapshot()["calls"] for server in sim.servers] == [[]] * 7
     assert [len(server.stats().transports) for server in sim.servers] == [0] * 7
     assert_clean(sim)
+
+
+# --- many -------------------------------------------------------------------------------------------------
+
+
+def test_ten_foci_serve_a_crowd_over_a_mesh_and_over_a_tree() -> None:
+    """The short version of `scripts/cascade_crowd.py`."""
+    figures = measure(people=20, mesh_people=10, seconds=4)
+    values = figures.values
+    assert figures.faults == ()
+    for key in ("mesh10_converge_s", "mesh10_of_one_converge_s", "tree10_converge_s"):
+        assert (values[key] or 99) <= 3
+    assert values["mesh10_duplicates"] == values["tree10_duplicates"] == 0
+    assert (values["mesh10_trunks"], values["tree10_trunks"]) == (45, 9)
+    # One copy for each other focus, in either shape; from the origin's line nine, or one.
+    assert 0.95 <= (values["tree10_bytes_ratio"] or 0) <= 1.05
+    assert 0.1 <= (values["tree10_origin_bytes_ratio"] or 0) <= 0.12

@@ -7,19 +7,22 @@ SCTP; encryption is left out, and no time passes while anything is computed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import permutations
 from typing import TYPE_CHECKING, Final
 
 from sfu.dataplane.wire import WireProtocol
+from sfu.figures import Figures
 from sfu.units import Instant
 from signalling.focus.cascade.settings import CascadeSettings
 from tests.support.simulation.encoder import SMALL_CAMERA
 from tests.support.simulation.simulation import Simulation, seconds
 from tests.support.simulation.sources import Capture
-from tests.support.simulation.spread import tree
+from tests.support.simulation.spread import duplicates, tree
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.support.simulation.client import SimClient
 
 FOCI: Final = 10
@@ -28,6 +31,9 @@ TREE: Final = tree({1: 0, 2: 0, 3: 0, 4: 1, 5: 1, 6: 2, 7: 2, 8: 3, 9: 3}, max_h
 """Everybody's focus is in it, so it has as many trunks as a copy needs to reach all: nine."""
 ORIGIN: Final = FOCI - 1
 """The focus of who publishes alone: a leaf, and so the longest ways."""
+MAX_FAULTS: Final = 10
+CONVERGED_S: Final = 3.0
+"""From where on bytes are counted: everybody has what they want by then."""
 TILE: Final = (320, 180)
 NOTHING: Final = Capture(has_microphone=False, camera=())
 
@@ -82,6 +88,10 @@ class Crowd:
             sent[one] += meter.bytes_by_protocol()[WireProtocol.RTP]
         return Crossed(sum(sent), sent[ORIGIN], max(sent))
 
+    def run(self, seconds: float) -> None:
+        """Let the call be that long."""
+        self.sim.run_until_s(seconds)
+
     def trunks(self) -> int:
         """Trunks that are up, as seen from both ends."""
         ends = [
@@ -91,6 +101,10 @@ class Crowd:
             for trunk in call["trunks"]
         ]
         return ends.count("up") // 2
+
+    def duplicates(self) -> int:
+        """Pieces of media that came to a focus more than once, by whichever lines, or came back to it."""
+        return duplicates(self.sim)
 
     def faults(self) -> list[str]:
         """Every rule that was broken, and who was announced twice."""
@@ -105,3 +119,78 @@ class Crowd:
             for viewer in self.people
             if viewer is not publisher
         ]
+
+
+def measure(
+    *,
+    people: int,
+    mesh_people: int,
+    seconds: float,
+    seed: int = 1,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Figures:
+    """Simulate three calls: many publishers in a mesh, and one publisher in a mesh and in a tree.
+
+    Args:
+        people: of each call with one publisher.
+        mesh_people: of the call in which one person on each focus publishes.
+        seconds: how long each call is.
+        seed: of the simulations.
+        tell: hears how far it is.
+    """
+    calls: dict[str, tuple[CascadeSettings, int, int]] = {
+        "mesh": (MESH, mesh_people, FOCI),
+        "mesh_of_one": (MESH, people, 1),
+        "tree_of_one": (TREE, people, 1),
+    }
+    seen: dict[str, _Seen] = {}
+    for name, (cascade, number, publishers) in calls.items():
+        crowd = Crowd(cascade, number, publishers, seed)
+        crowd.run(seconds)
+        seen[name] = _Seen.of(crowd, seconds)
+        tell(f"{name}: {number} people, {publishers} publish: {seen[name]}")
+    mesh, flat, tall = seen.values()
+    return Figures(
+        values={
+            "mesh10_converge_s": mesh.converged_s,
+            "mesh10_duplicates": mesh.duplicates,
+            "mesh10_of_one_converge_s": flat.converged_s,
+            "tree10_converge_s": tall.converged_s,
+            "tree10_duplicates": tall.duplicates + flat.duplicates,
+            "tree10_bytes_ratio": tall.crossed.total_bytes / max(flat.crossed.total_bytes, 1),
+            "tree10_origin_bytes_ratio": tall.crossed.origin_bytes / max(flat.crossed.origin_bytes, 1),
+            "tree10_busiest_bytes_ratio": tall.crossed.busiest_bytes / max(flat.crossed.busiest_bytes, 1),
+            "mesh10_trunks": flat.trunks,
+            "tree10_trunks": tall.trunks,
+        },
+        raw={name: one.content() for name, one in seen.items()},
+        rounds=1,
+        plane="native core, simulated",
+        about={"people": people, "mesh_people": mesh_people, "seconds": seconds, "seed": seed},
+        digits=3,
+        faults=tuple(f"{name}: {text}" for name, one in seen.items() for text in one.faults),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What came of one call."""
+
+    converged_s: float | None
+    unserved: int
+    duplicates: int
+    trunks: int
+    crossed: Crossed
+    faults: tuple[str, ...]
+
+    @classmethod
+    def of(cls, crowd: Crowd, seconds: float) -> _Seen:
+        unserved = crowd.unserved()
+        faults = crowd.faults()[:MAX_FAULTS]
+        if unserved:
+            faults.append(f"{unserved} pairs of viewer and publisher without a picture")
+        crossed = crowd.crossed(CONVERGED_S, seconds)
+        return cls(crowd.converged_s(), unserved, crowd.duplicates(), crowd.trunks(), crossed, tuple(faults))
+
+    def content(self) -> dict[str, object]:
+        return asdict(self)

@@ -14,6 +14,7 @@ import numpy as np
 from sfu.allocation.allocate import Allocator
 from sfu.allocation.budgets import BUDGET_DTYPE, CAPS_DTYPE
 from sfu.allocation.decision import DECISION_DTYPE, targets_of
+from sfu.allocation.flow import picked
 from sfu.allocation.layout import layout_of
 from sfu.allocation.past import Past
 from sfu.allocation.policies.utility import utility
@@ -24,7 +25,7 @@ from sfu.allocation.wishes import Wishes, wishes_of
 from sfu.bwe.estimate import NO_ESTIMATES, WISH_DTYPE, EstimateState
 from sfu.bwe.estimators import Estimators
 from sfu.bwe.watch import Watch
-from sfu.rows import FEEDBACK_DTYPE, PACING_DTYPE, PROBE_DTYPE
+from sfu.rows import FEEDBACK_DTYPE, PACING_DTYPE, PAUSED, PROBE_DTYPE
 from sfu.units import after_ms
 
 if TYPE_CHECKING:
@@ -264,7 +265,7 @@ class Control:
         if self._is_calm and not self._carries_all():
             # More is wanted than before: what paths carry of it is asked with the next tick.
             self._is_calm, self._estimate_at = False, None
-        return targets_of(self._decisions)
+        return self._targets()
 
     # --- within -------------------------------------------------------------------------------------------
 
@@ -274,6 +275,24 @@ class Control:
         has_news = self._is_stale or self._rates.changes != self._allocated_changes or self._matters
         targets = self.allocate() if has_news or is_full else None
         return ControlUpdate(self._estimates, self._decisions, targets, has_news, pacing, probes)
+
+    def _targets(self) -> StructArray:
+        """What the plane is told: what was decided, and the lowest encoding of pictures that have not begun.
+
+        What is asked of another focus begins with a key frame, before a tick can see that it flows. Who lets
+        that go by asks for another, and waits for as long as such requests are apart.
+        """
+        targets = targets_of(self._decisions)
+        decisions = self._decisions
+        is_hidden = decisions["is_audio"] | decisions["is_unseen"]
+        awaited = np.flatnonzero((decisions["chosen_encoding"] == PAUSED) & ~is_hidden)
+        if len(awaited):
+            rows = self._demand.rows[awaited]
+            # A route for one encoding only carries no other.
+            first = np.maximum(rows["only"], 0)
+            has_begun = picked(self._rates.places(rows["track"]).found, first)
+            targets["encoding"][awaited] = np.where(has_begun, PAUSED, first)
+        return targets
 
     def _caps_changed(self) -> None:
         self._caps_rows = np.array(list(self._caps.values()), CAPS_DTYPE)

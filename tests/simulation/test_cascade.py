@@ -77,6 +77,25 @@ def test_over_a_trunk_that_is_up_the_first_picture_takes_hardly_longer_than_on_t
     assert first_picture_of_a_newcomer_ms(1) / first_picture_of_a_newcomer_ms(0) <= 1.5
 
 
+def first_picture_of_the_only_viewer_ms(focus: int) -> float:
+    """Where foci are connected and nobody on the other one has looked at anything yet."""
+    sim = Simulation(foci=2, seed=1)
+    alice = sim.add("alice")
+    listener = sim.add("listener", tile=None, capture=Capture(has_microphone=False, camera=()), on=1)
+    viewer = sim.add("viewer", tile=LARGE, capture=Capture(has_microphone=False, camera=()), on=focus)
+    alice.join()
+    listener.join()
+    sim.run_until_s(5)
+    viewer.join()
+    sim.run_until_s(7)
+    return 1_000 * (first_picture_s(viewer, alice) - 5)
+
+
+def test_who_is_the_first_to_look_begins_with_the_first_key_frame_that_crosses() -> None:
+    # Another one would come as late as requests are apart: 0.2 s.
+    assert first_picture_of_the_only_viewer_ms(1) - first_picture_of_the_only_viewer_ms(0) < 100
+
+
 def test_mutes_leaving_and_speakers_are_the_same_on_all_foci() -> None:
     sim = spread(3)
     alice, bob, carol = (sim[name] for name in ("alice", "bob", "carol"))

@@ -22,6 +22,7 @@ from tests.unit.allocation.arrays import AUDIO, VIDEO, video
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from sfu.conference.turn import SetDemand
     from sfu.control import ControlUpdate
     from sfu.rows import StructArray
 
@@ -106,6 +107,38 @@ def settled(**fields: object) -> Plane:
     plane.ticks(8)
     plane.tick_ms = TICK_MS
     return plane
+
+
+def awaited(plane: Plane, demand: SetDemand) -> tuple[int, int]:
+    """The encoding that the plane is told of for a wish, and what was decided on."""
+    plane.control.set_demand(demand)
+    targets = plane.tick().targets
+    assert targets is not None
+    (told,) = targets[targets["route"] == demand.route]["encoding"].tolist()
+    return told, given(plane.control, demand.route)
+
+
+def test_a_picture_that_has_not_begun_is_taken_from_its_first_key_frame_on() -> None:
+    plane = Plane(tracks=[])
+    assert awaited(plane, VIDEO) == (0, PAUSED), "nothing is given, so nothing is paid for"
+    plane.tracks = [1]
+    targets = plane.tick().targets
+    assert targets is not None
+    assert targets["encoding"].tolist() == [given(plane.control)] != [PAUSED]
+
+
+def test_a_route_for_one_encoding_waits_for_no_other() -> None:
+    assert awaited(Plane(tracks=[]), video(3, only=1)) == (1, PAUSED)
+
+
+def test_a_picture_that_has_stopped_is_not_taken_for_one_that_has_not_begun() -> None:
+    plane = Plane(silent={(1, 0), (1, 1), (1, 2)})
+    plane.ticks(3.0)
+    assert awaited(plane, VIDEO) == (PAUSED, PAUSED)
+
+
+def test_nobody_waits_for_a_picture_that_is_out_of_sight() -> None:
+    assert awaited(Plane(tracks=[]), video(3, is_visible=False)) == (PAUSED, PAUSED)
 
 
 def calm() -> Plane:

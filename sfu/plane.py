@@ -107,6 +107,10 @@ class AddTransport:
     transport: TransportId
     credentials: Credentials
     worker: int = 0
+    own_port: bool = False
+    """It sends from a UDP port that the system chooses, and hears there alone: where two that we dial go to
+    one address, both sides tell them apart by that. The port goes with the transport. There may be none
+    (`PortRefused`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +221,7 @@ class SendDatagram:
 
 @dataclass(frozen=True, slots=True)
 class SendStun:
-    """Send a STUN Binding request of ours to an address, by UDP from the port of the transport's worker.
+    """Send a STUN Binding request of ours to an address, by UDP from the port of the transport or its worker.
 
     What answers it from there comes up once (`Batch.responses`). There are no timers: `MAX_STUN_REQUESTS` of
     a transport are waited for, then the oldest is forgotten. One that is sent again is waited for anew.
@@ -307,6 +311,16 @@ class ConsentLost:
 
 
 @dataclass(frozen=True, slots=True)
+class PortRefused:
+    """The system had no port for a transport that was to have one of its own.
+
+    It hears nothing, and what is sent for it is `DropReason.SEND_BLOCKED`.
+    """
+
+    transport: TransportId
+
+
+@dataclass(frozen=True, slots=True)
 class StreamBound:
     """An SSRC was bound to an encoding: media flows for the first time, or again under another SSRC."""
 
@@ -323,7 +337,7 @@ class StreamEnded:
     encoding: int
 
 
-PlaneEvent = PairSelected | ConsentLost | StreamBound | StreamEnded
+PlaneEvent = PairSelected | ConsentLost | PortRefused | StreamBound | StreamEnded
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,7 +384,7 @@ class Plane(Protocol):
 
     @property
     def ports(self) -> tuple[int, ...]:
-        """The UDP port of each worker: a transport is reached on the port of its own."""
+        """The UDP port of each worker: where its transports are reached that have none of their own."""
         ...
 
     @property

@@ -105,7 +105,10 @@ class Arrivals:
         limits = self._limits
         leg = self._ids.transport()
         credentials = new_credentials(self._rng)
-        described = LocalDescription(credentials, place.fingerprint, place.candidates)
+        is_dialled = role is Role.CALLER
+        # Who dials is found by the checks that it sends, from a port that nobody knows before.
+        candidates = () if is_dialled else place.candidates
+        described = LocalDescription(credentials, place.fingerprint, candidates)
         begun = Leg(
             transport=leg,
             negotiation=Negotiation(described, self._config, self._rng, role),
@@ -123,6 +126,6 @@ class Arrivals:
             credentials=credentials,
             is_admitted=True,
             is_trunk=is_trunk,
-            is_dialled=role is Role.CALLER,
+            is_dialled=is_dialled,
         )
-        return begun, [AddTransport(leg, credentials, place.worker)]
+        return begun, [AddTransport(leg, credentials, place.worker, own_port=is_dialled)]

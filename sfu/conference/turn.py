@@ -53,7 +53,8 @@ class LegFailed:
 
     `reason` is from a closed list for counters: `dtls_handshake`, `dtls_timeout`, `dtls_closed`,
     `fingerprint`, `sctp_aborted`, `consent`, `internal` (a mistake of ours in a turn about it); of a leg that
-    we dial also `unreachable`, `role_conflict` and `consent_lost` (`sfu.transport.dialling`).
+    we dial also `unreachable`, `role_conflict` and `consent_lost` (`sfu.transport.dialling`), and `no_port`
+    (`PortRefused`).
     """
 
     leg: TransportId

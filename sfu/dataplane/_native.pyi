@@ -6,8 +6,8 @@ from typing import TypeAlias
 from sfu.config import MediaConfig
 from sfu.plane import PlaneOperation
 
-RawTransmit: TypeAlias = tuple[str, int, bytes]
-# Host, port, datagram.
+RawTransmit: TypeAlias = tuple[str, int, int | None, bytes]
+# Host, port, whose own port it leaves from if from one, datagram.
 RawBatch: TypeAlias = tuple[
     list[tuple[int, bytes]],
     list[tuple[str, int] | tuple[str, int, int] | tuple[str, int, int, int]],
@@ -34,7 +34,7 @@ class Core:
     def probe(self, now: int, rows: bytes) -> None: ...
     def feedback(self) -> bytes: ...
     def handle_datagram(
-        self, now: int, host: str, port: int, data: bytes, worker: int | None
+        self, now: int, address: tuple[str, int, int | None], data: bytes, worker: int | None
     ) -> list[RawTransmit]: ...
     def stall(self, now: int, worker: int, is_stalled: bool) -> list[RawTransmit]: ...
     def poll(self, now: int) -> list[RawTransmit]: ...

@@ -14,7 +14,7 @@ from sfu.dataplane.srtp import LibSrtp
 from sfu.dataplane.stats import collect
 from sfu.dataplane.upward import Upward
 from sfu.dataplane.wire import MAX_DATAGRAM_BYTES, Transmit, WireProtocol, protocol_of
-from sfu.plane import TARGETS_STALE_MS, ConsentLost, DropReason, PairSelected
+from sfu.plane import TARGETS_STALE_MS, ConsentLost, DropReason, PairSelected, PortRefused
 from sfu.units import RouteId, TransportId, after_ms, after_s, earliest
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ its port waits for its next check. Higher: a flood costs more."""
 
 
 class PlaneCore:
-    """All transports, tracks and routes of one port.
+    """All transports, tracks and routes of one port, and of those that transports have for themselves.
 
     What is returned is to be sent, in order. Whatever a remote party sends is counted where it is refused,
     and never raises. Call `poll` when `next_timeout` has come, `drain` when `has_output` says so.
@@ -87,6 +87,15 @@ class PlaneCore:
     def is_known(self, address: Address) -> bool:
         """Whether a peer has proved that an address is its own."""
         return self._ice.transport_of(address) is not None
+
+    def has_own_port(self, transport: TransportId) -> bool:
+        """Whether a transport lives that has a port of its own."""
+        return self._ice.has_own_port(transport)
+
+    def refuse_port(self, transport: TransportId) -> None:
+        """There is none for a transport that was to have one. Of one that has ended meanwhile, nothing."""
+        if self.has_own_port(transport):
+            self._upward.tell(PortRefused(transport))
 
     def forget(self, address: Address) -> None:
         """Nothing comes from an address any more, nor reaches it: a connection has ended."""
@@ -200,7 +209,8 @@ class PlaneCore:
         """
         if protocol in {WireProtocol.RTP, WireProtocol.RTCP} and self._strays.admit(now):
             for transport, peer in self._program.peers.items():
-                opened = peer.open_stray(now, data) if peer.transport.can_send else None
+                is_possible = peer.transport.can_send and self._ice.is_heard_from(transport, address)
+                opened = peer.open_stray(now, data) if is_possible else None
                 if opened is not None:
                     self._ice.move(transport, address)
                     self._upward.tell(PairSelected(transport))
@@ -222,5 +232,5 @@ class PlaneCore:
             self._program.peers[result.selected].departures.wake(now)
             self._upward.tell(PairSelected(result.selected))
         if result.asked_by is not None:
-            self._upward.pass_response(result.asked_by, address[:2], data)
+            self._upward.pass_response(result.asked_by, (address[0], address[1]), data)
         return [] if result.answer is None else [Transmit(address, result.answer)]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from sfu.dataplane.allowance import Allowance
 from sfu.dataplane.requests import Requests
 from sfu.dataplane.stun import BINDING, Attribute, ErrorCode, MessageClass, StunMessage, error, success
+from sfu.dataplane.wire import OwnPort, own_port_of, udp_address
 from sfu.errors import LocalError, ParseError
 from sfu.plane import DropReason
 from sfu.units import after_s, earliest
@@ -45,7 +46,9 @@ class CheckResult:
 @dataclass(slots=True)
 class _Peer:
     transport: TransportId
-    passwords: dict[str, str]
+    own_port: OwnPort | None
+    """Where alone it is heard; None: where all others are."""
+    passwords: dict[str, str] = field(default_factory=dict)
     """By fragment, the one in use first; at most two, during an ICE restart."""
     addresses: dict[Address, None] = field(default_factory=dict)
     selected: Address | None = None
@@ -61,7 +64,7 @@ class _Peer:
 
 
 class LiteAgent:
-    """ICE of all transports that share the port.
+    """ICE of all transports that share the port, and of those that have one of their own.
 
     Args:
         consent_timeout_s: a peer whose checks stay away for this long is gone (RFC 7675 section 5.1).
@@ -75,13 +78,13 @@ class LiteAgent:
         self._refusals = Allowance(MAX_REFUSALS_PER_S)
         self._requests = Requests()
 
-    def add(self, transport: TransportId, credentials: Credentials) -> None:
-        """Answer checks that name these credentials.
+    def add(self, transport: TransportId, credentials: Credentials, *, own_port: bool = False) -> None:
+        """Answer checks that name these credentials, on the port that transports share or on one of its own.
 
         Raises:
             LocalError: the fragment is taken.
         """
-        peer = _Peer(transport, {})
+        peer = _Peer(transport, OwnPort(transport) if own_port else None)
         self._accept(peer, credentials)
         self._peers[transport] = peer
 
@@ -116,6 +119,24 @@ class LiteAgent:
         """Whose address this is; None: nobody has proved that it is theirs."""
         peer = self._by_address.get(address)
         return None if peer is None else peer.transport
+
+    def has_own_port(self, transport: TransportId) -> bool:
+        """Whether a transport has a port of its own. Who is gone has none."""
+        peer = self._peers.get(transport)
+        return peer is not None and peer.own_port is not None
+
+    def is_heard_from(self, transport: TransportId, address: Address) -> bool:
+        """Whether what comes from an address comes by a port that is for this transport."""
+        return self._peers[transport].own_port == own_port_of(address)
+
+    def address_for(self, transport: TransportId, host: str, port: int) -> Address:
+        """The address of a host in numbers for who sends to it by UDP, on behalf of a transport.
+
+        Raises:
+            LocalError: it is no address.
+        """
+        address, own_port = udp_address(host, port), self._peers[transport].own_port
+        return address if own_port is None else (*address, own_port)
 
     def selected(self, transport: TransportId) -> Address | None:
         """Where to send to the peer; None: it has nominated nothing, or is gone."""
@@ -173,6 +194,9 @@ class LiteAgent:
         peer = self._by_ufrag.get(ufrag)
         if peer is None or not message.is_signed_with(peer.passwords[ufrag]):
             return self._refuse(now, message, ErrorCode.UNAUTHENTICATED)
+        if not self.is_heard_from(peer.transport, address):
+            # It is meant, but that is not where it listens: nothing that it said would come from there.
+            return CheckResult(drop=DropReason.UNKNOWN_PEER)
         return self._check(now, peer, ufrag, address, message)
 
     def poll(self, now: Instant) -> list[TransportId]:

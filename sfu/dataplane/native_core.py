@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from sfu.dataplane import _native
-from sfu.dataplane.wire import Transmit
-from sfu.plane import Batch, ConsentLost, DropReason, PairSelected, PlaneStats, StreamBound, StreamEnded
+from sfu.dataplane.wire import OwnPort, Transmit, own_port_of
+from sfu.plane import (
+    Batch,
+    ConsentLost,
+    DropReason,
+    PairSelected,
+    PlaneStats,
+    PortRefused,
+    StreamBound,
+    StreamEnded,
+)
 from sfu.rows import ENCODING_DTYPE, FEEDBACK_DTYPE, ROUTE_DTYPE, TRANSPORT_DTYPE
 from sfu.units import Instant, TransportId
 
@@ -23,6 +32,7 @@ if TYPE_CHECKING:
 _EVENTS: Final = {
     "PairSelected": PairSelected,
     "ConsentLost": ConsentLost,
+    "PortRefused": PortRefused,
     "StreamBound": StreamBound,
     "StreamEnded": StreamEnded,
 }
@@ -74,12 +84,14 @@ class NativeCore:
     def handle_datagram(
         self, now: Instant, address: Address, data: bytes, worker: int | None = None
     ) -> list[Transmit]:
-        """Take a datagram from a worker's socket, which is UDP's; what to send of it.
+        """Take a datagram from a worker's UDP socket, or from a transport's; what to send of it.
 
         Where the worker is not said, it is the one that the peer was told of, as far as can be told.
         """
         host, port = address[:2]
-        return _transmits(self._core.handle_datagram(now, host, port, data, worker))
+        own_port = own_port_of(address)
+        own = None if own_port is None else own_port.transport
+        return _transmits(self._core.handle_datagram(now, (host, port, own), data, worker))
 
     def stall(self, now: Instant, worker: int, *, is_stalled: bool) -> list[Transmit]:
         """A worker hears nothing of the others for a while, or hears them again; what to send of that."""
@@ -130,5 +142,8 @@ def _event(name: str, numbers: list[int]) -> PlaneEvent:
     return event
 
 
-def _transmits(raw: list[tuple[str, int, bytes]]) -> list[Transmit]:
-    return [Transmit((host, port), data) for host, port, data in raw]
+def _transmits(raw: list[_native.RawTransmit]) -> list[Transmit]:
+    return [
+        Transmit((host, port) if own is None else (host, port, OwnPort(TransportId(own))), data)
+        for host, port, own, data in raw
+    ]

@@ -9,7 +9,7 @@ from sfu.dataplane.reports import KEY_BITS, ReportSchedule
 from sfu.dataplane.route import Route
 from sfu.dataplane.track import Track
 from sfu.dataplane.transport import Transport
-from sfu.dataplane.wire import Transmit, udp_address
+from sfu.dataplane.wire import Transmit
 from sfu.errors import LocalError
 from sfu.plane import (
     AddTransport,
@@ -136,7 +136,7 @@ class Program:
             raise LocalError(f"transport {number} on worker {operation.worker} of 1, counted from 0")
         if number in self.peers:
             raise LocalError(f"transport {number} is there already")
-        self._ice.add(number, operation.credentials)
+        self._ice.add(number, operation.credentials, own_port=operation.own_port)
         transport = Transport(number, self._ice, ReportSchedule(number, self._agenda, self._report_key))
         self.peers[number] = Peer(transport, self._agenda, self._drops, self._rows, self._cname)
 
@@ -240,7 +240,7 @@ class Program:
     def _send_stun(self, operation: SendStun) -> list[Transmit]:
         if operation.transport not in self.peers:
             return []
-        address = udp_address(operation.host, operation.port)
+        address = self._ice.address_for(operation.transport, operation.host, operation.port)
         self._ice.ask(operation.transport, address, operation.data)
         return [Transmit(address, operation.data)]
 
@@ -248,6 +248,7 @@ class Program:
         peer = self.peers.get(operation.transport)
         if peer is None:
             return
-        if self._ice.select(operation.transport, udp_address(operation.host, operation.port)):
+        address = self._ice.address_for(operation.transport, operation.host, operation.port)
+        if self._ice.select(operation.transport, address):
             peer.departures.wake(now)
             self._upward.tell(PairSelected(operation.transport))

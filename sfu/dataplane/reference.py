@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from sfu.dataplane.core import PlaneCore
+from sfu.dataplane.own_ports import OwnPorts
 from sfu.dataplane.srtp import LibSrtp
 from sfu.dataplane.tcp import TcpServer, TcpUser
 from sfu.dataplane.udp import UdpSocket
-from sfu.plane import DropReason
+from sfu.dataplane.wire import OwnPort
+from sfu.plane import AddTransport, DropReason
 from sfu.units import NS_PER_S, Instant, after_s
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from sfu.config import MediaConfig
     from sfu.dataplane.srtp import SrtpFactory
     from sfu.dataplane.udp import Arrived
-    from sfu.dataplane.wire import Transmit
+    from sfu.dataplane.wire import Address, Transmit
     from sfu.plane import Batch, PlaneOperation, PlaneStats
     from sfu.rows import StructArray
 
@@ -62,6 +64,7 @@ class ReferencePlane:
         except OSError:
             self._socket.close()
             raise
+        self._own_ports = OwnPorts(config, self._loop, self._arrived)
         self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._is_signalled = False
         self._timer: asyncio.TimerHandle | None = None
@@ -96,9 +99,15 @@ class ReferencePlane:
         Raises:
             LocalError: an operation contradicts an earlier one.
         """
+        wanted = [one.transport for one in operations if isinstance(one, AddTransport) and one.own_port]
+        refused = [transport for transport in wanted if not self._own_ports.open(transport)]
         try:
             self._send(self._core.apply(_now(), operations))
         finally:
+            for transport in refused:
+                self._core.refuse_port(transport)
+            # Not before: what was said last to who has ended goes by them.
+            self._own_ports.keep(self._core.has_own_port)
             self._settle()
 
     def set_targets(self, targets: StructArray) -> None:
@@ -145,6 +154,7 @@ class ReferencePlane:
             self._timer = None
         self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
+        self._own_ports.keep(lambda _: False)
         self._tcp.close()
         os.close(self._eventfd)
 
@@ -172,10 +182,15 @@ class ReferencePlane:
 
     def _send(self, transmits: Iterable[Transmit]) -> None:
         for transmit in transmits:
-            address, data = transmit.address, transmit.data
-            is_sent = self._socket.send(address, data) if len(address) == 2 else self._tcp.send(address, data)
-            if not is_sent:
+            if not self._send_to(transmit.address, transmit.data):
                 self._core.count_drop(DropReason.SEND_BLOCKED)
+
+    def _send_to(self, address: Address, data: bytes) -> bool:
+        if len(address) == 2:
+            return self._socket.send(address, data)
+        if isinstance(address[2], OwnPort):
+            return self._own_ports.send((address[0], address[1], address[2]), data)
+        return self._tcp.send((address[0], address[1], address[2]), data)
 
     def _settle(self) -> None:
         """Wake whoever waits for output, and be woken when the core has something to do."""

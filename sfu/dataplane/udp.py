@@ -1,4 +1,4 @@
-"""The UDP socket: IPv4 or both families, and when the kernel received each datagram."""
+"""A UDP socket: IPv4 or both families, and when the kernel received each datagram."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sfu.units import NS_PER_S, Instant
 
 if TYPE_CHECKING:
     from sfu.config import MediaConfig
-    from sfu.dataplane.wire import Address, UdpAddress
+    from sfu.dataplane.wire import Address, OwnAddress, OwnPort, UdpAddress
 
 MAX_READ: Final = 64
 """Datagrams of one wake-up. Lower: more turns of the loop. Higher: under load the rest of it waits longer."""
@@ -39,11 +39,16 @@ class Arrived(NamedTuple):
 class UdpSocket:
     """A non-blocking socket. `::` takes IPv4 as well, under plain IPv4 addresses.
 
+    Args:
+        config: where it is.
+        own_port: it is for one transport alone, on any port that is free.
+
     Raises:
-        OSError: the address can't be bound.
+        OSError: the address can't be bound, or the system has no descriptor left.
     """
 
-    def __init__(self, config: MediaConfig) -> None:
+    def __init__(self, config: MediaConfig, own_port: OwnPort | None = None) -> None:
+        self._own_port = own_port
         self._is_ipv6 = ":" in config.host
         family = socket.AF_INET6 if self._is_ipv6 else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
@@ -53,7 +58,7 @@ class UdpSocket:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, config.receive_buffer_bytes)
             if sys.platform == "linux":
                 self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-            self._socket.bind((config.host, config.port))
+            self._socket.bind((config.host, config.port if own_port is None else 0))
         except OSError:
             self._socket.close()
             raise
@@ -85,12 +90,12 @@ class UdpSocket:
             at = _kernel_time(ancillary, monotonic_offset)
             if at is None or abs(now - at) > MAX_KERNEL_DELAY_S * NS_PER_S:
                 at = time.monotonic_ns()
-            arrived.append(Arrived(Instant(at), (unmapped(sender[0]), sender[1]), data))
+            arrived.append(Arrived(Instant(at), self._address(sender), data))
         return arrived
 
-    def send(self, address: UdpAddress, datagram: bytes) -> bool:
+    def send(self, address: UdpAddress | OwnAddress, datagram: bytes) -> bool:
         """Send a datagram; False where the system would not take it."""
-        host, port = address
+        host, port = address[:2]
         if self._is_ipv6 and ":" not in host:
             host = _MAPPED + host
         try:
@@ -102,6 +107,10 @@ class UdpSocket:
     def close(self) -> None:
         """Release the port."""
         self._socket.close()
+
+    def _address(self, sender: tuple[str, int]) -> Address:
+        host, port = unmapped(sender[0]), sender[1]
+        return (host, port) if self._own_port is None else (host, port, self._own_port)
 
 
 def unmapped(host: str) -> str:

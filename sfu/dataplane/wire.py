@@ -5,18 +5,33 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sfu.errors import LocalError
+
+if TYPE_CHECKING:
+    from sfu.units import TransportId
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPort:
+    """The UDP port that a transport has for itself."""
+
+    transport: TransportId
+
 
 UdpAddress = tuple[str, int]
 """Host and port of a peer. IPv4 is never written as an IPv4-mapped IPv6 address."""
 
+OwnAddress = tuple[str, int, OwnPort]
+"""Likewise, and the port of ours by which it is reached, where that is not the one that transports share."""
+
 TcpAddress = tuple[str, int, int]
 """Likewise, and the number of its connection, which is never used again."""
 
-Address = UdpAddress | TcpAddress
-"""Where a peer's datagrams come from and go to. One host and port over two connections are two addresses."""
+Address = UdpAddress | OwnAddress | TcpAddress
+"""Where a peer's datagrams come from and go to. One host and port over two connections, or by two ports of
+ours, are two addresses."""
 
 MAX_DATAGRAM_BYTES: Final = 1_500
 """Longest datagram that is read. Nobody's packets are longer where every link is Ethernet or narrower."""
@@ -60,6 +75,12 @@ def udp_address(host: str, port: int) -> UdpAddress:
         raise LocalError("an address whose host is not numeric") from error
     mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
     return str(mapped or ip), port
+
+
+def own_port_of(address: Address) -> OwnPort | None:
+    """The port of ours by which an address is reached, where a transport has it for itself."""
+    carrier = address[2] if len(address) == 3 else None
+    return carrier if isinstance(carrier, OwnPort) else None
 
 
 def protocol_of(data: bytes) -> WireProtocol:

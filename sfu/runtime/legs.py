@@ -130,6 +130,12 @@ class Legs:
         """Take what came back to a check of a leg that we dial."""
         self._dials.respond(leg, address, data)
 
+    def port_refused(self, leg: TransportId) -> None:
+        """There is no port for a leg that was to have its own: it ends, and the engine is told."""
+        transport = self._transports.get(leg)
+        if transport is not None:
+            transport.lose("no_port")
+
     def pair_selected(self, leg: TransportId) -> None:
         """There is somewhere to send to: a handshake that is ours to begin may begin."""
         transport = self._transports.get(leg)

@@ -14,7 +14,7 @@ from sfu.conference.turn import (
     LegConnected,
     LegFailed,
 )
-from sfu.plane import ConsentLost, PairSelected
+from sfu.plane import ConsentLost, PairSelected, PortRefused
 from sfu.runtime.alarm import Alarm
 from sfu.runtime.clocks import monotonic_clock, wall_clock
 from sfu.runtime.drain import PlaneDrain
@@ -168,6 +168,9 @@ class Runtime:
         for transport, data in batch.datagrams:
             self._legs.feed(transport, data)
         for event in batch.events:
+            if isinstance(event, PortRefused):
+                self._legs.port_refused(event.transport)
+                continue
             if isinstance(event, ConsentLost):
                 self._metrics.leg_failures.labels("consent").inc()
             elif isinstance(event, PairSelected):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from sfu.dataplane.stun import BINDING, Attribute, MessageClass, StunMessage
-from sfu.dataplane.wire import WireProtocol, protocol_of
+from sfu.dataplane.wire import OwnPort, WireProtocol, protocol_of
 from sfu.errors import ParseError
 from sfu.plane import AddTransport, Credentials, InstallSrtp, SrtpProfile
 from sfu.rtp.ntp import middle_bits
@@ -63,6 +63,16 @@ class Peer:
         return TransportId(self.number)
 
     @property
+    def has_own_port(self) -> bool:
+        """Whether the planes have a port for it alone: one in five."""
+        return self.number % 5 == 3
+
+    def via(self, address: Address) -> Address:
+        """A host and port, as who is there comes to the port that is for this peer."""
+        host, port = address[:2]
+        return (host, port, OwnPort(self.transport)) if self.has_own_port else (host, port)
+
+    @property
     def credentials(self) -> Credentials:
         name = f"{self.number:04}{self.generation:04}"
         return Credentials(f"ufrag{name}", f"password-of-transport-{name}")
@@ -71,8 +81,9 @@ class Peer:
     def known(cls, pair: Pair, number: int) -> Peer:
         """A peer that both planes listen for."""
         host = _IPV6 if number % 4 == 0 else f"{_HOSTS}{number % 250}"
-        peer = cls(pair, number, (host, 40_000 + number))
-        pair.apply(AddTransport(peer.transport, peer.credentials))
+        peer = cls(pair, number)
+        peer.address = peer.via((host, 40_000 + number))
+        pair.apply(AddTransport(peer.transport, peer.credentials, own_port=peer.has_own_port))
         return peer
 
     def agree(self, profile: SrtpProfile) -> InstallSrtp:

@@ -358,7 +358,7 @@ def ask(stage: Stage, tape: Tape) -> None:
     for index in range(tape.of((1, 1, 2, 40, 70))):
         transaction = asker.to_bytes(6, "big") + ((first + index) % 90).to_bytes(6, "big")
         data = StunMessage(kind, BINDING, transaction).serialise(peer.credentials.password)
-        peer.asked.append((address, transaction))
+        peer.asked.append((peer.via(address), transaction))
         stage.hear(stage.pair.apply(SendStun(peer.transport, *spelled, data[:cut])))
 
 
@@ -521,7 +521,9 @@ def contradiction(stage: Stage, tape: Tape) -> None:
             stage.hear(stage.pair.apply(replace(spec, ssrc=stage.fresh_ssrc())))
         case 4:
             peer = tape.of(stage.peers)
-            stage.hear(stage.pair.apply(AddTransport(peer.transport, peer.credentials)))
+            stage.hear(
+                stage.pair.apply(AddTransport(peer.transport, peer.credentials, own_port=peer.has_own_port))
+            )
         case 5:
             track = tape.of(stage.tracks).spec
             kind = Kind.AUDIO if track.kind is Kind.VIDEO else Kind.VIDEO
@@ -614,10 +616,12 @@ def _say(stage: Stage, peer: Peer, *packets: RtcpPacket) -> None:
 
 
 def _move(stage: Stage, peer: Peer, tape: Tape) -> None:
-    """Another address; now and then that of somebody else."""
+    """Another address; now and then that of somebody else, or by a port that is not for it."""
     before = peer.address
     others = [other for other in stage.peers if stage.pair.are_together(peer, other)]
-    peer.address = tape.of(others).address if tape.one_in(8) else (before[0], 50_000 + tape.below(500))
+    peer.address = peer.via((before[0], 50_000 + tape.below(500)))
+    if tape.one_in(8):
+        peer.address = tape.of((*(other.address for other in others), peer.address[:2]))
     if before in stage.pair.readers:
         stage.pair.readers[peer.address] = stage.pair.readers[before]
 

@@ -49,4 +49,9 @@ async def trunks_of(venue: Venue) -> list[dict[str, Any]]:
 
 async def has_no_trunk(venue: Venue) -> bool:
     """Whether a focus is connected to no other, and dials none."""
-    return all(trunk["leg"] is None for trunk in await trunks_of(venue))
+    return await has_trunks(venue, 0)
+
+
+async def has_trunks(venue: Venue, count: int) -> bool:
+    """Whether a focus has so many, over all calls, that are up or to be."""
+    return sum(trunk["leg"] is not None for trunk in await trunks_of(venue)) == count

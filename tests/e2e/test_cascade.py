@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from loadtest.lifeline import bound
-from tests.e2e.cascade import has_no_trunk, join_at, open_hop, trunks_of
+from tests.e2e.cascade import has_no_trunk, has_trunks, join_at, open_hop, trunks_of
 from tests.e2e.watching import all_receive, forgets, is_clean, until_told
 
 if TYPE_CHECKING:
@@ -68,6 +68,26 @@ async def test_people_of_two_homeservers_are_in_one_call(venue: Venue, far: Venu
                 await forgets(one, gone)
         await all_receive(near_people)
         is_clean(*near_people, *far_people)
+
+
+async def test_two_calls_between_the_same_foci_do_not_disturb_each_other(venue: Venue, far: Venue) -> None:
+    async with venue.call() as call, far.call() as other:
+        first = [*await join_at(venue, call, "alice"), *await join_at(far, call, "carol")]
+        second = [*await join_at(venue, other, "bob"), *await join_at(far, other, "dave")]
+        for people in (first, second):
+            await all_receive(people)
+        for here in (venue, far):
+            trunks = await trunks_of(here)
+            assert [trunk["state"] for trunk in trunks] == ["up", "up"]
+            assert all(len(trunk["guests"]) == 1 for trunk in trunks)
+        # Both go on together, not by turns; and one when the other has ended.
+        for people in (first, second, first):
+            await all_receive(people)
+        for one in first:
+            await one.leave()
+        await until_told(lambda: has_trunks(venue, 1), "the trunk of the call that has ended ends")
+        await all_receive(second)
+        is_clean(*first, *second)
 
 
 def test_a_demo_over_two_homeservers_tells_what_its_trunk_has_carried(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ class Focus:
     def dial(self, other: Focus, *addresses: UdpAddress) -> None:
         """Dial another focus, with a channel."""
         self.do(
-            AddTransport(LEG, self.credentials()),
+            AddTransport(LEG, self.credentials(), own_port=True),
             StartDtls(LEG, (other.certificate.fingerprint,), is_client=True),
             OpenChannel(LEG, LABEL),
             Dial(LEG, self.credentials(), other.credentials(), addresses),

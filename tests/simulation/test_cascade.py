@@ -17,11 +17,13 @@ from sfu.netem.link import LinkProfile
 from sfu.netem.loss import RandomLoss
 from signalling.focus.cascade.settings import ALONE, CascadeSettings
 from tests.support.simulation.encoder import SMALL_CAMERA
+from tests.support.simulation.homeserver import FIRST_ROOM, OTHER_ROOM
 from tests.support.simulation.label import Source
 from tests.support.simulation.meter import Layer, Meter
 from tests.support.simulation.simulation import Simulation, seconds
 from tests.support.simulation.sources import Capture
 from tests.support.simulation.spread import (
+    NAMES,
     assert_everybody_is_seen,
     assert_nothing_is_wrong,
     first_picture_s,
@@ -51,6 +53,26 @@ def test_everybody_sees_and_hears_everybody_whatever_focus_they_are_on(foci: int
     assert states(sim) == [["up"] * (foci - 1)] * foci
     for viewer, publisher in pairs(sim):
         assert first_picture_s(viewer, publisher) < 2.5
+
+
+def test_two_calls_between_the_same_foci_do_not_disturb_each_other() -> None:
+    rooms = FIRST_ROOM, OTHER_ROOM
+    sim = Simulation(foci=2, rooms=rooms)
+    for name, room, focus in zip(NAMES, (*rooms, *rooms), (0, 0, 1, 1), strict=False):
+        sim.join(name, on=focus, room=room)
+    sim.run_until_s(6)
+    assert_everybody_is_seen(sim, 3, 6)
+    assert states(sim) == [["up", "up"]] * 2
+    alice, bob = sim["alice"], sim["bob"]
+    assert alice.room != bob.room
+    assert alice.announced(bob) == set()
+    # And one is not the other's: it goes on when that has ended.
+    alice.leave()
+    sim["carol"].leave()
+    sim.run_s(70)  # longer than a trunk of no use is kept
+    assert states(sim) == [["up"]] * 2
+    assert picture(bob, sim["dave"], sim.now_s - 1, sim.now_s) >= 18
+    assert_nothing_is_wrong(sim)
 
 
 def test_the_control_is_foci_that_do_not_connect() -> None:

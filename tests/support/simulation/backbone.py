@@ -1,4 +1,7 @@
-"""The lines between servers: one for each direction of each pair, metered at its far end."""
+"""The lines between servers: one for each direction of each pair, metered at its far end.
+
+They join hosts: whatever the ports at both ends, it is one line.
+"""
 
 from __future__ import annotations
 
@@ -45,18 +48,18 @@ class Backbone:
         self.deliver: Callable[[list[Datagram]], None] = lambda _: None
         self._clock = clock
         self._rng = rng
-        self._lines: dict[tuple[Address, Address], _Line] = {}
-        self._profiles: dict[frozenset[Address], LinkProfile] = {}
+        self._lines: dict[tuple[str, str], _Line] = {}
+        self._profiles: dict[frozenset[str], LinkProfile] = {}
 
     def connect(self, one: Address, other: Address, profile: LinkProfile = BETWEEN_SITES) -> None:
         """Lay a line, the same in both directions."""
-        self._profiles[frozenset((one, other))] = profile
-        for way in ((one, other), (other, one)):
+        self._profiles[frozenset((one[0], other[0]))] = profile
+        for way in _ways(one, other):
             self._lines[way] = _Line(profile, self._rng)
 
     def change(self, one: Address, other: Address, profile: LinkProfile) -> None:
         """Make a line another one; what is on its way arrives."""
-        self._profiles[frozenset((one, other))] = profile
+        self._profiles[frozenset((one[0], other[0]))] = profile
         self._become(one, other, profile)
 
     def cut(self, one: Address, other: Address) -> None:
@@ -65,24 +68,24 @@ class Backbone:
 
     def heal(self, one: Address, other: Address) -> None:
         """Make a line what it was before it was cut."""
-        self._become(one, other, self._profiles[frozenset((one, other))])
+        self._become(one, other, self._profiles[frozenset((one[0], other[0]))])
 
     def leads(self, source: Address, destination: Address) -> bool:
         """Whether there is a line."""
-        return (source, destination) in self._lines
+        return (source[0], destination[0]) in self._lines
 
     def meter(self, source: Address, destination: Address) -> Meter:
         """What has come through in one direction."""
-        return self._lines[source, destination].meter
+        return self._lines[source[0], destination[0]].meter
 
     def send(self, source: Address, destination: Address, data: bytes) -> None:
         """Put a datagram on a line."""
-        line, now = self._lines[source, destination], self._clock.now
+        line, now = self._lines[source[0], destination[0]], self._clock.now
         line.link.send(now, Datagram(source, destination, data), len(data) + UDP_OVERHEAD_BYTES)
         self._plan(line)
 
     def _become(self, one: Address, other: Address, profile: LinkProfile) -> None:
-        for way in ((one, other), (other, one)):
+        for way in _ways(one, other):
             line = self._lines[way]
             line.link.change(self._clock.now, profile)
             self._plan(line)
@@ -104,3 +107,8 @@ class Backbone:
             line.meter.take(now, one.data)
         if arrived:
             self.deliver(arrived)
+
+
+def _ways(one: Address, other: Address) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Both directions between two hosts."""
+    return (one[0], other[0]), (other[0], one[0])

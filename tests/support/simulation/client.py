@@ -11,7 +11,7 @@ from signalling.events.metadata import USERMEDIA
 from signalling.events.room_state import MemberDevice, member_content
 from tests.support.simulation.audio_receiver import AudioReceiver
 from tests.support.simulation.clock import START
-from tests.support.simulation.homeserver import CONF_ID
+from tests.support.simulation.homeserver import FIRST_ROOM, Room
 from tests.support.simulation.label import Source
 from tests.support.simulation.leg import ClientLeg, LegState
 from tests.support.simulation.lip_sync import lip_sync_ms
@@ -53,6 +53,7 @@ class SimClient:
         tile: the usual size in which it shows others; None shows nobody.
         numbers: payload types and extension ids.
         site: its homeserver, and the focus that it is on.
+        room: where its call is.
     """
 
     def __init__(
@@ -67,12 +68,14 @@ class SimClient:
         tile: Tile | None = (640, 360),
         numbers: LegNumbers = LIKE_CHROMIUM,
         site: Site = FIRST_SITE,
+        room: Room = FIRST_ROOM,
     ) -> None:
         self.clock: Final = world.clock
         self.homeserver: Final = world.homeserver
         self._network = world.network
         self.user_id: Final = site.user_id(name)
         self.device_id: Final = f"{name.upper()}DEVICE"
+        self.room: Final = room
         self.session_id: Final = f"{name}-session"
         self.number: Final = number
         self.focus = site.focus
@@ -108,7 +111,7 @@ class SimClient:
         self._mutes: dict[str, list[tuple[bool, bool]]] = {}
         self._is_capturing = False
         self._is_in_call = False
-        world.homeserver.log_in(self.user_id, self.device_id, self._take)
+        world.homeserver.log_in(self.user_id, self.device_id, self._take, room)
 
     # --- what a person does -------------------------------------------------------------------------------
 
@@ -129,7 +132,7 @@ class SimClient:
             ("m.usermedia",),
             (self.focus,),
         )
-        self.homeserver.put_member(self.user_id, member_content(CONF_ID, (device,)))
+        self.homeserver.put_member(self.user_id, member_content(self.room.conf_id, (device,)))
 
     def dial(self) -> None:
         """Open a leg; one that is open is forgotten without a word."""
@@ -152,7 +155,7 @@ class SimClient:
     def leave(self) -> None:
         """Leave the call as clients do: member event, then hangup."""
         self._is_in_call = False
-        self.homeserver.put_member(self.user_id, member_content(CONF_ID, ()))
+        self.homeserver.put_member(self.user_id, member_content(self.room.conf_id, ()))
         if self.leg is not None and self.leg.state is not LegState.ENDED:
             self.leg.hang_up()
 

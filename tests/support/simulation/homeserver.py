@@ -19,7 +19,7 @@ from signalling.focus.turn import MessageReceived, RoomState, SendToDevice, Stat
 from tests.support.simulation.sites import domain_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sfu.units import Instant
     from signalling.events.room_state import FocusDevice
@@ -37,6 +37,18 @@ ADMIN: Final = "@admin:example.org"
 
 _CALL: Final = CALL_TYPES[0]
 _CALL_MEMBER: Final = CALL_MEMBER_TYPES[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A room, and the call in it."""
+
+    room_id: str = ROOM_ID
+    conf_id: str = CONF_ID
+
+
+FIRST_ROOM: Final = Room()
+OTHER_ROOM: Final = Room("!other:example.org", "another conference")
 
 
 @dataclass(slots=True)
@@ -59,14 +71,22 @@ class _Letter:
 
 
 class SimHomeserver:
-    """One room with one call on all homeservers, and everybody's to-device messages.
+    """Rooms with a call each on all homeservers, and everybody's to-device messages.
+
+    People are in one of them, foci in all.
 
     Args:
         clock: when things arrive.
         federation_ms: how much longer the way is from one homeserver to another.
+        rooms: all that there are.
     """
 
-    def __init__(self, clock: VirtualClock, federation_ms: float = FEDERATION_MS) -> None:
+    def __init__(
+        self,
+        clock: VirtualClock,
+        federation_ms: float = FEDERATION_MS,
+        rooms: Sequence[Room] = (FIRST_ROOM,),
+    ) -> None:
         self.counts = HomeserverCounts()
         self._clock = clock
         self._federation_ms = federation_ms
@@ -74,35 +94,47 @@ class SimHomeserver:
         """Those that sync."""
         self._letters: dict[FocusDevice, list[_Letter]] = {}
         """For those that were there, and don't sync."""
-        self._state: dict[str, dict[tuple[str, str], StateEvent]] = {}
-        """What each homeserver of a focus knows of the room."""
+        self._rooms = rooms
+        self._room_of: dict[str, Room] = {}
+        """Of people; who is not here is in the first."""
+        self._state: dict[tuple[str, Room], dict[tuple[str, str], StateEvent]] = {}
+        """What each homeserver of a focus knows of each room."""
         self._devices: dict[tuple[str, str], Callable[[ToDeviceMessage], None]] = {}
         self._parted: dict[frozenset[str], list[tuple[float, Callable[[], None]]]] = {}
         """Of homeservers that can't reach each other, what waits: how long it takes, and what it does."""
 
     def begin(self) -> None:
-        """All foci are in the room, and there is a call."""
-        events = (
-            StateEvent(_CALL, CONF_ID, ADMIN, call_content()),
-            *(_membership(focus.user_id, focus.user_id, "join") for focus in self._foci),
-        )
-        for known in self._state.values():
-            known.update({(one.type, one.state_key): one for one in events})
-        for tell in self._foci.values():
-            tell(RoomState(ROOM_ID, events, is_complete=True))
+        """All foci are in all rooms, and there is a call in each."""
+        joined = [_membership(focus.user_id, focus.user_id, "join") for focus in self._foci]
+        for room in self._rooms:
+            events = StateEvent(_CALL, room.conf_id, ADMIN, call_content()), *joined
+            for (_, known_room), known in self._state.items():
+                if known_room == room:
+                    known.update({(one.type, one.state_key): one for one in events})
+            for tell in self._foci.values():
+                tell(RoomState(room.room_id, events, is_complete=True))
 
-    def log_in(self, user_id: str, device_id: str, take: Callable[[ToDeviceMessage], None]) -> None:
-        """A device syncs."""
+    def log_in(
+        self,
+        user_id: str,
+        device_id: str,
+        take: Callable[[ToDeviceMessage], None],
+        room: Room = FIRST_ROOM,
+    ) -> None:
+        """A device syncs, of somebody who is in this room if in any."""
         self._devices[user_id, device_id] = take
+        self._room_of[user_id] = room
 
     def log_in_focus(self, focus: FocusDevice, tell: Callable[[FocusInput], None]) -> None:
         """A focus syncs; one that did before is told what it has missed."""
-        known = self._state.setdefault(domain_of(focus.user_id), {})
+        domain = domain_of(focus.user_id)
+        known = [(room, self._state.setdefault((domain, room), {})) for room in self._rooms]
         self._foci[focus] = tell
         letters = self._letters.pop(focus, None)
         if letters is None:
             return
-        tell(RoomState(ROOM_ID, tuple(known.values()), is_complete=True))
+        for room, state in known:
+            tell(RoomState(room.room_id, tuple(state.values()), is_complete=True))
         for letter in letters:
             self._hand_over(focus, letter)
 
@@ -123,15 +155,15 @@ class SimHomeserver:
     # --- room state ---------------------------------------------------------------------------------------
 
     def join_room(self, user_id: str) -> None:
-        """A user joins the room."""
+        """A user joins their room."""
         self._change(_membership(user_id, user_id, "join"))
 
     def leave_room(self, user_id: str) -> None:
-        """A user leaves the room."""
+        """A user leaves their room."""
         self._change(_membership(user_id, user_id, "leave"))
 
     def kick(self, user_id: str) -> None:
-        """Somebody removes a user from the room."""
+        """Somebody removes a user from their room."""
         self._change(_membership(ADMIN, user_id, "leave"))
 
     def put_member(self, user_id: str, content: dict[str, Any]) -> None:
@@ -139,18 +171,19 @@ class SimHomeserver:
         self._change(StateEvent(_CALL_MEMBER, user_id, user_id, json.loads(json.dumps(content))))
 
     def end_call(self) -> None:
-        """Somebody ends the call for everybody."""
+        """Somebody ends the call of the first room for everybody."""
         self._change(StateEvent(_CALL, CONF_ID, ADMIN, call_content(terminated=True)))
 
     def _change(self, event: StateEvent) -> None:
-        for domain in self._state:
-            self._carry(event.sender, domain, partial(self._learn, domain, event))
+        room = self._room_of.get(event.state_key, FIRST_ROOM)
+        for domain in {domain: None for domain, _ in self._state}:
+            self._carry(event.sender, domain, partial(self._learn, domain, room, event))
 
-    def _learn(self, domain: str, event: StateEvent) -> None:
-        self._state[domain][event.type, event.state_key] = event
+    def _learn(self, domain: str, room: Room, event: StateEvent) -> None:
+        self._state[domain, room][event.type, event.state_key] = event
         for focus, tell in tuple(self._foci.items()):
             if domain_of(focus.user_id) == domain:
-                tell(RoomState(ROOM_ID, (event,)))
+                tell(RoomState(room.room_id, (event,)))
 
     # --- to-device messages -------------------------------------------------------------------------------
 

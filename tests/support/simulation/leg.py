@@ -12,7 +12,6 @@ from sfu.units import Instant, after_ms
 from signalling.events import data_channel, ours, to_device
 from signalling.events.to_device import FOCUS_SESSION_ID, Envelope
 from tests.support.simulation.association import Association, Role, State
-from tests.support.simulation.homeserver import CONF_ID
 from tests.support.simulation.ice import ControllingAgent
 from tests.support.simulation.rtp_session import RtpSession
 
@@ -339,7 +338,7 @@ class ClientLeg:
         envelope = Envelope(
             self.call_id,
             client.device_id,
-            CONF_ID,
+            client.room.conf_id,
             client.device_id,
             client.session_id,
             FOCUS_SESSION_ID,

@@ -36,6 +36,7 @@ from sfu.control import Control
 from sfu.dataplane.core import PlaneCore
 from sfu.dataplane.native_core import NativeCore
 from sfu.dataplane.srtp import NullSrtp
+from sfu.dataplane.wire import OwnPort, own_port_of
 from sfu.metrics import Metrics
 from sfu.negotiation.parameters import Candidate, Fingerprint
 from sfu.plane import (
@@ -43,6 +44,7 @@ from sfu.plane import (
     ConsentLost,
     PairSelected,
     PlaneOperation,
+    PortRefused,
     RemoveTransport,
 )
 from sfu.runtime.tick import NO_TARGETS
@@ -72,7 +74,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sfu.config import MediaConfig, SfuConfig
-    from sfu.dataplane.wire import Transmit
+    from sfu.dataplane.wire import Address, Transmit
     from sfu.netem.network import Datagram
     from sfu.plane import PlaneStats
     from sfu.rows import StructArray
@@ -82,6 +84,9 @@ if TYPE_CHECKING:
     from signalling.focus.settings import CallSettings
     from tests.support.plane_driver import Core
     from tests.support.simulation.world import World
+
+FIRST_OWN_PORT: Final = 30_000
+"""Of the ports that transports have for themselves, which are counted on by the ids of these."""
 
 TICK_MS: Final = 50
 FULL_TICKS: Final = 20
@@ -166,6 +171,8 @@ class SimServer:
             config.media.consent_timeout_s,
         )
         self.control = Control()
+        self._own_ports: set[TransportId] = set()
+        """Transports that have a port for themselves."""
         self._inbox: deque[EngineInput] = deque()
         self._is_running = False
         self._has_ended = False
@@ -204,8 +211,18 @@ class SimServer:
             return
         now = self._clock.now
         for datagram in datagrams:
-            self._transmit(self.core.handle_datagram(now, datagram.source, datagram.data))
+            address = self._known_as(datagram)
+            if address is not None:
+                self._transmit(self.core.handle_datagram(now, address, datagram.data))
         self._after_plane()
+
+    def _known_as(self, datagram: Datagram) -> Address | None:
+        """Where a datagram comes from, as the plane knows it; None: nobody listens where it goes to."""
+        port = datagram.destination[1]
+        if port == self.address[1]:
+            return datagram.source
+        transport = TransportId(port - FIRST_OWN_PORT)
+        return (*datagram.source, OwnPort(transport)) if transport in self._own_ports else None
 
     def _poll_plane(self) -> None:
         now = self._clock.now
@@ -222,16 +239,23 @@ class SimServer:
             self.watch.operation(self._clock.now, operation)
             if isinstance(operation, AddTransport):
                 self._legs.add(operation.transport)
+                if operation.own_port:
+                    self._own_ports.add(operation.transport)
         self._transmit(self.core.apply(self._clock.now, operations))
+        self._own_ports -= {one.transport for one in operations if isinstance(one, RemoveTransport)}
         self._after_plane()
 
     def _transmit(self, transmits: Iterable[Transmit]) -> None:
         now = self._clock.now
         for one in transmits:
             host, port = one.address[:2]
+            own_port = own_port_of(one.address)
+            source = self.address
+            if own_port is not None:
+                source = self.address[0], FIRST_OWN_PORT + own_port.transport
             self.watch.transmit(now, (host, port), one.data)
-            if self._backbone.leads(self.address, (host, port)):
-                self._backbone.send(self.address, (host, port), one.data)
+            if self._backbone.leads(source, (host, port)):
+                self._backbone.send(source, (host, port), one.data)
             else:
                 self._network.send(now, self.address, (host, port), one.data)
 
@@ -283,7 +307,8 @@ class SimServer:
         for transport in selected:
             self._legs.pair_selected(transport)
         self.control.route_changed(selected)
-        self._inbox.extend(batch.events)
+        assert not any(isinstance(event, PortRefused) for event in batch.events)
+        self._inbox.extend(event for event in batch.events if not isinstance(event, PortRefused))
         for transport, (host, port), data in batch.responses:
             self._legs.respond(transport, (host, port), data)
 

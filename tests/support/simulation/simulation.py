@@ -1,4 +1,4 @@
-"""A whole call: a network, homeservers, one focus or several, and people, all on one virtual clock."""
+"""Whole calls: a network, homeservers, one focus or several, and people, all on one virtual clock."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from signalling.focus.settings import CallSettings
 from tests.support.simulation.backbone import BETWEEN_SITES, Backbone
 from tests.support.simulation.client import SimClient
 from tests.support.simulation.clock import START, VirtualClock
-from tests.support.simulation.homeserver import SimHomeserver
+from tests.support.simulation.homeserver import FIRST_ROOM, Room, SimHomeserver
 from tests.support.simulation.meter import Meter
 from tests.support.simulation.server import SimServer
 from tests.support.simulation.sites import site_of
@@ -35,7 +35,7 @@ GOOD: Final = LinkProfile(delay_ms=15)
 
 
 class Simulation:
-    """One call from its first second.
+    """One call from its first second, or one in each of several rooms.
 
     Args:
         seed: everything that is drawn comes from it.
@@ -46,6 +46,7 @@ class Simulation:
         cascade: whether they connect to each other, and how, where they differ one for each focus; None:
             where there are several.
         between: what lines from each server to each other are like.
+        rooms: where calls are.
         is_traced: whether every datagram that arrives goes into `trace`.
     """
 
@@ -59,12 +60,13 @@ class Simulation:
         foci: int = 1,
         cascade: CascadeSettings | Sequence[CascadeSettings] | None = None,
         between: LinkProfile = BETWEEN_SITES,
+        rooms: Sequence[Room] = (FIRST_ROOM,),
         is_traced: bool = False,
     ) -> None:
         self._seed = seed
         self.network = Network(self._rng("network"))
         self.clock = VirtualClock(self.network)
-        self.homeserver = SimHomeserver(self.clock)
+        self.homeserver = SimHomeserver(self.clock, rooms=rooms)
         self.backbone = Backbone(self.clock, self._rng("backbone"))
         self._world = World(self.clock, self.network, self.backbone, self.homeserver)
         self._options = config or SfuConfig(), settings or CallSettings(), caps
@@ -115,6 +117,7 @@ class Simulation:
         tile: Tile | None = (640, 360),
         numbers: LegNumbers | None = None,
         on: int = 0,
+        room: Room = FIRST_ROOM,
     ) -> SimClient:
         """Somebody who may join; they are at home, and not in the call. `on` is the number of their focus."""
         number = len(self.clients) + 1
@@ -128,6 +131,7 @@ class Simulation:
             capture=capture,
             tile=tile,
             site=site_of(on),
+            room=room,
             **options,
         )
         self.clients[name] = client
@@ -135,9 +139,9 @@ class Simulation:
         self.network.attach(client.address, uplink=up, downlink=down)
         return client
 
-    def join(self, *names: str, on: int = 0) -> list[SimClient]:
+    def join(self, *names: str, on: int = 0, room: Room = FIRST_ROOM) -> list[SimClient]:
         """People on good lines, who join at once."""
-        clients = [self.add(name, on=on) for name in names]
+        clients = [self.add(name, on=on, room=room) for name in names]
         for client in clients:
             client.join()
         return clients
@@ -219,7 +223,7 @@ class Simulation:
                     self._uplinks[one.source].take(self.clock.now, one.data)
         upward = 0
         for server in self.servers:
-            arrived = [one for one in datagrams if one.destination == server.address]
+            arrived = [one for one in datagrams if one.destination[0] == server.address[0]]
             upward += len(arrived)
             if arrived:
                 server.receive(arrived)

@@ -62,7 +62,8 @@ def tree(parents: Mapping[int, int], max_hops: int) -> CascadeSettings:
 
 
 def pairs(sim: Simulation) -> Iterable[tuple[SimClient, SimClient]]:
-    return permutations(sim.clients.values(), 2)
+    """Everybody with everybody else in their room."""
+    return (pair for pair in permutations(sim.clients.values(), 2) if pair[0].room == pair[1].room)
 
 
 def picture(viewer: SimClient, publisher: SimClient, begin_s: float, end_s: float) -> int:

@@ -474,11 +474,13 @@ def test_who_dials_offers_first_looks_for_the_other_and_begins_dtls_and_the_othe
     dialler, callee = Call(), Call()
     trunk, added = dialler.conference.add_trunk(dialler.now, dials=True)
     assert isinstance(added[0], AddTransport)
+    assert added[0].own_port
     (offer,) = of_type(added, SendDescription)
     assert offer.type is DescriptionType.OFFER
+    assert "a=candidate" not in offer.sdp
     assert added[-1] is offer
     there, accepted = callee.conference.add_trunk(callee.now, dials=False)
-    assert [type(one) for one in accepted] == [AddTransport]
+    assert [(type(one), getattr(one, "own_port", None)) for one in accepted] == [(AddTransport, False)]
     answered = callee.conference.offer_received(callee.now, there, offer.sdp, None)
     (waits,) = of_type(answered, StartDtls)
     assert not waits.is_client

@@ -23,6 +23,7 @@ from sfu.plane import (
     Credentials,
     PairSelected,
     PlaneOperation,
+    PortRefused,
     RemoveTransport,
     RequestKeyframe,
     SelectAddress,
@@ -432,6 +433,19 @@ async def test_a_leg_that_we_dial_is_found_and_its_handshake_begins() -> None:
         assert stage.plane.of(SelectAddress) == [SelectAddress(ALICE, *far.address)]
         assert stage.engine.told == ["dial", PairSelected(ALICE)]
         assert len(stage.plane.of(SendDatagram)) == 1
+
+
+@virtually
+async def test_a_leg_without_a_port_of_its_own_is_lost_and_closed() -> None:
+    async with on_stage() as stage:
+        stage.engine.answer = script(dial=FarSide(stage).dial()[:2])
+        stage.runtime.submit("dial")
+        await asyncio.sleep(0.1)
+        stage.plane.bring(PortRefused(ALICE), PortRefused(BOB))
+        await asyncio.sleep(0.1)
+        assert stage.engine.told == ["dial", LegFailed(ALICE, "no_port")]
+        assert stage.counted("focus_leg_failures_total", reason="no_port") == 1
+        assert stage.plane.of(RemoveTransport) == [RemoveTransport(ALICE)]
 
 
 @virtually

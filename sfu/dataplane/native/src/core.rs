@@ -3,9 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use focus_dataplane::Config;
-use focus_ice::Address;
+use focus_ice::{Address, AddressKind};
 use focus_shell::Joined;
-use focus_units::Instant;
+use focus_units::{Instant, TransportId};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
@@ -13,7 +13,7 @@ use pyo3::types::{PyBytes, PyList};
 use crate::operations::{Protection, events, operations, pacing, probes, targets};
 use crate::{Batch, Stats, local_error};
 
-/// `focus_shell::Joined`. What its methods return is to be sent: (host, port, datagram).
+/// `focus_shell::Joined`. What its methods return is to be sent: (host, port, whose own port it leaves from if from one, datagram).
 #[pyclass(unsendable)]
 pub struct Core {
     plane: Joined,
@@ -77,16 +77,17 @@ impl Core {
         &mut self,
         py: Python<'py>,
         now: i64,
-        host: &str,
-        port: u16,
+        address: (String, u16, Option<u32>),
         data: &[u8],
         worker: Option<usize>,
     ) -> PyResult<Transmits<'py>> {
+        let (host, port, own) = address;
         let host: IpAddr =
             host.parse().map_err(|error| PyValueError::new_err(format!("{host} is no address: {error}")))?;
         self.buffer.clear();
         self.buffer.extend_from_slice(data);
-        let from = Address::from(SocketAddr::new(host, port));
+        let kind = own.map_or(AddressKind::Udp, |transport| AddressKind::Own(TransportId(transport)));
+        let from = Address::from(SocketAddr::new(host, port)).carried_by(kind);
         self.plane.handle_datagram(Instant(now), from, &mut self.buffer, worker);
         self.transmits(py)
     }
@@ -131,8 +132,11 @@ impl Core {
         let list = PyList::empty(py);
         for egress in self.plane.egresses() {
             for (to, datagram) in egress.datagrams() {
-                let to = SocketAddr::from(to);
-                list.append((to.ip().to_string(), to.port(), PyBytes::new(py, datagram)))?;
+                let own = match to.kind() {
+                    AddressKind::Own(transport) => Some(transport.0),
+                    AddressKind::Udp | AddressKind::Tcp(_) => None,
+                };
+                list.append((to.ip().to_string(), to.port(), own, PyBytes::new(py, datagram)))?;
             }
             egress.clear();
         }

@@ -30,6 +30,7 @@ fn operation(item: &Bound<'_, PyAny>, protection: Protection) -> PyResult<Operat
             transport: transport(item)?,
             credentials: credentials(item)?,
             worker: item.getattr("worker")?.extract()?,
+            own_port: item.getattr("own_port")?.extract()?,
         },
         "SetCredentials" => {
             Operation::SetCredentials { transport: transport(item)?, credentials: credentials(item)? }
@@ -237,6 +238,7 @@ pub fn events<'py>(py: Python<'py>, events: &[focus_plane::Event]) -> PyResult<B
         match event {
             focus_plane::Event::PairSelected { transport } => list.append(("PairSelected", transport.0))?,
             focus_plane::Event::ConsentLost { transport } => list.append(("ConsentLost", transport.0))?,
+            focus_plane::Event::PortRefused { transport } => list.append(("PortRefused", transport.0))?,
             focus_plane::Event::StreamBound { track, encoding, ssrc } => {
                 list.append(("StreamBound", track.0, *encoding, ssrc.0))?;
             }

@@ -185,15 +185,18 @@ def test_a_description_that_leaves_no_room_goes_without_the_announcement(
 ) -> None:
     lengths: list[int] = []
     for limit in (data_channel.MAX_MESSAGE_LENGTH, 0):
-        circle, _, bob = two()
-        monkeypatch.setattr(data_channel, "MAX_MESSAGE_LENGTH", limit or max(lengths) - 1)
-        circle.subscribe("b", bob, ALICE_VIDEO)
+        circle = Circle()
+        circle.join("b", "alice")  # who is called says more than who dials: where it is found
+        bob = circle.join("a", "bob")
         circle.pass_s(1)
-        lengths += [len(one.text) for one in of_type(circle["a"].outputs, SendData)]
-        (offer,) = [one for _, one in circle["b"].heard if isinstance(one, Negotiate)]
+        monkeypatch.setattr(data_channel, "MAX_MESSAGE_LENGTH", limit or max(lengths) - 1)
+        circle.subscribe("a", bob, ALICE_VIDEO)
+        circle.pass_s(1)
+        lengths += [len(one.text) for one in of_type(circle["b"].outputs, SendData)]
+        (offer,) = [one for _, one in circle["a"].heard if isinstance(one, Negotiate)]
         assert (offer.metadata is None) == (limit == 0)
-        assert circle["b"].trunk(circle["a"])["streams_heard"] == 1
-        assert [one.transport for one in of_type(circle["b"].outputs, SetRoute)] == [bob.leg]
+        assert circle["a"].trunk(circle["b"])["streams_heard"] == 1
+        assert [one.transport for one in of_type(circle["a"].outputs, SetRoute)] == [bob.leg]
 
 
 def test_a_mistake_of_ours_about_trunks_is_raised_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,7 +120,7 @@ fn call(now: Instant) -> PlaneCore {
     let mut operations = Vec::new();
     for transport in [PUBLISHER, SUBSCRIBER] {
         let credentials = credentials(transport);
-        operations.push(Operation::AddTransport { transport, credentials, worker: 0 });
+        operations.push(Operation::AddTransport { transport, credentials, worker: 0, own_port: false });
         operations.push(Operation::InstallSrtp {
             transport,
             profile: SrtpProfile::Null,

@@ -4,7 +4,7 @@ use focus_ice::{Address, Allowance, CheckResult};
 use focus_plane::{
     DropReason, Event, LocalError, Operation, PAUSED, Pacing, Probe, SetTrack, TARGETS_STALE_MS, Target,
 };
-use focus_units::{Instant, NS_PER_S, TrackHandle, earliest};
+use focus_units::{Instant, NS_PER_S, TrackHandle, TransportId, earliest};
 
 use crate::egress::Egress;
 use crate::program::Program;
@@ -26,7 +26,7 @@ pub struct Config {
     pub packet_cache_bytes: usize,
 }
 
-/// All transports, tracks and routes of one port.
+/// All transports, tracks and routes of one port, and of those that transports have for themselves.
 ///
 /// What is to be sent stands in `egress` after `flush`. Whatever a remote party sends is counted where it is
 /// refused, and never panics. Call `poll` when `next_timeout` has come, `drain` when `has_output` says so.
@@ -96,8 +96,20 @@ impl PlaneCore {
     }
 
     /// Whether a packet from an address that nobody has checked may be of a peer that has moved.
-    pub fn may_be_moved(&self, now: Instant, data: &[u8]) -> bool {
-        self.program.may_have_sent(now, data).next().is_some()
+    pub fn may_be_moved(&self, now: Instant, from: Address, data: &[u8]) -> bool {
+        self.program.may_have_sent(now, from, data).next().is_some()
+    }
+
+    /// Whether a transport lives that has a port of its own.
+    pub fn has_own_port(&self, transport: TransportId) -> bool {
+        self.program.ice.has_own_port(transport)
+    }
+
+    /// There is none for a transport that was to have one. Of one that has ended meanwhile, nothing.
+    pub fn refuse_port(&mut self, transport: TransportId) {
+        if self.has_own_port(transport) {
+            self.program.upward.tell(Event::PortRefused { transport });
+        }
     }
 
     /// Whether a datagram answers a request of ours.
@@ -351,7 +363,7 @@ impl PlaneCore {
         let is_media = matches!(protocol, WireProtocol::Rtp | WireProtocol::Rtcp);
         if is_media && self.strays.admit(now) {
             let size_bytes = data.len();
-            let is_somebodys = self.program.receive_stray(now, data, |program, peer| {
+            let is_somebodys = self.program.receive_stray(now, from, data, |program, peer| {
                 let transport = &mut program.peers[peer].transport;
                 transport.received(now, size_bytes);
                 program.ice.move_to(transport.id, from);

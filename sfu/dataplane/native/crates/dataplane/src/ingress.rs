@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use focus_ice::Address;
 use focus_plane::{DropReason, Extension};
 use focus_rtp::extensions::{parse_audio_level, parse_transport_sequence_number};
 use focus_rtp::packet::RtpHeader;
@@ -48,10 +49,11 @@ impl Program {
     pub fn receive_stray(
         &mut self,
         now: Instant,
+        from: Address,
         data: &mut [u8],
         moved: impl FnOnce(&mut Self, usize),
     ) -> bool {
-        let candidates: Vec<usize> = self.may_have_sent(now, data).collect();
+        let candidates: Vec<usize> = self.may_have_sent(now, from, data).collect();
         let size_bytes = data.len();
         let mut scratch = Vec::new();
         for peer in candidates {
@@ -67,9 +69,13 @@ impl Program {
     }
 
     /// Peers that a packet from an address that is nobody's may be of.
-    pub fn may_have_sent(&self, now: Instant, data: &[u8]) -> impl Iterator<Item = usize> {
-        let peers = self.peer_of.values().copied();
-        peers.filter(move |peer| self.can_send(*peer) && self.peers[*peer].transport.may_have_sent(now, data))
+    pub fn may_have_sent(&self, now: Instant, from: Address, data: &[u8]) -> impl Iterator<Item = usize> {
+        self.peer_of.values().copied().filter(move |peer| {
+            let transport = &self.peers[*peer].transport;
+            self.can_send(*peer)
+                && transport.may_have_sent(now, data)
+                && self.ice.is_heard_from(transport.id, from)
+        })
     }
 
     /// Sort a packet to where it belongs, and the packets that waited for its name.

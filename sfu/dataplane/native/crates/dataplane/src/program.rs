@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use std::collections::VecDeque;
 
-use focus_ice::{Address, LiteAgent};
+use focus_ice::LiteAgent;
 use focus_plane::{
     Credentials, DropReason, Drops, Event, LocalError, Operation, SetRoute, SetTrack, SrtpProfile,
 };
@@ -121,8 +121,8 @@ impl Program {
     /// It contradicts an earlier one.
     pub fn apply(&mut self, now: Instant, operation: Operation) -> Result<(), LocalError> {
         match operation {
-            Operation::AddTransport { transport, credentials, .. } => {
-                self.add_transport(transport, credentials)?;
+            Operation::AddTransport { transport, credentials, own_port, .. } => {
+                self.add_transport(transport, credentials, own_port)?;
             }
             Operation::SetCredentials { transport, credentials } => {
                 if self.peer_of.contains_key(&transport) {
@@ -194,11 +194,16 @@ impl Program {
         transport.is_secured() && self.ice.selected(transport.id).is_some()
     }
 
-    fn add_transport(&mut self, id: TransportId, credentials: Credentials) -> Result<(), LocalError> {
+    fn add_transport(
+        &mut self,
+        id: TransportId,
+        credentials: Credentials,
+        has_own_port: bool,
+    ) -> Result<(), LocalError> {
         if self.peer_of.contains_key(&id) {
             return Err(LocalError(format!("transport {} is there already", id.0)));
         }
-        self.ice.add(id, credentials)?;
+        self.ice.add(id, credentials, has_own_port)?;
         let peer = self.peers.insert(Peer::new(id));
         self.peer_of.insert(id, peer);
         Ok(())
@@ -444,7 +449,7 @@ impl Program {
         if !self.peer_of.contains_key(&id) {
             return Ok(());
         }
-        let to = Address::over_udp(to.0, to.1)?;
+        let to = self.ice.address_for(id, to.0, to.1)?;
         self.ice.ask(id, to, data)?;
         self.egress.push_datagram(to, data);
         Ok(())
@@ -457,7 +462,8 @@ impl Program {
         address: (&str, i64),
     ) -> Result<(), LocalError> {
         let Some(&peer) = self.peer_of.get(&id) else { return Ok(()) };
-        if self.ice.select(id, Address::over_udp(address.0, address.1)?) {
+        let address = self.ice.address_for(id, address.0, address.1)?;
+        if self.ice.select(id, address) {
             self.wake(now, peer);
             self.upward.tell(Event::PairSelected { transport: id });
         }

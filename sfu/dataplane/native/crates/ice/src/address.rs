@@ -5,19 +5,23 @@ use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use focus_plane::LocalError;
+use focus_units::TransportId;
 
 /// What carries the datagrams of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AddressKind {
-    /// The UDP socket.
+    /// The UDP socket that transports share.
     Udp,
+    /// The UDP socket that a transport has for itself.
+    Own(TransportId),
     /// A TCP connection by its number, which is never used again (RFC 6544).
     Tcp(u32),
 }
 
 /// Host and port of a peer, and what carries its datagrams.
 ///
-/// An IPv4-mapped IPv6 address is the IPv4 address. One host and port over two connections are two addresses.
+/// An IPv4-mapped IPv6 address is the IPv4 address. One host and port over two connections, or two sockets of ours, are
+/// two addresses.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Address {
     /// IPv4 stands IPv4-mapped here, so that both families have one form.
@@ -46,6 +50,12 @@ impl Address {
         let host: IpAddr =
             host.parse().map_err(|_| LocalError("an address whose host is not numeric".into()))?;
         Ok(Self::from(SocketAddr::new(host, port)))
+    }
+
+    /// The same host and port, by something else.
+    #[must_use]
+    pub const fn carried_by(self, kind: AddressKind) -> Self {
+        Self { kind, ..self }
     }
 
     /// What carries its datagrams.
@@ -94,13 +104,14 @@ impl Hash for Address {
         // Three words for the hasher of a table that is asked for every datagram; interfaces need not tell apart.
         let [high, low] =
             [0, 8].map(|at| self.ip[at..].first_chunk().map_or(0, |half| u64::from_be_bytes(*half)));
-        let connection = match self.kind {
+        let carrier = match self.kind {
             AddressKind::Udp => 0,
-            AddressKind::Tcp(connection) => u64::from(connection) << 17 | 1 << 16,
+            AddressKind::Own(TransportId(transport)) => u64::from(transport) << 18 | 1 << 17,
+            AddressKind::Tcp(connection) => u64::from(connection) << 18 | 1 << 16,
         };
         state.write_u64(high);
         state.write_u64(low);
-        state.write_u64(connection | u64::from(self.port));
+        state.write_u64(carrier | u64::from(self.port));
     }
 }
 
@@ -140,10 +151,13 @@ mod tests {
     #[test]
     fn one_host_and_port_over_two_carriers_are_two_addresses() {
         let peer = parsed("192.0.2.1:5000");
-        let all = [Address::from(peer), Address::over_tcp(peer, 0), Address::over_tcp(peer, 1)];
-        assert_eq!(all.iter().collect::<FxHashSet<_>>().len(), 3);
-        assert_eq!(all.map(|address| address.kind())[2], AddressKind::Tcp(1));
-        assert_eq!((all[2].ip(), all[2].port()), (peer.ip(), 5000));
+        let own = [0, 1].map(|transport| AddressKind::Own(TransportId(transport)));
+        let kinds = [AddressKind::Udp, AddressKind::Tcp(0), AddressKind::Tcp(1), own[0], own[1]];
+        let all = kinds.map(|kind| Address::from(peer).carried_by(kind));
+        assert_eq!(all.iter().collect::<FxHashSet<_>>().len(), 5);
+        assert_eq!(all.map(|address| address.kind()), kinds);
+        assert_eq!(all[2], Address::over_tcp(peer, 1));
+        assert!(all.iter().all(|address| (address.ip(), address.port()) == (peer.ip(), 5000)));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use focus_plane::{Credentials, DropReason, LocalError};
 use focus_units::{Instant, NS_PER_S, TransportId};
 use rustc_hash::FxHashMap;
 
-use crate::address::Address;
+use crate::address::{Address, AddressKind};
 use crate::allowance::Allowance;
 use crate::consent::Appointments;
 use crate::peer::Peer;
@@ -34,7 +34,7 @@ pub struct CheckResult {
     pub asked_by: Option<TransportId>,
 }
 
-/// ICE of all transports that share the port.
+/// ICE of all transports that share the port, and of those that have one of their own.
 pub struct LiteAgent {
     consent_timeout_ns: i64,
     peers: FxHashMap<TransportId, Peer>,
@@ -59,13 +59,18 @@ impl LiteAgent {
         }
     }
 
-    /// Answer checks that name these credentials.
+    /// Answer checks that name these credentials, on the port that transports share or on one of its own.
     ///
     /// # Errors
     ///
     /// The fragment is taken.
-    pub fn add(&mut self, transport: TransportId, credentials: Credentials) -> Result<(), LocalError> {
-        let mut peer = Peer::new(transport);
+    pub fn add(
+        &mut self,
+        transport: TransportId,
+        credentials: Credentials,
+        has_own_port: bool,
+    ) -> Result<(), LocalError> {
+        let mut peer = Peer::new(transport, has_own_port);
         accept(&mut self.by_ufrag, &mut peer, credentials)?;
         self.peers.insert(transport, peer);
         Ok(())
@@ -115,6 +120,27 @@ impl LiteAgent {
     #[inline]
     pub fn transport_of(&self, address: Address) -> Option<TransportId> {
         self.by_address.get(&address).copied()
+    }
+
+    /// Whether a transport has a port of its own. Who is gone has none.
+    pub fn has_own_port(&self, transport: TransportId) -> bool {
+        self.peers.get(&transport).is_some_and(|peer| peer.has_own_port)
+    }
+
+    /// Whether what comes from an address comes by a socket that is for this transport.
+    pub fn is_heard_from(&self, transport: TransportId, address: Address) -> bool {
+        self.peers.get(&transport).is_some_and(|peer| peer.is_heard_from(address))
+    }
+
+    /// The address of a host in numbers for who sends to it by UDP, on behalf of a transport.
+    ///
+    /// # Errors
+    ///
+    /// The host is not numeric, or the port is none.
+    pub fn address_for(&self, transport: TransportId, host: &str, port: i64) -> Result<Address, LocalError> {
+        let address = Address::over_udp(host, port)?;
+        let is_apart = self.has_own_port(transport);
+        Ok(if is_apart { address.carried_by(AddressKind::Own(transport)) } else { address })
     }
 
     /// Where to send to the peer; `None`: it has nominated nothing, or is gone.
@@ -194,6 +220,10 @@ impl LiteAgent {
             message.is_signed_with(peer.password(ufrag)?).then_some((peer.transport, ufrag))
         });
         match checked {
+            // It is meant, but that is not where it listens: nothing that it said would come from there.
+            Some((transport, _)) if !self.is_heard_from(transport, address) => {
+                dropped(DropReason::UnknownPeer)
+            }
             Some((transport, ufrag)) => self.check(now, transport, ufrag, address, &message, answer),
             None => self.refuse(now, &message, ErrorCode::Unauthenticated, answer),
         }

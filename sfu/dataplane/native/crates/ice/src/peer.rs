@@ -3,12 +3,14 @@
 use focus_plane::Credentials;
 use focus_units::{Instant, TransportId};
 
-use crate::address::Address;
+use crate::address::{Address, AddressKind};
 use crate::agent::MAX_ADDRESSES;
 
 /// Who has credentials of ours, and the addresses it has proved to be at.
 pub(crate) struct Peer {
     pub(crate) transport: TransportId,
+    /// It is heard on a socket of its own, and on no other.
+    pub(crate) has_own_port: bool,
     /// The ones in use first; at most two, during an ICE restart.
     pub(crate) credentials: Vec<Credentials>,
     /// The oldest first.
@@ -22,15 +24,24 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new(transport: TransportId) -> Self {
+    pub(crate) fn new(transport: TransportId, has_own_port: bool) -> Self {
         Self {
             transport,
+            has_own_port,
             credentials: Vec::new(),
             addresses: Vec::new(),
             selected: None,
             selected_ufrag: String::new(),
             checked_at: None,
             appointment: None,
+        }
+    }
+
+    /// Whether what comes from an address comes by a socket that is for it.
+    pub(crate) fn is_heard_from(&self, address: Address) -> bool {
+        match address.kind() {
+            AddressKind::Own(transport) => self.has_own_port && transport == self.transport,
+            AddressKind::Udp | AddressKind::Tcp(_) => !self.has_own_port,
         }
     }
 

@@ -99,7 +99,7 @@ pub struct SetRoute {
 #[derive(Clone)]
 #[allow(missing_docs)] // as in sfu/plane.py
 pub enum Operation {
-    AddTransport { transport: TransportId, credentials: Credentials, worker: u16 },
+    AddTransport { transport: TransportId, credentials: Credentials, worker: u16, own_port: bool },
     SetCredentials { transport: TransportId, credentials: Credentials },
     InstallSrtp { transport: TransportId, profile: SrtpProfile, receive_key: Vec<u8>, send_key: Vec<u8> },
     RemoveTransport { transport: TransportId },

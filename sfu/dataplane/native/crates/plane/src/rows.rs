@@ -10,6 +10,7 @@ use crate::MAX_TEMPORAL;
 pub enum Event {
     PairSelected { transport: TransportId },
     ConsentLost { transport: TransportId },
+    PortRefused { transport: TransportId },
     StreamBound { track: TrackHandle, encoding: u8, ssrc: Ssrc },
     StreamEnded { track: TrackHandle, encoding: u8 },
 }

@@ -68,7 +68,7 @@ impl Change {
     /// Of one operation.
     pub(crate) fn of(operation: &Operation) -> Self {
         match operation {
-            Operation::AddTransport { transport, worker, credentials } => {
+            Operation::AddTransport { transport, worker, credentials, .. } => {
                 Self::AddTransport(*transport, usize::from(*worker), credentials.ufrag.clone())
             }
             Operation::SetCredentials { transport, credentials } => {
@@ -138,7 +138,7 @@ impl Directory {
     /// There is no such worker, or it lives on another.
     pub(crate) fn of_operation(&self, operation: &Operation) -> Result<Option<usize>, LocalError> {
         match operation {
-            Operation::AddTransport { transport, worker, credentials } => {
+            Operation::AddTransport { transport, worker, credentials, .. } => {
                 let worker = self.of_new(*transport, usize::from(*worker))?;
                 self.check(credentials, worker).map(|()| Some(worker))
             }

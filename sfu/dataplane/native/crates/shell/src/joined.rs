@@ -1,7 +1,7 @@
 //! Several cores on the caller's thread, joined as the workers of a plane are: for tests and simulations.
 
 use focus_dataplane::{Batch, Config, Crossing, Egress, Link, PlaneCore, Random, Stats};
-use focus_ice::Address;
+use focus_ice::{Address, AddressKind};
 use focus_plane::{LocalError, Operation, Pacing, Probe, SetTrack, Target};
 use focus_units::{Instant, TrackHandle, earliest};
 
@@ -135,11 +135,14 @@ impl Joined {
         all
     }
 
-    /// The worker whose port a datagram comes to: each peer knows one.
+    /// The worker whose port a datagram comes to: each peer knows one. A transport's own port is its worker's.
     fn worker_of(&self, now: Instant, from: Address, data: &[u8]) -> usize {
+        if let AddressKind::Own(transport) = from.kind() {
+            return self.directory.of_transport(transport).unwrap_or(0);
+        }
         let awaited = self.cores.iter().position(|core| core.is_awaited(from, data));
         let known = || self.cores.iter().position(|core| core.is_known(from));
-        let moved = || self.cores.iter().position(|core| core.may_be_moved(now, data));
+        let moved = || self.cores.iter().position(|core| core.may_be_moved(now, from, data));
         awaited.or_else(known).or_else(|| self.directory.ufrags().worker_of(data)).or_else(moved).unwrap_or(0)
     }
 

@@ -10,6 +10,7 @@ mod exchange;
 mod gathering;
 mod joined;
 mod messages;
+mod own_ports;
 mod plane;
 mod poller;
 pub mod rig;

@@ -21,7 +21,7 @@ use self::stream::Stream;
 use self::subscribers::Subscribers;
 use crate::system::clock_ns;
 use crate::time::now;
-use crate::udp::UdpSocket;
+use crate::udp::{Fetched, UdpSocket};
 
 /// Longest that a packet is waited for. Lower: a machine that is busy elsewhere looks like loss.
 const PATIENCE_NS: i64 = 2_000 * NS_PER_MS;
@@ -58,6 +58,7 @@ pub struct Rig {
     subscribers: Subscribers,
     plane: Address,
     egress: Egress,
+    fetched: Fetched,
 }
 
 impl Rig {
@@ -89,6 +90,7 @@ impl Rig {
             subscribers: Subscribers::open(subscribers)?,
             plane: Address::from(SocketAddr::new(loopback.into(), port)),
             egress: Egress::with_segments(1),
+            fetched: Fetched::new(),
         })
     }
 
@@ -103,7 +105,7 @@ impl Rig {
         publisher.socket.send(&self.egress);
         self.egress.clear();
         let deadline = now().after_ns(PATIENCE_NS);
-        while publisher.socket.receive(&mut |_, _, _| ()) == 0 {
+        while publisher.socket.fetch(&mut self.fetched) == 0 {
             pause_before(deadline)?;
         }
         Ok(())
@@ -243,7 +245,7 @@ impl Rig {
             publisher.socket.send(&self.egress);
             self.egress.clear();
             // What comes back (NACKs, PLIs, feedback) is read and forgotten.
-            publisher.socket.receive(&mut |_, _, _| ());
+            publisher.socket.fetch(&mut self.fetched);
         }
     }
 

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use focus_dataplane::{Config, PlaneCore, Random};
 
 use crate::exchange::{Command, Exchange};
+use crate::own_ports::OwnPorts;
 use crate::plane::Settings;
 use crate::tcp::TcpServer;
 use crate::udp::UdpSocket;
@@ -14,7 +15,8 @@ use crate::worker::Worker;
 
 /// Where one worker listens.
 pub(crate) struct Sockets {
-    udp: UdpSocket,
+    pub(crate) udp: UdpSocket,
+    pub(crate) own_ports: OwnPorts,
     pub(crate) tcp: TcpServer,
 }
 
@@ -34,7 +36,8 @@ impl Sockets {
             }
             _ => TcpServer::off(),
         };
-        Ok(Self { udp, tcp })
+        let own_ports = OwnPorts::new(settings.host, settings.receive_buffer_bytes);
+        Ok(Self { udp, own_ports, tcp })
     }
 }
 
@@ -60,14 +63,13 @@ impl WorkerThread {
         seed: [u8; 32],
         exchanges: Arc<[Arc<Exchange>]>,
     ) -> io::Result<Self> {
-        let Sockets { udp, tcp } = sockets;
-        let (port, tcp_port) = (udp.port(), tcp.port());
+        let (port, tcp_port) = (sockets.udp.port(), sockets.tcp.port());
         let exchange = Arc::clone(&exchanges[number]);
         let (started, starts) = std::sync::mpsc::sync_channel(1);
         // The core is made on its thread: its packets are shared within it, and never leave it.
         let thread = std::thread::Builder::new().name(format!("focus-plane-{number}")).spawn(move || {
             let core = PlaneCore::new(config, Random::from_seed(seed));
-            match Worker::new(core, udp, tcp, exchanges, number) {
+            match Worker::new(core, sockets, exchanges, number) {
                 Ok(worker) => {
                     let _ = started.send(Ok(()));
                     worker.run();

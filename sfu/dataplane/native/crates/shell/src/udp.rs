@@ -1,4 +1,4 @@
-//! The UDP socket: IPv4 or both families, many datagrams a call, and when the kernel received each.
+//! A UDP socket: IPv4 or both families, many datagrams a call, and when the kernel received each.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket as StdUdpSocket};
@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use focus_dataplane::{Egress, Message};
 use focus_ice::{Address, AddressKind};
-use focus_units::Instant;
+use focus_units::{Instant, TransportId};
 use libc::c_int;
 
 use crate::control::SegmentSize;
@@ -22,14 +22,20 @@ const SEND_BUFFER_BYTES: c_int = 4 << 20;
 /// A non-blocking socket. `::` takes IPv4 as well, under plain IPv4 addresses.
 pub(crate) struct UdpSocket {
     socket: StdUdpSocket,
+    /// Of what comes from here and goes by it.
+    kind: AddressKind,
     port: u16,
     is_ipv6: bool,
     /// The kernel cuts messages into datagrams (`UDP_SEGMENT`, Linux 4.18).
     can_segment: bool,
-    inbound: Inbound,
-    /// Messages that were read and not given yet.
-    fetched: usize,
     outbound: Vec<Outbound>,
+}
+
+/// Messages that were read from a socket and not given yet, and room for them: one for all sockets of a thread.
+pub(crate) struct Fetched {
+    inbound: Inbound,
+    kind: AddressKind,
+    messages: usize,
 }
 
 impl UdpSocket {
@@ -58,12 +64,16 @@ impl UdpSocket {
         Ok(Self {
             port: socket.local_addr()?.port(),
             socket,
+            kind: AddressKind::Udp,
             is_ipv6: host.is_ipv6(),
             can_segment,
-            inbound: Inbound::new(),
-            fetched: 0,
-            outbound: Vec::with_capacity(MAX_MESSAGES),
+            outbound: Vec::new(),
         })
+    }
+
+    /// The same, for one transport alone.
+    pub(crate) fn owned_by(self, transport: TransportId) -> Self {
+        Self { kind: AddressKind::Own(transport), ..self }
     }
 
     /// The port that was bound.
@@ -76,61 +86,39 @@ impl UdpSocket {
         self.socket.as_raw_fd()
     }
 
-    /// Read what has come, without waiting, for `give`: how many messages.
-    pub(crate) fn fetch(&mut self) -> usize {
+    /// Read what has come, without waiting: how many messages.
+    pub(crate) fn fetch(&self, fetched: &mut Fetched) -> usize {
         // Nothing has come; or an ICMP error about something sent, which is the peer's to notice.
-        self.fetched = self.inbound.receive(self.socket.as_fd()).unwrap_or(0);
-        self.fetched
+        fetched.messages = fetched.inbound.receive(self.socket.as_fd()).unwrap_or(0);
+        fetched.kind = self.kind;
+        fetched.messages
     }
 
-    /// Give what was fetched, in order, with the time at which the kernel received it: how many datagrams.
-    ///
-    /// A datagram is given in full, whatever its length; an empty one, too.
-    pub(crate) fn give(&mut self, take: &mut impl FnMut(Instant, Address, &mut [u8])) -> usize {
-        let clock = WallClock::read();
-        let mut datagrams = 0;
-        for index in 0..std::mem::take(&mut self.fetched) {
-            let (name, control, data) = self.inbound.message(index);
-            let Some(from) = name.address() else { continue };
-            let at = clock.instant_of(control.received_at_ns());
-            let segment = control.segment_bytes().unwrap_or(data.len()).max(1);
-            if data.is_empty() {
-                take(at, from, data);
-                datagrams += 1;
-            }
-            for datagram in data.chunks_mut(segment) {
-                take(at, from, datagram);
-                datagrams += 1;
-            }
-        }
-        datagrams
-    }
-
-    /// Fetch and give: how many datagrams.
-    pub(crate) fn receive(&mut self, take: &mut impl FnMut(Instant, Address, &mut [u8])) -> usize {
-        if self.fetch() == 0 { 0 } else { self.give(take) }
-    }
-
-    /// Send all messages that go over UDP: how many datagrams the system would not take.
+    /// Send all messages that go by this socket: how many datagrams the system would not take.
     pub(crate) fn send(&mut self, egress: &Egress) -> u64 {
         let mut blocked = 0;
         for message in egress.messages() {
-            if message.to.kind() != AddressKind::Udp {
-                continue;
-            }
-            let Some(to) = SocketName::of_peer(message.to, self.is_ipv6) else {
-                blocked += message.datagrams() as u64;
-                continue;
-            };
-            if message.datagrams() == 1 || self.can_segment {
-                blocked += self.queue(egress.bytes(), outbound(message, to));
-            } else {
-                for one in singly(&outbound(message, to)) {
-                    blocked += self.queue(egress.bytes(), one);
-                }
+            if message.to.kind() == self.kind {
+                blocked += self.push(egress, message);
             }
         }
-        blocked + self.send_queued(egress.bytes())
+        blocked + self.send_pushed(egress)
+    }
+
+    /// Send a message now or with `send_pushed`: how many datagrams the system would not take.
+    pub(crate) fn push(&mut self, egress: &Egress, message: &Message) -> u64 {
+        let Some(to) = SocketName::of_peer(message.to, self.is_ipv6) else {
+            return message.datagrams() as u64;
+        };
+        if message.datagrams() == 1 || self.can_segment {
+            return self.queue(egress.bytes(), outbound(message, to));
+        }
+        singly(&outbound(message, to)).map(|one| self.queue(egress.bytes(), one)).sum()
+    }
+
+    /// Send what still waits: how many datagrams the system would not take.
+    pub(crate) fn send_pushed(&mut self, egress: &Egress) -> u64 {
+        self.send_queued(egress.bytes())
     }
 
     fn queue(&mut self, bytes: &[u8], message: Outbound) -> u64 {
@@ -167,6 +155,37 @@ impl UdpSocket {
         let socket = self.socket.as_fd();
         singly(message).filter(|one| send_messages(socket, bytes, std::slice::from_ref(one)).is_err()).count()
             as u64
+    }
+}
+
+impl Fetched {
+    /// Nothing was read yet.
+    pub(crate) fn new() -> Self {
+        Self { inbound: Inbound::new(), kind: AddressKind::Udp, messages: 0 }
+    }
+
+    /// Give what was read last, in order, with the time at which the kernel received it: how many datagrams.
+    ///
+    /// A datagram is given in full, whatever its length; an empty one, too.
+    pub(crate) fn give(&mut self, take: &mut impl FnMut(Instant, Address, &mut [u8])) -> usize {
+        let clock = WallClock::read();
+        let mut datagrams = 0;
+        for index in 0..std::mem::take(&mut self.messages) {
+            let (name, control, data) = self.inbound.message(index);
+            let Some(from) = name.address() else { continue };
+            let from = from.carried_by(self.kind);
+            let at = clock.instant_of(control.received_at_ns());
+            let segment = control.segment_bytes().unwrap_or(data.len()).max(1);
+            if data.is_empty() {
+                take(at, from, data);
+                datagrams += 1;
+            }
+            for datagram in data.chunks_mut(segment) {
+                take(at, from, datagram);
+                datagrams += 1;
+            }
+        }
+        datagrams
     }
 }
 

@@ -6,17 +6,19 @@ use std::time::Duration;
 
 use focus_dataplane::{PlaneCore, WireProtocol, protocol_of};
 use focus_ice::Address;
-use focus_plane::DropReason;
+use focus_plane::{DropReason, Operation};
 use focus_units::{Instant, earliest};
 
 use crate::exchange::{Command, Exchange, Refused};
 use crate::gathering::Gathering;
 use crate::messages::MAX_MESSAGES;
+use crate::own_ports::{OWN_PORTS, OwnPorts};
 use crate::poller::Poller;
 use crate::tcp::{HandedOver, LISTENER, TcpServer};
+use crate::thread::Sockets;
 use crate::time::now;
 use crate::trunks::TrunkEnds;
-use crate::udp::UdpSocket;
+use crate::udp::{Fetched, UdpSocket};
 
 /// Reads of the socket in one turn. Lower: more turns. Higher: what was read first leaves later.
 const MAX_READS: usize = 4;
@@ -32,9 +34,13 @@ const COMMANDS: u64 = 1;
 pub struct Worker {
     core: PlaneCore,
     socket: UdpSocket,
+    own_ports: OwnPorts,
+    fetched: Fetched,
     tcp: TcpServer,
     /// Tokens of TCP under which something has happened.
     ready: Vec<u64>,
+    /// Tokens of own ports where something has come.
+    ready_ports: Vec<u64>,
     exchange: Arc<Exchange>,
     /// Of all workers, by their numbers.
     exchanges: Arc<[Arc<Exchange>]>,
@@ -51,26 +57,38 @@ impl Worker {
     /// The system has no descriptor left.
     pub fn new(
         core: PlaneCore,
-        socket: UdpSocket,
-        tcp: TcpServer,
+        sockets: Sockets,
         exchanges: Arc<[Arc<Exchange>]>,
         number: usize,
     ) -> std::io::Result<Self> {
+        let Sockets { udp: socket, own_ports, tcp } = sockets;
         let exchange = Arc::clone(&exchanges[number]);
         let poller = Poller::new()?;
         poller.add(socket.as_raw_fd(), SOCKET)?;
         poller.add(exchange.commands_fd(), COMMANDS)?;
         tcp.join(&poller)?;
         let gathering = Gathering::default();
-        let (ready, trunks) = (Vec::new(), Vec::new());
-        Ok(Self { core, socket, tcp, ready, exchange, exchanges, poller, gathering, trunks })
+        Ok(Self {
+            core,
+            socket,
+            own_ports,
+            fetched: Fetched::new(),
+            tcp,
+            ready: Vec::new(),
+            ready_ports: Vec::new(),
+            exchange,
+            exchanges,
+            poller,
+            gathering,
+            trunks: Vec::new(),
+        })
     }
 
     /// Until Python says `Close`.
     pub fn run(mut self) {
         loop {
             self.wait();
-            if !self.read() || !self.obey() {
+            if !self.read() || !self.read_own_ports() || !self.obey() {
                 return;
             }
             self.read_tcp();
@@ -93,35 +111,54 @@ impl Worker {
         for token in self.poller.wait(due_at.map(|at| left(now, at).unwrap_or_default())) {
             match token {
                 COMMANDS => self.exchange.clear_commands(),
-                LISTENER.. => self.ready.push(token),
+                OWN_PORTS.. => self.ready_ports.push(token),
+                LISTENER..OWN_PORTS => self.ready.push(token),
                 _ => {}
             }
         }
     }
 
     /// Take what has come by UDP; false when Python wants an end.
-    ///
-    /// Commands are obeyed between reading and taking: what Python said before a datagram was sent holds for it.
     fn read(&mut self) -> bool {
         for _ in 0..MAX_READS {
-            let messages = self.socket.fetch();
+            let messages = self.socket.fetch(&mut self.fetched);
             if messages == 0 {
                 break;
             }
-            if !self.obey() {
+            if !self.take_fetched() {
                 return false;
             }
-            let (core, exchange, gathering) = (&mut self.core, &self.exchange, &mut self.gathering);
-            self.socket.give(&mut |at, from, data: &mut [u8]| {
-                if protocol_of(data) == WireProtocol::Rtp {
-                    gathering.arrived(at);
-                }
-                hand_over(core, exchange, at, from, data);
-            });
             if messages < MAX_MESSAGES {
                 break;
             }
         }
+        true
+    }
+
+    /// Likewise by the ports that transports have for themselves. What is left there is told of by the next wait.
+    fn read_own_ports(&mut self) -> bool {
+        while let Some(token) = self.ready_ports.pop() {
+            if self.own_ports.fetch(token, &mut self.fetched) > 0 && !self.take_fetched() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Take what was read; false when Python wants an end.
+    ///
+    /// Commands are obeyed between reading and taking: what Python said before a datagram was sent holds for it.
+    fn take_fetched(&mut self) -> bool {
+        if !self.obey() {
+            return false;
+        }
+        let (core, exchange, gathering) = (&mut self.core, &self.exchange, &mut self.gathering);
+        self.fetched.give(&mut |at, from, data: &mut [u8]| {
+            if protocol_of(data) == WireProtocol::Rtp {
+                gathering.arrived(at);
+            }
+            hand_over(core, exchange, at, from, data);
+        });
         true
     }
 
@@ -161,16 +198,7 @@ impl Worker {
             // Before anything changes; the core would write all of it at once.
             self.leave(now);
             match command {
-                Command::Apply(operations, answer) => {
-                    let mut taken = 0;
-                    let operations = operations.into_iter().inspect(|_| taken += 1);
-                    let outcome = catch_unwind(AssertUnwindSafe(|| self.core.apply(now, operations)));
-                    let outcome = outcome.unwrap_or_else(|_| {
-                        self.exchange.count_failure();
-                        Ok(())
-                    });
-                    answer.give(outcome.map_err(|error| Refused { at: taken - 1, error }));
-                }
+                Command::Apply(operations, answer) => answer.give(self.apply(now, operations)),
                 Command::Targets(targets) => self.core.set_targets(now, targets),
                 Command::Pacing(pacing) => self.core.set_pacing(now, pacing),
                 Command::Probes(probes) => self.core.probe(now, probes),
@@ -191,6 +219,28 @@ impl Worker {
         true
     }
 
+    fn apply(&mut self, now: Instant, operations: Vec<Operation>) -> Result<(), Refused> {
+        let mut taken = 0;
+        let mut refused = Vec::new();
+        let operations = operations.into_iter().inspect(|operation| {
+            taken += 1;
+            if let Operation::AddTransport { transport, own_port: true, .. } = operation
+                && !self.own_ports.open(*transport, &self.poller)
+            {
+                refused.push(*transport);
+            }
+        });
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.core.apply(now, operations)));
+        let outcome = outcome.unwrap_or_else(|_| {
+            self.exchange.count_failure();
+            Ok(())
+        });
+        for transport in refused {
+            self.core.refuse_port(transport);
+        }
+        outcome.map_err(|error| Refused { at: taken - 1, error })
+    }
+
     /// Do what is due, send what may leave, and say what came up.
     fn settle(&mut self) {
         let now = now();
@@ -209,6 +259,8 @@ impl Worker {
         }
         self.speak(now);
         self.send(now);
+        // Not before: what was said last to who has ended goes by them.
+        self.own_ports.keep(|transport| self.core.has_own_port(transport));
         self.tcp.poll(now, &self.poller, |address| self.core.is_known(address));
         for gone in self.tcp.take_ended() {
             self.core.forget(gone);
@@ -243,7 +295,8 @@ impl Worker {
             return;
         }
         let datagrams = egress.messages().iter().map(focus_dataplane::Message::datagrams).sum();
-        let blocked = self.socket.send(egress) + self.tcp.send(egress, &self.poller);
+        let blocked =
+            self.socket.send(egress) + self.own_ports.send(egress) + self.tcp.send(egress, &self.poller);
         egress.clear();
         self.gathering.sent(now, datagrams);
         if blocked > 0 {

@@ -26,13 +26,18 @@ fn here() -> Address {
     address_of([192, 0, 2, 1], 1_000)
 }
 
+/// The same by the port that a transport has for itself.
+fn by(transport: TransportId) -> Address {
+    here().carried_by(AddressKind::Own(transport))
+}
+
 fn there() -> Address {
     address_of([198, 51, 100, 7], 2_000)
 }
 
 fn agent() -> LiteAgent {
     let mut agent = LiteAgent::new(CONSENT_S as f64);
-    agent.add(ONE, credentials(FIRST)).expect("the fragment is free");
+    agent.add(ONE, credentials(FIRST), false).expect("the fragment is free");
     agent
 }
 
@@ -306,8 +311,8 @@ fn a_restart_that_came_to_nothing_is_replaced_by_the_next() {
 #[test]
 fn a_fragment_is_never_given_twice() {
     let mut agent = agent();
-    assert!(agent.add(TWO, credentials(FIRST)).is_err());
-    agent.add(TWO, credentials(SECOND)).expect("the fragment is free");
+    assert!(agent.add(TWO, credentials(FIRST), false).is_err());
+    agent.add(TWO, credentials(SECOND), false).expect("the fragment is free");
     assert!(agent.restart(ONE, credentials(SECOND)).is_err());
     assert!(agent.restart(ONE, credentials([FIRST[0], "another password"])).is_err());
 }
@@ -315,7 +320,7 @@ fn a_fragment_is_never_given_twice() {
 #[test]
 fn an_address_passes_to_who_proves_that_it_is_theirs_now() {
     let mut agent = agent();
-    agent.add(TWO, credentials(SECOND)).expect("the fragment is free");
+    agent.add(TWO, credentials(SECOND), false).expect("the fragment is free");
     nominate(&mut agent, START, here(), FIRST);
     nominate(&mut agent, START, here(), SECOND);
     assert_eq!(agent.transport_of(here()), Some(TWO));
@@ -371,7 +376,7 @@ fn a_peer_that_is_removed_is_unknown() {
         let refused = check(&mut agent, START, here(), gone);
         assert_eq!(refused.result.drop, Some(DropReason::StunUnauthenticated));
     }
-    agent.add(ONE, credentials(FIRST)).expect("the fragment is free again");
+    agent.add(ONE, credentials(FIRST), false).expect("the fragment is free again");
     assert_eq!(nominate(&mut agent, START, here(), FIRST).result.selected, Some(ONE));
 }
 
@@ -414,7 +419,7 @@ proptest! {
                     now = now.after_ms(after_ms);
                     let (transport, ufrag) = (TransportId(peer), format!("f{peer}"));
                     if !checked_at.contains_key(&transport) {
-                        agent.add(transport, credentials([&ufrag, "p"])).expect("the fragment is free");
+                        agent.add(transport, credentials([&ufrag, "p"]), false).expect("the fragment is free");
                     }
                     let address = address_of([192, 0, 2, 1], peer as u16);
                     prop_assert_eq!(check(&mut agent, now, address, [&ufrag, "p"]).result.drop, None);
@@ -452,4 +457,45 @@ proptest! {
             handled(&mut agent, START, here(), &data);
         }
     }
+}
+
+#[test]
+fn who_has_a_port_of_its_own_is_found_there_and_nowhere_else() {
+    let mut agent = agent();
+    agent.add(TWO, credentials(SECOND), true).expect("the fragment is free");
+    for (address, name) in [(here(), SECOND), (by(TWO), FIRST), (by(ONE), FIRST), (by(ONE), SECOND)] {
+        let checked = check(&mut agent, START, address, name);
+        assert_eq!((checked.result, checked.answer.len()), (dropped(DropReason::UnknownPeer), 0));
+        assert_eq!(agent.transport_of(address), None);
+    }
+    for (address, name, transport) in [(here(), FIRST, ONE), (by(TWO), SECOND, TWO)] {
+        assert_eq!(nominate(&mut agent, START, address, name).result.selected, Some(transport));
+    }
+    assert_eq!([here(), by(TWO)].map(|address| agent.transport_of(address)), [Some(ONE), Some(TWO)]);
+}
+
+#[test]
+fn two_that_dial_one_address_from_ports_of_their_own_keep_it_both() {
+    let mut agent = LiteAgent::new(CONSENT_S as f64);
+    agent.add(ONE, credentials(FIRST), true).expect("the fragment is free");
+    agent.add(TWO, credentials(SECOND), true).expect("the fragment is free");
+    let data = request(THIRD, &[]);
+    let addresses = [ONE, TWO].map(|transport| {
+        let address = agent.address_for(transport, "192.0.2.1", 1_000).expect("it is an address");
+        agent.ask(transport, address, &data).expect("it is a request");
+        assert!(agent.select(transport, address));
+        address
+    });
+    assert_eq!(addresses, [by(ONE), by(TWO)]);
+    assert_eq!(addresses.map(|address| agent.transport_of(address)), [Some(ONE), Some(TWO)]);
+    // One transaction for both: what comes back is theirs to whose port it comes.
+    let mut answer = Vec::new();
+    serialise(&mut answer, MessageClass::Success, BINDING, TRANSACTION, &[], None);
+    for transport in [TWO, ONE] {
+        let asked_by = handled(&mut agent, START, by(transport), &answer).result.asked_by;
+        assert_eq!(asked_by, Some(transport));
+    }
+    assert_eq!(handled(&mut agent, START, here(), &answer).result.drop, Some(DropReason::UnknownPeer));
+    agent.remove(ONE);
+    assert_eq!(addresses.map(|address| agent.transport_of(address)), [None, Some(TWO)]);
 }

@@ -6,7 +6,7 @@ use super::*;
 
 fn add(transport: u32, worker: u16) -> Operation {
     let credentials = Credentials { ufrag: format!("ufrag{transport}"), password: "password".into() };
-    Operation::AddTransport { transport: TransportId(transport), credentials, worker }
+    Operation::AddTransport { transport: TransportId(transport), credentials, worker, own_port: false }
 }
 
 fn remove(transport: u32) -> Operation {
@@ -216,7 +216,12 @@ fn a_route_stays_where_it_is() {
 fn a_fragment_is_one_workers() {
     let mut directory = two_calls();
     let credentials = || Credentials { ufrag: "ufrag1".into(), password: "password".into() };
-    let twice = Operation::AddTransport { transport: TransportId(21), credentials: credentials(), worker: 1 };
+    let twice = Operation::AddTransport {
+        transport: TransportId(21),
+        credentials: credentials(),
+        worker: 1,
+        own_port: false,
+    };
     assert_eq!(error_of(&mut directory, vec![twice]), "ufrag ufrag1 is on another worker");
     let twice = Operation::SetCredentials { transport: TransportId(11), credentials: credentials() };
     assert_eq!(error_of(&mut directory, vec![twice]), "ufrag ufrag1 is on another worker");

@@ -33,7 +33,7 @@ fn add(transport: TransportId, worker: u16) -> Operation {
 
 fn add_named(transport: TransportId, worker: u16, ufrag: &str) -> Operation {
     let credentials = Credentials { ufrag: ufrag.into(), password: PASSWORD.into() };
-    Operation::AddTransport { transport, credentials, worker }
+    Operation::AddTransport { transport, credentials, worker, own_port: false }
 }
 
 fn plane() -> Plane {
@@ -202,6 +202,70 @@ fn a_request_of_ours_leaves_from_the_port_of_its_worker_and_its_answer_comes_up(
     send_handshake(&plane);
     let length = client.recv(&mut buffer).expect("it is sent");
     assert_eq!(&buffer[..length], HANDSHAKE);
+    assert_eq!(plane.failures(), 0);
+}
+
+/// Two planes, the second of which dials the first twice: what the transports of both hear of each other.
+fn dialled_twice(workers: u16) -> Vec<(TransportId, Box<[u8]>)> {
+    let callee = Plane::start(settings(1), [1; 32]).expect("ports are free");
+    let caller = Plane::start(settings(workers), [2; 32]).expect("ports are free");
+    let pairs = [(TransportId(1), "first"), (TransportId(2), "second")];
+    let (host, port) = (LOOPBACK.to_string(), i64::from(callee.ports()[0]));
+    for (transport, ufrag) in pairs {
+        callee.apply(vec![add_named(transport, 0, ufrag)]).expect("it is new");
+        let credentials = Credentials { ufrag: format!("{ufrag} caller"), password: PASSWORD.into() };
+        let worker = workers - 1;
+        let dialled = Operation::AddTransport { transport, credentials, worker, own_port: true };
+        let data = check_of(ufrag);
+        let asked = Operation::SendStun { transport, host: host.clone(), port, data };
+        caller.apply(vec![dialled, asked]).expect("it is new");
+        drained(&caller, |batch| batch.responses.iter().any(|(of, ..)| *of == transport));
+        let selected = Operation::SelectAddress { transport, host: host.clone(), port };
+        caller.apply(vec![selected]).expect("it is an address");
+    }
+    let mut datagrams = Vec::new();
+    for (sender, receiver) in [(&caller, &callee), (&callee, &caller)] {
+        for (transport, ufrag) in pairs {
+            let data = [HANDSHAKE, ufrag.as_bytes()].concat();
+            sender.apply(vec![Operation::SendDatagram { transport, data }]).expect("it contradicts nothing");
+            datagrams.extend(drained(receiver, |batch| !batch.datagrams.is_empty()).datagrams);
+        }
+    }
+    assert_eq!(caller.failures() + callee.failures(), 0);
+    datagrams
+}
+
+#[test]
+fn two_that_dial_one_port_are_told_apart_by_ports_of_their_own() {
+    for workers in [1, 2] {
+        let datagrams = dialled_twice(workers);
+        let expected = [(TransportId(1), "first"), (TransportId(2), "second")];
+        let expected = expected.map(|(to, name)| (to, [HANDSHAKE, name.as_bytes()].concat().into()));
+        assert_eq!(datagrams, [&expected[..], &expected[..]].concat());
+    }
+}
+
+#[test]
+fn what_is_said_last_leaves_before_the_port_is_closed() {
+    let plane = Plane::start(settings(1), [1; 32]).expect("ports are free");
+    let client = StdUdpSocket::bind((LOOPBACK, 0)).expect("a port is free");
+    client.set_read_timeout(Some(Duration::from_secs(5))).expect("it is not zero");
+    let port = client.local_addr().expect("it is bound").port().into();
+    let credentials = Credentials { ufrag: "ours".into(), password: PASSWORD.into() };
+    let transport = TRANSPORT;
+    plane
+        .apply(vec![
+            Operation::AddTransport { transport, credentials, worker: 0, own_port: true },
+            Operation::SelectAddress { transport, host: LOOPBACK.to_string(), port },
+            Operation::SendDatagram { transport, data: HANDSHAKE.to_vec() },
+            Operation::RemoveTransport { transport },
+        ])
+        .expect("they contradict nothing");
+    let mut buffer = [0; MAX_DATAGRAM_BYTES];
+    let (length, from) = client.recv_from(&mut buffer).expect("it was sent");
+    assert_eq!(&buffer[..length], HANDSHAKE);
+    assert_ne!(from.port(), plane.ports()[0]);
+    while StdUdpSocket::bind(from).is_err() {}
     assert_eq!(plane.failures(), 0);
 }
 

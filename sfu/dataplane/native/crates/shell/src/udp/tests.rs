@@ -29,13 +29,15 @@ fn numbered(sizes: &[usize]) -> Vec<Vec<u8>> {
 }
 
 /// So many datagrams, as they come.
-fn received(socket: &mut UdpSocket, count: usize) -> Vec<(Instant, Address, Vec<u8>)> {
+fn received(socket: &UdpSocket, count: usize) -> Vec<(Instant, Address, Vec<u8>)> {
     let mut poller = Poller::new().expect("there are descriptors");
     poller.add(socket.as_raw_fd(), 0).expect("it can be waited for");
     let mut all = Vec::new();
+    let mut fetched = Fetched::new();
     while all.len() < count {
         assert_eq!(poller.wait(Some(Duration::from_secs(5))).count(), 1, "{} of {count} came", all.len());
-        socket.receive(&mut |at, from, data| all.push((at, from, data.to_vec())));
+        socket.fetch(&mut fetched);
+        fetched.give(&mut |at, from, data| all.push((at, from, data.to_vec())));
     }
     all
 }
@@ -46,19 +48,19 @@ fn bytes_of(received: Vec<(Instant, Address, Vec<u8>)>) -> Vec<Vec<u8>> {
 
 #[test]
 fn a_message_of_many_datagrams_arrives_as_these() {
-    let (mut here, mut there) = (bound(LOOPBACK), bound(LOOPBACK));
+    let (mut here, there) = (bound(LOOPBACK), bound(LOOPBACK));
     let datagrams = numbered(&[1_100; 10].into_iter().chain([300]).collect::<Vec<_>>());
     let egress = egress(address_of(&there), &datagrams);
     assert_eq!(egress.messages().len(), 1);
     assert_eq!(here.send(&egress), 0);
-    let all = received(&mut there, 11);
+    let all = received(&there, 11);
     assert!(all.iter().all(|(_, from, _)| *from == address_of(&here)));
     assert_eq!(bytes_of(all), datagrams);
 }
 
 #[test]
 fn what_the_kernel_joined_comes_by_one_message() {
-    let (mut here, mut there) = (bound(LOOPBACK), bound(LOOPBACK));
+    let (mut here, there) = (bound(LOOPBACK), bound(LOOPBACK));
     if !here.can_segment || system::option(there.socket.as_fd(), libc::SOL_UDP, libc::UDP_GRO).ok() != Some(1)
     {
         return; // a kernel before 5.0, which does neither
@@ -67,8 +69,9 @@ fn what_the_kernel_joined_comes_by_one_message() {
     let mut poller = Poller::new().expect("there are descriptors");
     poller.add(there.as_raw_fd(), 0).expect("it can be waited for");
     assert_eq!(poller.wait(Some(Duration::from_secs(5))).count(), 1);
-    assert_eq!(there.inbound.receive(there.socket.as_fd()).expect("there is one"), 1);
-    let (_, control, data) = there.inbound.message(0);
+    let mut fetched = Fetched::new();
+    assert_eq!(there.fetch(&mut fetched), 1);
+    let (_, control, data) = fetched.inbound.message(0);
     assert_eq!((control.segment_bytes(), data.len()), (Some(1_100), 44_000));
 }
 
@@ -92,7 +95,7 @@ fn datagrams_to_many_leave_by_few_calls_and_in_order() {
 
 #[test]
 fn what_waited_in_the_socket_has_the_time_at_which_it_came() {
-    let (mut here, mut there) = (bound(LOOPBACK), bound(LOOPBACK));
+    let (mut here, there) = (bound(LOOPBACK), bound(LOOPBACK));
     let wait_ns = 5_000_000;
     // The kernel begins to stamp a little after the first socket asked for it.
     let is_stamped = (0..100).any(|_| {
@@ -102,7 +105,7 @@ fn what_waited_in_the_socket_has_the_time_at_which_it_came() {
         while now() - after < wait_ns {
             std::thread::yield_now();
         }
-        let at = received(&mut there, 1)[0].0;
+        let at = received(&there, 1)[0].0;
         let slack_ns = 1_000_000; // the two clocks are not read at one time
         at.0 >= before.0 - slack_ns && at.0 <= after.0 + slack_ns
     });
@@ -117,10 +120,10 @@ fn a_socket_of_both_families_knows_ipv4_by_its_plain_addresses() {
         let to = Address::from(SocketAddr::new(host, both.port()));
         let datagrams = numbered(&[900, 900, 100]);
         assert_eq!(other.send(&egress(to, &datagrams)), 0);
-        let all = received(&mut both, 3);
+        let all = received(&both, 3);
         assert!(all.iter().all(|(_, from, _)| *from == address_of(&other)));
         assert_eq!(both.send(&egress(address_of(&other), &datagrams)), 0);
-        assert_eq!(bytes_of(received(&mut other, 3)), datagrams);
+        assert_eq!(bytes_of(received(&other, 3)), datagrams);
     }
 }
 
@@ -133,38 +136,38 @@ fn what_the_family_of_the_socket_does_not_reach_is_counted() {
 
 #[test]
 fn what_goes_over_tcp_is_not_sent_here() {
-    let (mut here, mut there) = (bound(LOOPBACK), bound(LOOPBACK));
+    let (mut here, there) = (bound(LOOPBACK), bound(LOOPBACK));
     let peer = there.socket.local_addr().expect("it is bound");
     let mut egress = egress(Address::over_tcp(peer, 1), &numbered(&[10]));
     egress.push_datagram(Address::from(peer), b"over UDP");
     assert_eq!(here.send(&egress), 0);
-    assert_eq!(bytes_of(received(&mut there, 1)), [b"over UDP".to_vec()]);
+    assert_eq!(bytes_of(received(&there, 1)), [b"over UDP".to_vec()]);
 }
 
 #[test]
 fn a_datagram_that_is_empty_or_too_long_for_rtp_is_given_all_the_same() {
-    let (here, mut there) = (bound(LOOPBACK), bound(LOOPBACK));
+    let (here, there) = (bound(LOOPBACK), bound(LOOPBACK));
     let to = SocketAddr::from(address_of(&there));
     for size in [0, 1, 9_000, 60_000] {
         here.socket.send_to(&vec![5; size], to).expect("it is taken");
-        assert_eq!(bytes_of(received(&mut there, 1)), [vec![5; size]]);
+        assert_eq!(bytes_of(received(&there, 1)), [vec![5; size]]);
     }
 }
 
 #[test]
 fn a_message_that_the_path_does_not_take_is_sent_singly() {
-    let (mut here, mut there) = (bound(LOOPBACK), bound(LOOPBACK));
+    let (mut here, there) = (bound(LOOPBACK), bound(LOOPBACK));
     // Without checksums the kernel refuses to cut: EINVAL, as for a datagram above the path's size.
     system::set_option(here.socket.as_fd(), libc::SOL_SOCKET, libc::SO_NO_CHECK, 1).expect("it is an option");
     let datagrams = numbered(&[1_100, 1_100, 1_100, 50]);
     assert_eq!(here.send(&egress(address_of(&there), &datagrams)), 0);
-    assert_eq!(bytes_of(received(&mut there, 4)), datagrams);
+    assert_eq!(bytes_of(received(&there, 4)), datagrams);
     assert!(here.can_segment);
 }
 
 #[test]
 fn a_device_that_can_not_cut_is_not_asked_again() {
-    let (mut here, mut there) = (bound(LOOPBACK), bound(LOOPBACK));
+    let (mut here, there) = (bound(LOOPBACK), bound(LOOPBACK));
     let datagrams = numbered(&[500, 500, 50]);
     let egress = egress(address_of(&there), &datagrams);
     let to = SocketName::of_peer(address_of(&there), false).expect("both are of IPv4");
@@ -172,9 +175,9 @@ fn a_device_that_can_not_cut_is_not_asked_again() {
     let error = io::Error::from_raw_os_error(libc::EIO);
     assert_eq!(here.refused(egress.bytes(), &message, &error), 0);
     assert!(!here.can_segment);
-    assert_eq!(bytes_of(received(&mut there, 3)), datagrams);
+    assert_eq!(bytes_of(received(&there, 3)), datagrams);
     assert_eq!(here.send(&egress), 0);
-    assert_eq!(bytes_of(received(&mut there, 3)), datagrams);
+    assert_eq!(bytes_of(received(&there, 3)), datagrams);
 }
 
 #[test]
@@ -191,13 +194,13 @@ fn what_would_block_is_lost_and_counted() {
 
 #[test]
 fn a_datagram_that_no_path_takes_does_not_stop_the_others() {
-    let (mut here, mut there) = (bound(LOOPBACK), bound(LOOPBACK));
+    let (mut here, there) = (bound(LOOPBACK), bound(LOOPBACK));
     let nowhere = Address::from(SocketAddr::from(([255, 255, 255, 255], 9))); // EACCES: not a broadcast socket
     let mut egress = egress(nowhere, &numbered(&[10, 10]));
     egress.push_datagram(address_of(&there), b"passes");
     egress.push_datagram(nowhere, b"does not");
     assert_eq!(here.send(&egress), 3);
-    assert_eq!(bytes_of(received(&mut there, 1)), [b"passes".to_vec()]);
+    assert_eq!(bytes_of(received(&there, 1)), [b"passes".to_vec()]);
 }
 
 #[test]

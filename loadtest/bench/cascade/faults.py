@@ -34,7 +34,7 @@ async def cut_round(cast: Cast, relay: TrunkRelay) -> Round:
         alice, bob, local = [await call.join(*who) for who in ((1, "alice"), (2, "bob"), (1, "carol"))]
         await all_see((alice, bob, local))
         await asyncio.sleep(CALM_S)
-        began = now()
+        began, dropped = now(), _dropped(relay)
         relay.is_cut = True
         try:
             await asyncio.sleep(IN_FLIGHT_S)
@@ -58,7 +58,7 @@ async def cut_round(cast: Cast, relay: TrunkRelay) -> Round:
         await all_see((alice, bob, local))
         heard = seen(alice, local, AUDIO).arrivals
         local_gap_ms = longest_gap_ms(heard, began, now())
-        dropped = sum(traffic.dropped for traffic in relay.reading().values())
+        dropped = _dropped(relay) - dropped
     faults = [f"{count} pictures crossed during the cut" for count in during if count]
     if not dropped:
         faults.append("nothing came to the relay during the cut")
@@ -123,6 +123,11 @@ async def restart_round(cast: Cast) -> Round:
         },
         tuple(faults),
     )
+
+
+def _dropped(relay: TrunkRelay) -> int:
+    """Datagrams that were not let through until now."""
+    return sum(traffic.dropped for traffic in relay.reading().values())
 
 
 Pair = tuple["Participant", "Participant"]

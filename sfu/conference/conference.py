@@ -14,6 +14,7 @@ from sfu.conference.arrivals import Arrivals, LocalMedia
 from sfu.conference.caps import NO_CAPS, Caps
 from sfu.conference.demands import Demands
 from sfu.conference.guests import Guests
+from sfu.conference.hops import Hops
 from sfu.conference.leg_stats import StatsRequest
 from sfu.conference.outputs import ConferenceOutput
 from sfu.conference.reports import NEXT_REPORT
@@ -39,7 +40,14 @@ if TYPE_CHECKING:
     from sfu.conference.publications import PublishedTrack
     from sfu.conference.reports import Reports
     from sfu.conference.turn import MediaReport
-    from sfu.conference.values import GuestDescription, Speaker, StreamDescription, StreamView, Wish
+    from sfu.conference.values import (
+        FarDecision,
+        GuestDescription,
+        Speaker,
+        StreamDescription,
+        StreamView,
+        Wish,
+    )
     from sfu.config import ConferenceConfig, LimitsConfig
     from sfu.negotiation.negotiation import NegotiationOutput
     from sfu.units import ConferenceId, Instant
@@ -84,7 +92,8 @@ class Conference:
         self._board = Board(config.announce_delay_ms)
         self._speech = Speech(conference, config)
         self._demands = Demands(self._guests, self._routes, self._legs)
-        self._telling = Telling(self._routes, self._demands, sender_layers=config.sender_layers)
+        self._hops = Hops(self._guests, self._demands, self._board)
+        self._telling = Telling(self._routes, self._demands, self._hops, sender_layers=config.sender_layers)
         self._agreements = Agreements(self._legs, self._telling)
         self._announcements = Announcements(
             self._board, self._legs, self._guests, self._agreements, self._demands, self._speech
@@ -210,6 +219,13 @@ class Conference:
     def remove_guests(self, now: Instant, keys: Iterable[str]) -> Outputs:
         """Guests have left, whatever their trunks say; those that are not there are ignored."""
         return self._visits.ended(now, keys)
+
+    def trunk_explained(self, trunk: TransportId, said: Iterable[FarDecision]) -> None:
+        """The other focus says why it sends what it sends of tracks; of the others holds what it said last.
+
+        Whom it concerns here is told with the next report.
+        """
+        self._hops.take(self._leg(trunk).transport, said)
 
     # --- descriptions -------------------------------------------------------------------------------------
 

@@ -75,6 +75,10 @@ class Demands:
         known = self._guests.tracks.get(track)
         return known is not None and self._layers.is_expected(now, known.handle, encoding)
 
+    def asked(self, trunk: TransportId, track: TrackHandle) -> Wish | None:
+        """What a trunk was asked for last of a guest's track, by the handle that is its own."""
+        return self._told.get(trunk, {}).get(track)
+
     def ask(self, now: Instant, member: Leg, ids: Iterable[TrackIds]) -> None:
         """A leg has wishes, or has others than before: what they will take is asked for at once."""
         if not member.is_admitted or not self._guests.tracks:
@@ -146,6 +150,7 @@ class Demands:
             now = self._demand(trunk, handle, is_known=before is not None)
             if before == now and not is_anew:
                 continue
+            self._outdate(handle, None if is_anew else before, now)
             if before is not None and (now is None or _ids(now) != _ids(before)):
                 unwanted.append(_ids(before))
                 del told[handle]
@@ -153,6 +158,14 @@ class Demands:
                 wanted.append(now)
                 told[handle] = now
         return [LayersDemanded(trunk, tuple(wanted), tuple(unwanted))] if wanted or unwanted else []
+
+    def _outdate(self, handle: TrackHandle, before: Wish | None, now: Wish | None) -> None:
+        """What was said of layers that are asked for anew, or no more, says nothing of what will come."""
+        track = self._guests.tracks.get(handle)
+        if track is None:
+            return
+        kept = set() if before is None or now is None else {None, *before.layers} & {None, *now.layers}
+        track.far = tuple(one for one in track.far if one.rid in kept)
 
     def _demand(self, trunk: TransportId, handle: TrackHandle, *, is_known: bool) -> Wish | None:
         """What is wanted of a track by a trunk; None: nothing, or it does not come by it."""

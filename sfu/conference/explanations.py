@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from sfu.allocation.decision import Cause
 from sfu.allocation.wanted import encoding_size
+from sfu.conference.forwarding import ANY
+from sfu.conference.hops import SHORT
 from sfu.conference.sentences import Facts, sentence
-from sfu.conference.values import Explanation, Reason, Sent
+from sfu.conference.values import Explanation, Limit, Reason, Sent
 from sfu.rows import ALL_TEMPORAL, PAUSED
 from sfu.units import NO_RID, Instant, Kind, Rid, after_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from sfu.conference.forwarding import Forwarding, Lane
     from sfu.conference.outcomes import Outcome
     from sfu.conference.subscriptions import Subscription
     from sfu.conference.turn import SetDemand
-    from sfu.conference.values import Wish
+    from sfu.conference.values import Hop, Wish
     from sfu.conference.view import AnnouncedTrack, TrackIds
 
 TELL_GAP_MS: Final = 250
@@ -45,6 +49,9 @@ _REASONS: Final = {
     Cause.UNHEARD: Reason.UNHEARD,
 }
 
+_BEHIND_A_HOP: Final = (Reason.LAYER_NOT_SENT, Reason.SWITCHED_OFF, Reason.PAUSED)
+"""What it looks like from here if another focus withholds it."""
+
 _Layer = tuple[Rid, int | None, int, int]
 _SOUND: Final[_Layer] = (NO_RID, None, 0, 0)
 
@@ -57,15 +64,23 @@ class Told:
     reason: Reason
     layer: _Layer | None
     text: str
+    about: Rid | None = None
+    """As of `Explanation.layer`."""
+    hop: Hop | None = None
 
     @classmethod
-    def of(cls, one: Explanation) -> Told:
+    def by(cls, one: Explanation) -> Told:
         """Of what is told now."""
-        return cls(one.wish, one.reason, _layer(one.sent), one.text)
+        return cls(one.wish, one.reason, _layer(one.sent), one.text, one.layer, _hop(one.hop))
 
     def says_the_same(self, one: Explanation) -> bool:
         """Whether nothing has changed but rates, which waver."""
-        return self.reason is one.reason and self.wish == one.wish and self.layer == _layer(one.sent)
+        return (
+            self.reason is one.reason
+            and self.wish == one.wish
+            and self.layer == _layer(one.sent)
+            and (self.about, self.hop) == (one.layer, _hop(one.hop))
+        )
 
 
 class Explanations:
@@ -74,7 +89,7 @@ class Explanations:
     def __init__(self) -> None:
         self._touched: dict[TrackIds, None] = {}
         """In order, oldest first."""
-        self._told: dict[TrackIds, Told] = {}
+        self._told: dict[TrackIds, tuple[Told, ...]] = {}
         self._look_at = Instant(0)
 
     def touch(self, ids: TrackIds) -> None:
@@ -97,8 +112,9 @@ class Explanations:
         return self._look_at if self._touched else None
 
     def told(self, ids: TrackIds) -> Told | None:
-        """What was told last of a wish."""
-        return self._told.get(ids)
+        """What was told last of a wish; of several layers, of the highest that is wanted."""
+        told = self._told.get(ids)
+        return told[-1] if told else None
 
     def take(self, now: Instant, limit: int) -> list[TrackIds]:
         """The wishes to look at now, at most `limit` and `MAX_TOLD`; those beyond are due later."""
@@ -110,47 +126,78 @@ class Explanations:
         self._look_at = after_ms(now, TELL_GAP_MS)
         return taken
 
-    def news(self, explanations: Iterable[tuple[TrackIds, Explanation]]) -> tuple[Explanation, ...]:
-        """Of the wishes that were taken, those to tell of: they look different from what was told last."""
-        news = []
-        for ids, one in explanations:
-            if one.reason is Reason.SWITCHED_OFF:
+    def news(
+        self, explanations: Iterable[tuple[TrackIds, tuple[Explanation, ...]]]
+    ) -> tuple[Explanation, ...]:
+        """Of the wishes that were taken, those to tell of: they look different from what was told last.
+
+        Of a wish for several layers all is told, or nothing.
+        """
+        news: list[Explanation] = []
+        for ids, several in explanations:
+            if any(one.reason is Reason.SWITCHED_OFF for one in several):
                 # Nothing but time may tell that it won't come.
                 self._touched[ids] = None
-            told = self._told.get(ids)
-            if told is None or not told.says_the_same(one):
-                self._told[ids] = Told.of(one)
-                news.append(one)
+            told = self._told.get(ids, ())
+            if len(told) != len(several) or not all(map(Told.says_the_same, told, several)):
+                self._told[ids] = tuple(map(Told.by, several))
+                news += several
         return tuple(news)
 
 
 def explain(
-    subscription: Subscription, outcome: Outcome | None, rids: tuple[Rid, ...], *, is_expected: bool
+    subscription: Subscription,
+    lane: Lane | None,
+    outcome: Outcome | None,
+    rids: tuple[Rid, ...],
+    *,
+    is_expected: bool,
+    hop: Hop | None = None,
 ) -> Explanation:
     """Why a wish is fulfilled the way it is.
 
     Args:
         subscription: the wish and what has become of it.
+        lane: of which it is told.
         outcome: what was decided about its route.
         rids: of the track's encodings, lowest first.
         is_expected: the encoding that would fit was switched off, and has just been asked for.
+        hop: what comes less far than here.
     """
     wish, forwarding = subscription.wish, subscription.forwarding
     announced = subscription.announced
     if forwarding is None and announced is not None and not announced.codec_keys:
-        facts = Facts(announced.kind, Reason.NEGOTIATING, is_elsewhere=True)
+        reason = Reason.NEGOTIATING if hop is None else Reason.HOP
+        facts = Facts(announced.kind, reason, is_elsewhere=True, hop=hop)
     elif forwarding is None:
         facts = Facts(Kind.VIDEO, Reason.NOT_PUBLISHED)
     elif forwarding.refusal is not None:
         facts = Facts(forwarding.announced.kind, Reason(forwarding.refusal))
-    elif forwarding.demand is None or outcome is None:
+    elif lane is None or lane.demand is None or outcome is None:
         facts = Facts(forwarding.announced.kind, Reason.NEGOTIATING)
     else:
         tile = wish.width, wish.height
         facts = _decided(
-            tile, forwarding.announced, forwarding.demand, outcome, rids, is_expected=is_expected
+            tile, forwarding.announced, lane.demand, outcome, rids, is_expected=is_expected, hop=hop
         )
-    return Explanation(wish, facts.sent, facts.reason, sentence(facts))
+    return Explanation(
+        wish,
+        facts.sent,
+        facts.reason,
+        sentence(facts),
+        layer=_layer_told(forwarding, lane),
+        limit=Limit(facts.budget_bps, facts.next_rate_bps)
+        if facts.reason in SHORT and math.isfinite(facts.budget_bps)
+        else None,
+        hop=hop if facts.reason is Reason.HOP else None,
+    )
+
+
+def _layer_told(forwarding: Forwarding | None, lane: Lane | None) -> Rid | None:
+    """The layer that a lane is for, if it is told of by itself."""
+    if forwarding is None or lane is None or lane.only == ANY or lane not in forwarding.wanted:
+        return None
+    return forwarding.rids[lane.only]
 
 
 def _decided(
@@ -161,6 +208,7 @@ def _decided(
     rids: tuple[Rid, ...],
     *,
     is_expected: bool,
+    hop: Hop | None,
 ) -> Facts:
     current = PAUSED if outcome.chosen == PAUSED else outcome.current
     is_waiting = current != outcome.chosen
@@ -174,9 +222,10 @@ def _decided(
             height=height,
             rate_bps=0.0 if is_waiting else outcome.rate_bps,
         )
+    reason = _reason(announced, outcome, is_waiting=is_waiting, is_expected=is_expected)
     return Facts(
         announced.kind,
-        _reason(announced, outcome, is_waiting=is_waiting, is_expected=is_expected),
+        Reason.HOP if hop is not None and reason in _BEHIND_A_HOP else reason,
         tile=tile,
         sent=sent,
         fitting=_size(outcome.wanted if outcome.cause == Cause.CEILING else outcome.allowed, demand),
@@ -186,6 +235,7 @@ def _decided(
         budget_bps=outcome.budget_bps,
         next_rate_bps=outcome.next_rate_bps,
         max_videos=outcome.max_videos,
+        hop=hop,
     )
 
 
@@ -207,6 +257,10 @@ def _reason(announced: AnnouncedTrack, outcome: Outcome, *, is_waiting: bool, is
     if outcome.cause == Cause.LAYER_NOT_SENT and is_expected:
         return Reason.SWITCHED_OFF
     return _REASONS[Cause(outcome.cause)]
+
+
+def _hop(hop: Hop | None) -> Hop | None:
+    return hop if hop is None or hop.limit is None else replace(hop, limit=None)
 
 
 def _layer(sent: Sent | None) -> _Layer | None:

@@ -73,6 +73,20 @@ class Forwarding:
         return self.lanes[0] if self.lanes else None
 
     @property
+    def wanted(self) -> tuple[Lane, ...]:
+        """Those that are for a layer by itself which is wanted, lowest first."""
+        return tuple(
+            lane
+            for lane in self.lanes
+            if lane.only != ANY and lane.demand is not None and lane.demand.is_visible
+        )
+
+    @property
+    def explained(self) -> tuple[Lane | None, ...]:
+        """What is told of it one by one: each layer that is wanted, or the one lane that is shown."""
+        return self.wanted or (self.shown,)
+
+    @property
     def demand(self) -> SetDemand | None:
         """That of the lane which is shown."""
         shown = self.shown

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sfu.conference.ids import IdSource
     from sfu.conference.publications import Publication
-    from sfu.conference.values import GuestDescription, StreamDescription, TrackDescription
+    from sfu.conference.values import FarDecision, GuestDescription, StreamDescription, TrackDescription
     from sfu.conference.view import TrackIds
     from sfu.units import Rid, TrackHandle, TransportId
 
@@ -48,6 +48,8 @@ class GuestTrack:
     described: TrackDescription
     publication: Publication | None = None
     """What the trunk brings of it now."""
+    far: tuple[FarDecision, ...] = ()
+    """What the other focus says of it: of each layer that it was asked for, or of the track."""
 
     @property
     def ids(self) -> TrackIds:
@@ -139,6 +141,11 @@ class Guests:
         one = self._by_id.get(guest)
         return None if one is None else one.trunk
 
+    def tracks_of(self, trunk: TransportId) -> Iterator[GuestTrack]:
+        """What is announced of those whose media comes by a trunk."""
+        for guest in self.of(trunk):
+            yield from self._by_id[guest].tracks.values()
+
     def may_pass(self, guest: TransportId, trunk: TransportId) -> bool:
         """Whether somebody is a guest whose media may go on by a trunk: never back by the one it came by."""
         one = self._by_id.get(guest)
@@ -180,7 +187,7 @@ class Guests:
             one = self._by_id[guest]
             if one.trunk != trunk:
                 for track in one.tracks.values():
-                    track.publication = None
+                    track.publication, track.far = None, ()
             one.trunk, one.relayed_to = trunk, said.relayed_to
             present.add(guest)
             one.tracks = self._tracks(guest, one, said.streams, listed)
@@ -203,6 +210,8 @@ class Guests:
     def lose(self, trunk: TransportId) -> None:
         """A trunk is gone: its guests stay, and nothing of them comes."""
         self.match(trunk, ())
+        for track in self.tracks_of(trunk):
+            track.far = ()
         for guest in self.of(trunk):
             self._by_id[guest].trunk = None
 

@@ -11,7 +11,7 @@ from sfu.units import Kind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sfu.conference.values import Sent
+    from sfu.conference.values import Hop, Sent
 
 Size = tuple[int, int]
 
@@ -40,6 +40,8 @@ class Facts:
     """What the operator gives at most at a time."""
     is_elsewhere: bool = False
     """Who publishes it is connected to another focus, and nobody here wanted it until now."""
+    hop: Hop | None = None
+    """The connection that brings it here, where that limits it."""
 
 
 def sentence(facts: Facts) -> str:
@@ -61,9 +63,35 @@ def _carries(facts: Facts) -> str:
 
 
 def _and_next(facts: Facts) -> str:
-    if not facts.next_rate_bps:
-        return "."
-    return f", and the next larger layer takes {_rate(facts.next_rate_bps)}."
+    return f"{_takes(facts.next_rate_bps)}."
+
+
+def _takes(next_rate_bps: float) -> str:
+    return f", and the next larger layer takes {_rate(next_rate_bps)}" if next_rate_bps else ""
+
+
+def _hop(facts: Facts) -> str:
+    hop = facts.hop
+    if hop is None or hop.reason is None:
+        return (
+            "You get nothing: the connection to the server that its sender is connected to is interrupted,"
+            " and is being set up again."
+        )
+    got = _instead(facts) if facts.fitting != (0, 0) else "You get nothing"
+    if hop.reason in (Reason.CODEC, Reason.REFUSED):
+        return f"{got}: the servers have not agreed on how it is sent from one to the other."
+    if hop.reason is Reason.FULL:
+        return f"{got}: the connection between the servers has no section left for it."
+    if hop.limit is None:
+        return f"{got}: the connection between the servers carries no more."
+    line = (
+        "a connection between other servers"
+        if hop.reason is Reason.HOP
+        else "the connection between the servers"
+    )
+    carries = f"the other server gives {line}" if hop.reason is Reason.CAP else f"{line} carries"
+    end = _FIRST.get(hop.reason) or _takes(hop.limit.next_rate_bps)
+    return f"{got}: {carries} only {_rate(hop.limit.rate_bps)} for everything{end}."
 
 
 def _waiting(facts: Facts) -> str:
@@ -119,6 +147,12 @@ def _rate(rate_bps: float) -> str:
     return f"{rate_bps / 1_000:,.0f} kbit/s"
 
 
+_FIRST: Final = {
+    Reason.PINNED_FIRST: ", and what others pinned comes first",
+    Reason.SCREEN_FIRST: ", and the screen share comes first",
+    Reason.SPEAKER: ", and who speaks comes first",
+}
+
 _SENTENCES: Final[dict[Reason, Callable[[Facts], str]]] = {
     Reason.SIZE: _fits,
     Reason.LAYER_NOT_SENT: lambda facts: (
@@ -159,4 +193,5 @@ _SENTENCES: Final[dict[Reason, Callable[[Facts], str]]] = {
         else "You get nothing yet: your client has not answered the offer that brings it."
     ),
     Reason.NOT_PUBLISHED: lambda _: "You get nothing: nobody publishes a track under these ids.",
+    Reason.HOP: _hop,
 }

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sfu.conference.leg import Leg
     from sfu.conference.publications import Publication
     from sfu.conference.subscriptions import Subscription
-    from sfu.conference.values import Source, Speaker
+    from sfu.conference.values import Hop, Source, Speaker
     from sfu.conference.view import Board
     from sfu.units import ConferenceId, Kind, Mid, Rid, RouteId, TrackHandle, TransportId
 
@@ -88,6 +88,8 @@ class SubscriptionSnapshot:
     """The `Reason` that its client was told last; before that, what is known without it."""
     text: str
     """The sentence that its client was told; empty where it was told none."""
+    hop: Hop | None
+    """What it was told of the connection that limits it; None: none does."""
     packets_sent: int
     packets_lost: int
     decision: DecisionSnapshot | None
@@ -228,6 +230,7 @@ def _subscription_snapshot(
         current_encoding=None if sent is None else _encoding(sent["encoding"]),
         cause=_cause(one, decision) if told is None else told.reason,
         text="" if told is None else told.text,
+        hop=None if told is None else told.hop,
         packets_sent=0 if sent is None else int(sent["packets_sent"]),
         packets_lost=0 if sent is None else int(sent["packets_lost"]),
         decision=None if decision is None else _decision_snapshot(decision),

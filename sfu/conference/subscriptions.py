@@ -45,6 +45,11 @@ class Subscription:
         shown = None if self.forwarding is None else self.forwarding.shown
         return None if shown is None else shown.route.route
 
+    @property
+    def explained(self) -> tuple[Lane | None, ...]:
+        """What is told of it one by one; None: of what has no route yet."""
+        return (None,) if self.forwarding is None else self.forwarding.explained
+
 
 class Subscriptions:
     """The wishes of one leg, at most `limit`; those of a trunk may be for each layer by itself."""

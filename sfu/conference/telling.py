@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from sfu.conference.demands import Demands
+    from sfu.conference.forwarding import Lane
+    from sfu.conference.hops import Hops
     from sfu.conference.leg import Leg
-    from sfu.conference.outcomes import Outcomes
+    from sfu.conference.outcomes import Outcome, Outcomes
     from sfu.conference.reports import Reports
     from sfu.conference.routes import Routes
     from sfu.conference.subscriptions import Subscription
@@ -39,12 +41,14 @@ class Telling:
     Args:
         routes: of the call.
         demands: what its trunks are asked for.
+        hops: what they say of it.
         sender_layers: publishers are told which encodings they need send.
     """
 
-    def __init__(self, routes: Routes, demands: Demands, *, sender_layers: bool) -> None:
+    def __init__(self, routes: Routes, demands: Demands, hops: Hops, *, sender_layers: bool) -> None:
         self.routes = routes
         self._demands = demands
+        self._hops = hops
         self._layers: SenderLayers = WantedLayers() if sender_layers else EveryLayer()
         self._rids: dict[TrackHandle, tuple[Rid, ...]] = {}
         self._owners: dict[TrackHandle, TransportId] = {}
@@ -88,6 +92,7 @@ class Telling:
         self._follow_demand(now, outcomes, is_changed=changed is not None)
         for leg, ids in changed or ():
             legs[leg].subscriptions.explanations.touch(ids)
+        self._touch_far(legs)
         publishers, self._publishers = self._publishers, set()
         told: list[Told] = []
         for leg in publishers & legs.keys():
@@ -102,7 +107,7 @@ class Telling:
         Args:
             legs: everybody in the call.
         """
-        if self.routes.is_stale or self._demands.is_stale or self._publishers:
+        if self.routes.is_stale or self._demands.is_stale or self._hops.is_stale or self._publishers:
             return NEXT_REPORT
         due_at = earliest(self._layers.next_timeout(), self._demands.next_timeout())
         for member in legs.values():
@@ -110,6 +115,15 @@ class Telling:
             figures_at = None if member.stats is None else member.stats.due_at
             due_at = earliest(due_at, reasons_at, figures_at)
         return due_at
+
+    def _touch_far(self, legs: Mapping[TransportId, Leg]) -> None:
+        """Who looks on is told anew where another focus has said something else."""
+        if not self._hops.is_stale:
+            return
+        changed = self._hops.changed()
+        for member in legs.values():
+            for ids in sorted(member.subscriptions.wished & changed):
+                member.subscriptions.explanations.touch(ids)
 
     def _follow_demand(self, now: Instant, outcomes: Outcomes, *, is_changed: bool) -> None:
         due_at = self._layers.next_timeout()
@@ -172,16 +186,24 @@ class Telling:
 
     def _explained(
         self, now: Instant, outcomes: Outcomes, wished: list[Subscription]
-    ) -> Iterator[Explanation]:
-        routes = [0 if (route := one.route) is None else route for one in wished]
-        decided = outcomes.outcomes(np.array(routes, np.uint32))
-        for one, outcome in zip(wished, decided, strict=True):
-            if one.forwarding is None:
-                yield explain(one, None, (), is_expected=False)
-                continue
-            track = one.forwarding.announced.track
-            is_expected = outcome is not None and (
-                self._layers.is_expected(now, track, outcome.allowed)
-                or self._demands.is_expected(now, track, outcome.allowed)
-            )
-            yield explain(one, outcome, self._rids.get(track, ()), is_expected=is_expected)
+    ) -> Iterator[tuple[Explanation, ...]]:
+        """What is to be told of each wish; a trunk is told of each layer that it wants."""
+        lanes = [one.explained for one in wished]
+        routes = [0 if lane is None else lane.route.route for several in lanes for lane in several]
+        decided = iter(outcomes.outcomes(np.array(routes, np.uint32)))
+        for one, several in zip(wished, lanes, strict=True):
+            yield tuple(self._explanation(now, one, lane, next(decided)) for lane in several)
+
+    def _explanation(
+        self, now: Instant, one: Subscription, lane: Lane | None, outcome: Outcome | None
+    ) -> Explanation:
+        demand = None if lane is None else lane.demand
+        hop = None if one.announced is None else self._hops.limiting(one.announced, demand, outcome)
+        track = None if one.forwarding is None else one.forwarding.announced.track
+        if track is None:
+            return explain(one, None, None, (), is_expected=False, hop=hop)
+        is_expected = outcome is not None and (
+            self._layers.is_expected(now, track, outcome.allowed)
+            or self._demands.is_expected(now, track, outcome.allowed)
+        )
+        return explain(one, lane, outcome, self._rids.get(track, ()), is_expected=is_expected, hop=hop)

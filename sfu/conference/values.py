@@ -210,6 +210,8 @@ class Reason(enum.StrEnum):
     """No section is free."""
     NEGOTIATING = "negotiating"
     """The client has not agreed to a section yet."""
+    HOP = "hop"
+    """It comes from another focus, and the connection to that one does not bring it, or brings less of it."""
     NOT_PUBLISHED = "not_published"
     """Nobody publishes it."""
 
@@ -228,6 +230,40 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """What a connection carries, where that decides."""
+
+    rate_bps: float
+    """For everything that goes over it."""
+    next_rate_bps: float
+    """What the next larger layer takes; 0: not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """The connection to another focus, where it limits what somebody gets."""
+
+    owner: TransportId
+    """The guest whose media comes by it."""
+    reason: Reason | None
+    """Why the other focus sends no more, one of `hops.WITHHOLDING`; None: there is no connection now."""
+    limit: Limit | None = None
+    """As the other focus says it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FarDecision:
+    """What another focus says of a layer that it was asked for."""
+
+    stream_id: str
+    track_id: str
+    rid: Rid | None
+    """None: it is said of the track."""
+    reason: Reason
+    limit: Limit | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """Why a wish is fulfilled the way it is."""
 
@@ -236,6 +272,12 @@ class Explanation:
     reason: Reason
     text: str
     """One sentence for people."""
+    layer: Rid | None = None
+    """Of which it is told, where a trunk is told of each layer that it wants; None: of the track."""
+    limit: Limit | None = None
+    """What the subscriber's own connection carries, where that is the reason."""
+    hop: Hop | None = None
+    """Where that is the reason."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,10 +42,17 @@ def why_lines(pairs: Sequence[Mapping[str, Any]]) -> Group:
 def _lines(pair: Mapping[str, Any]) -> Iterator[Text]:
     shown = what_is_shown(pair["kind"], pair["source"])
     yield Text.assemble((pair["subscriber"], "cyan"), f", {shown} of {pair['from']}")
-    yield Text(f"  {pair['why'] or 'Its client was told nothing yet'} ({pair['cause']})")
+    yield Text(f"  {pair['why'] or 'Its client was told nothing yet'} ({_cause(pair)})")
     numbers = ", ".join(_numbers(pair))
     if numbers:
         yield Text(f"  {numbers}", style="dim")
+
+
+def _cause(pair: Mapping[str, Any]) -> str:
+    hop = pair["hop"]
+    if hop is None:
+        return str(pair["cause"])
+    return f"{pair['cause']} {hop['user_id']} {hop['device_id']}: {hop['cause'] or 'no connection'}"
 
 
 def _numbers(pair: Mapping[str, Any]) -> Iterator[str]:

@@ -85,6 +85,48 @@ class SentLayer:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherFocus:
+    """A focus that takes invites."""
+
+    user_id: str
+    device_id: str
+
+    def content(self) -> JsonObject:
+        """As in `foci`."""
+        return {"user_id": self.user_id, "device_id": self.device_id}
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What a connection carries, where that decides."""
+
+    bitrate: int
+    """Bits a second, of everything that goes over it."""
+    next: int
+    """What the next larger layer takes; 0 while it is not known."""
+
+    def content(self) -> JsonObject:
+        """As in `limit`."""
+        return {"bitrate": self.bitrate, "next": self.next}
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """The focus from which a track comes, where the connection to it is what limits."""
+
+    focus: OtherFocus
+    cause: str | None
+    """Its own; None: there is no connection now."""
+    limit: Limit | None = None
+    """Likewise."""
+
+    def content(self) -> JsonObject:
+        """As in `hop`."""
+        content = self.focus.content() | {"cause": self.cause}
+        return content if self.limit is None else content | {"limit": self.limit.content()}
+
+
+@dataclass(frozen=True, slots=True)
 class TrackWhy:
     """What a subscriber asked for of one track, what it is sent, and why not something else."""
 
@@ -97,10 +139,16 @@ class TrackWhy:
     cause: str
     text: str
     """One sentence for people."""
+    layer: str | None = None
+    """To another focus: the layer that it is about, of those that were asked for by name."""
+    limit: Limit | None = None
+    """With the causes that are one of the subscriber's own connection."""
+    hop: Hop | None = None
+    """With the cause `hop`."""
 
     def content(self) -> JsonObject:
         """As in `tracks`."""
-        return {
+        content: JsonObject = {
             "stream_id": self.stream_id,
             "track_id": self.track_id,
             "wanted": {"width": self.width, "height": self.height},
@@ -108,6 +156,13 @@ class TrackWhy:
             "cause": self.cause,
             "text": self.text,
         }
+        if self.layer is not None:
+            content["layer"] = self.layer
+        if self.limit is not None:
+            content["limit"] = self.limit.content()
+        if self.hop is not None:
+            content["hop"] = self.hop.content()
+        return content
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,18 +241,6 @@ class Stats:
 
 
 @dataclass(frozen=True, slots=True)
-class OtherFocus:
-    """A focus that takes invites."""
-
-    user_id: str
-    device_id: str
-
-    def content(self) -> JsonObject:
-        """As in `foci`."""
-        return {"user_id": self.user_id, "device_id": self.device_id}
-
-
-@dataclass(frozen=True, slots=True)
 class Drain:
     """To a client: this focus goes away, dial another one."""
 
@@ -245,7 +288,23 @@ def _parse_track_why(value: object) -> TrackWhy:
         sent=None if source.get("sent") is None else _parse_sent(source["sent"]),
         cause=identifier(source, "cause"),
         text=text(source, "text", limit=MAX_TEXT),
+        layer=text(source, "layer", limit=MAX_RID_LENGTH) if "layer" in source else None,
+        limit=_parse_limit(source),
+        hop=_parse_hop(source["hop"]) if "hop" in source else None,
     )
+
+
+def _parse_limit(source: Mapping[str, Any]) -> Limit | None:
+    if "limit" not in source:
+        return None
+    limit = as_object(source["limit"], "limit")
+    return Limit(_count(limit, "bitrate"), _count(limit, "next"))
+
+
+def _parse_hop(value: object) -> Hop:
+    source = as_object(value, "hop")
+    cause = None if source.get("cause") is None else identifier(source, "cause")
+    return Hop(_parse_focus(source), cause, _parse_limit(source))
 
 
 def _parse_sent(value: object) -> SentLayer:

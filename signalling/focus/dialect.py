@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from sfu.conference.values import (
     DecisionsExplained,
+    FarDecision,
     LayersWanted,
     LegStats,
+    Limit,
+    Reason,
     Source,
     StreamDescription,
     TrackDescription,
     Wish,
 )
 from sfu.errors import RemoteError
+from sfu.units import Rid
 from signalling.events import ours
 from signalling.events.data_channel import ActiveSpeaker
 from signalling.events.metadata import (
@@ -32,9 +36,10 @@ from signalling.focus.guests import NOBODY
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from sfu.conference.values import Explanation, Speaker, StreamView, TrackLayers
+    from sfu.conference.values import Explanation, Hop, Speaker, StreamView, TrackLayers
     from sfu.units import TransportId
     from signalling.events.data_channel import SubscribedTrack, TrackRef
+    from signalling.events.room_state import FocusDevice
     from signalling.focus.guests import Guest
     from signalling.focus.leg import Leg, LegKey
 
@@ -47,6 +52,7 @@ _ENVELOPE_BYTES: Final = 2_048
 """Of a to-device message, at most, beside its description and its streams: ids of 255 characters."""
 
 _SOURCES: Final = {USERMEDIA: Source.CAMERA, SCREENSHARE: Source.SCREEN}
+_REASONS: Final = frozenset(Reason)
 PURPOSES: Final = {source: purpose for purpose, source in _SOURCES.items()}
 
 
@@ -178,13 +184,15 @@ def active_speakers(
     )
 
 
-def own_message(told: LayersWanted | DecisionsExplained | LegStats) -> ours.OwnMessage:
-    """What a client is told by a message of our own."""
+def own_message(
+    told: LayersWanted | DecisionsExplained | LegStats, guests: Mapping[TransportId, Guest] = NOBODY
+) -> ours.OwnMessage:
+    """What a client is told by a message of our own; `guests` are those of its call."""
     match told:
         case LayersWanted(_, tracks):
             return _layers(tracks)
         case DecisionsExplained(_, explanations):
-            return _why(explanations)
+            return _why(explanations, guests)
         case LegStats():
             return _stats(told)
         case _:
@@ -197,7 +205,25 @@ def _layers(tracks: Iterable[TrackLayers]) -> ours.Layers:
     )
 
 
-def _why(explanations: Iterable[Explanation]) -> ours.Why:
+def far_decisions(tracks: Iterable[ours.TrackWhy]) -> list[FarDecision]:
+    """What another focus says of what it was asked for; what has a cause of its own is left out."""
+    decisions = []
+    for one in tracks:
+        limit = one.limit if one.hop is None else one.hop.limit
+        if one.cause in _REASONS:
+            decisions.append(
+                FarDecision(
+                    one.stream_id,
+                    one.track_id,
+                    None if one.layer is None else Rid(one.layer),
+                    Reason(one.cause),
+                    None if limit is None else Limit(limit.bitrate, limit.next),
+                )
+            )
+    return decisions
+
+
+def _why(explanations: Iterable[Explanation], guests: Mapping[TransportId, Guest]) -> ours.Why:
     return ours.Why(
         tuple(
             ours.TrackWhy(
@@ -216,10 +242,30 @@ def _why(explanations: Iterable[Explanation]) -> ours.Why:
                 ),
                 cause=one.reason,
                 text=one.text,
+                layer=one.layer,
+                limit=_limit(one.limit),
+                hop=None if one.hop is None else _hop(one.hop, guests),
             )
             for one in explanations
         )
     )
+
+
+def _limit(limit: Limit | None) -> ours.Limit | None:
+    return None if limit is None else ours.Limit(round(limit.rate_bps), round(limit.next_rate_bps))
+
+
+def _hop(hop: Hop, guests: Mapping[TransportId, Guest]) -> ours.Hop | None:
+    focus = focus_behind(hop, guests)
+    if focus is None:
+        return None
+    return ours.Hop(ours.OtherFocus(focus.user_id, focus.device_id), hop.reason, _limit(hop.limit))
+
+
+def focus_behind(hop: Hop, guests: Mapping[TransportId, Guest]) -> FocusDevice | None:
+    """The focus that a hop leads to; None: whose media it is has left."""
+    guest = guests.get(hop.owner)
+    return None if guest is None else guest.path[-1]
 
 
 def _stats(stats: LegStats) -> ours.Stats:

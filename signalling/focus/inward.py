@@ -10,7 +10,7 @@ from sfu.errors import ParseError, RemoteError
 from sfu.plane import SetCredentials
 from signalling.events import cascade, data_channel, ours, to_device
 from signalling.focus.channel import ClosedChannel, OpenChannel
-from signalling.focus.dialect import check_size, descriptions, track_ids, wishes
+from signalling.focus.dialect import check_size, descriptions, far_decisions, track_ids, wishes
 from signalling.focus.endings import Ending
 from signalling.focus.leg import Way
 from signalling.focus.refusals import ErrorCode
@@ -105,12 +105,12 @@ class Inward:
                 channel.pong_received()
                 self._calls.touch(self._calls.call_of(leg))
                 return []
-            case ours.StatsRequest() | cascade.ConnectToFocus():
-                self._asked(now, leg, message)
+            case ours.StatsRequest() | ours.Why() | cascade.ConnectToFocus():
+                self._heard(now, leg, message)
                 return []
             case data_channel.Speakers() | data_channel.Error() | data_channel.Unknown():
                 return []
-            case ours.Layers() | ours.Why() | ours.Stats() | ours.Drain():
+            case ours.Layers() | ours.Stats() | ours.Drain():
                 return []
             case _:
                 assert_never(message)
@@ -145,16 +145,26 @@ class Inward:
 
     # --- within -------------------------------------------------------------------------------------------
 
-    def _asked(self, now: Instant, leg: Leg, message: ours.StatsRequest | cascade.ConnectToFocus) -> None:
-        """What only clients ask for: a focus measures its own hop, and knows the foci by room state."""
-        if leg.trunk is not None:
-            return
+    def _heard(
+        self, now: Instant, leg: Leg, message: ours.StatsRequest | ours.Why | cascade.ConnectToFocus
+    ) -> None:
+        """What is answered later, or not at all.
+
+        Only clients ask for figures and for foci: a focus measures its own hop, and knows the foci by room
+        state. Only foci explain what they send.
+        """
         call = self._calls.call_of(leg)
-        if isinstance(message, ours.StatsRequest):
-            call.conference.ask_stats(now, leg.transport, message.every_ms)
-            self._calls.touch(call)
-        else:
-            self._hearing.asked(leg, message.foci)
+        match message:
+            case ours.Why(tracks) if leg.trunk is not None:
+                call.conference.trunk_explained(leg.transport, far_decisions(tracks))
+                self._calls.touch(call)
+            case ours.StatsRequest(every_ms) if leg.trunk is None:
+                call.conference.ask_stats(now, leg.transport, every_ms)
+                self._calls.touch(call)
+            case cascade.ConnectToFocus(foci) if leg.trunk is None:
+                self._hearing.asked(leg, foci)
+            case _:
+                pass
 
     def _subscribe(self, now: Instant, leg: Leg, message: data_channel.TrackSubscription) -> Outputs:
         call = self._calls.call_of(leg)

@@ -84,7 +84,7 @@ class Outward:
                 case SpeakersChanged(speakers):
                     outputs += self._tell_speakers(now, call, speakers)
                 case LayersWanted(transport) | DecisionsExplained(transport) | LegStats(transport):
-                    outputs += self.say(now, call.legs[transport], own_message(one))
+                    outputs += self.say(now, call.legs[transport], own_message(one, call.guests))
                 case LayersDemanded(transport, wanted, unwanted):
                     outputs += self._ask(now, call.legs[transport], wanted, unwanted)
                 case LegUnusable(transport):

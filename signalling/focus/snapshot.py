@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from signalling.focus.cascade.showing import trunk_snapshot
 from signalling.focus.channel import OpenChannel
-from signalling.focus.dialect import person_of
+from signalling.focus.dialect import focus_behind, person_of
 from signalling.focus.figures import transport_figures
 from signalling.focus.leg import Awaited, Connecting
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         SubscriptionSnapshot,
         TrackSnapshot,
     )
+    from sfu.conference.values import Hop
     from signalling.focus.calls import LiveCall
     from signalling.focus.cascade.hops import Neighbourhood, Neighbours
     from signalling.focus.leg import Leg
@@ -130,10 +131,18 @@ def _subscription(call: LiveCall, conference: ConferenceSnapshot, wish: Subscrip
         "chosen": _rid(rids, wish.chosen_encoding),
         "cause": wish.cause,
         "why": wish.text,
+        "hop": None if wish.hop is None else _hop(call, wish.hop),
         "packets_sent": wish.packets_sent,
         "packets_lost": wish.packets_lost,
         "decision": None if wish.decision is None else _decision(wish.decision, rids),
     }
+
+
+def _hop(call: LiveCall, hop: Hop) -> Json | None:
+    focus = focus_behind(hop, call.guests)
+    if focus is None:
+        return None
+    return {"user_id": focus.user_id, "device_id": focus.device_id, "cause": hop.reason}
 
 
 def _decision(decision: DecisionSnapshot, rids: list[Any]) -> Json:

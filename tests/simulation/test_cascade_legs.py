@@ -25,6 +25,7 @@ from sfu.netem.loss import RandomLoss
 from sfu.plane import ConsentLost
 from signalling.events.data_channel import CHANNEL_LABEL, MetadataChanged, Ping, Pong, serialise_message
 from signalling.events.metadata import USERMEDIA, StreamMetadata
+from signalling.events.room_state import FocusDevice
 from tests.support.simulation.backbone import BETWEEN_SITES
 from tests.support.simulation.simulation import Simulation
 
@@ -118,7 +119,10 @@ class Pair:
 
 PING, PONG = serialise_message(Ping()), serialise_message(Pong())
 STREAMS = tuple(
-    StreamMetadata(f"stream{number}", USERMEDIA, user_id="@a:b", device_id="A") for number in range(100)
+    StreamMetadata(
+        f"stream{number}", USERMEDIA, user_id="@a:b", device_id="A", path=(FocusDevice("@focus:b", "FOCUS"),)
+    )
+    for number in range(60)
 )
 LONG = serialise_message(MetadataChanged(STREAMS))
 BOTH = ["connected", f"opened {CHANNEL_LABEL}"]

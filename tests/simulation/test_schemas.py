@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from sfu.conference.turn import SendData
 from sfu.units import TransportId
-from tests.support.schemas import ACCEPTED, EVERY, FIRST, SENT
+from tests.support.schemas import ACCEPTED, EVERY, FIRST, SENT, TRUNK
+from tests.support.simulation.label import Source
 from tests.support.simulation.simulation import Simulation
+from tests.support.simulation.spread import spread
 
 
 def test_messages_of_a_simulated_call_are_looked_at_and_fit() -> None:
@@ -30,6 +32,36 @@ def test_messages_of_a_simulated_call_are_looked_at_and_fit() -> None:
 def test_a_message_that_does_not_fit_is_a_fault() -> None:
     simulation = Simulation()
     simulation.server.spoken.said(SendData(TransportId(1), 0, '{"type":"m.call.ping","content":{"more":1}}'))
+    assert len(simulation.faults()) == 1
+
+
+def test_messages_between_simulated_foci_are_looked_at_and_fit() -> None:
+    simulation = spread(3, people=4)
+    simulation.run_s(3)
+    simulation["bob"].mute(Source.CAMERA)
+    simulation["carol"].leave()
+    simulation.run_s(2)
+    said = {key[1:] for server in simulation.servers for key in server.spoken.checked if key[0] == TRUNK}
+    assert said >= {
+        ("to-device", "m.call.invite"),
+        ("to-device", "m.call.answer"),
+        ("to-device", "m.call.hangup"),
+        ("channel", "m.call.negotiate"),
+        ("channel", "m.call.sdp_stream_metadata_changed"),
+        ("channel", "m.call.track_subscription"),
+        ("channel", "org.matrix_focus.why"),
+    }
+    assert simulation.faults() == []
+
+
+def test_what_is_said_to_clients_is_not_what_is_said_to_foci() -> None:
+    simulation = spread(2)
+    simulation.run_s(3)
+    text = '{"type":"m.call.track_subscription","content":{"subscribe":[],"unsubscribe":[]}}'
+    spoken = simulation.server.spoken
+    spoken.said(SendData(TransportId(99), 0, text), to_focus=True)
+    assert simulation.faults() == []
+    spoken.said(SendData(TransportId(99), 0, text))
     assert len(simulation.faults()) == 1
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 FOLDER: Final = Path(__file__).parents[2] / "docs" / "protocol"
 WAYS: Final = {"room": "state", "to-device": "to-device", "channel": "data-channel"}
 """Folders of message types by how messages go."""
-SENT, ACCEPTED = "sent", "accepted"
+SENT, ACCEPTED, TRUNK = "sent", "accepted", "trunk"
 FIRST, EVERY = 3, 50
 """Of a sample: the first of each type, and one of so many. Lower: simulations take longer. Higher: what is
 odd only sometimes is missed."""
@@ -37,7 +37,7 @@ MAX_FAULTS: Final = 20
 """Told of one run: more of them read no better."""
 
 Key = tuple[str, str, str]
-"""`sent` or `accepted`, way, type."""
+"""`sent`, `accepted` or (between foci) `trunk`, way, type."""
 
 
 def schema_files() -> list[str]:
@@ -63,7 +63,7 @@ def by_type() -> Mapping[Key, Draft202012Validator]:
         for way, folder in WAYS.items()
         for name in schema_files()
         if name.startswith(f"{folder}/")
-        for direction in (SENT, ACCEPTED)
+        for direction in (SENT, ACCEPTED, TRUNK)
         if direction in schema(name)["$defs"]
         for kind in types_of(name, direction)
     }
@@ -102,6 +102,9 @@ class SchemaCheck:
         key = direction, way, str(message["type"])
         self.checked[key] += 1
         found = by_type().get(key)
+        if found is None and direction == TRUNK:
+            # What foci say to each other as to clients.
+            found = by_type().get((SENT, way, key[2]))
         if found is None:
             self._fault(f"{direction} {way}: no schema for {key[2]}")
             return
@@ -154,13 +157,14 @@ class SampledCheck:
             if frame["type"] in _read_types():
                 self._message(ACCEPTED, "channel", frame["type"], lambda: frame["content"])
 
-    def said(self, output: object) -> None:
+    def said(self, output: object, *, to_focus: bool = False) -> None:
         """An output of the engine."""
+        direction = TRUNK if to_focus else SENT
         if isinstance(output, SendToDevice):
-            self._message(SENT, "to-device", output.message.type, output.message.content)
+            self._message(direction, "to-device", output.message.type, output.message.content)
         elif isinstance(output, SendData):
             kind = output.text[len('{"type":"') : output.text.index('"', len('{"type":"'))]
-            self._message(SENT, "channel", kind, lambda: json.loads(output.text)["content"])
+            self._message(direction, "channel", kind, lambda: json.loads(output.text)["content"])
 
     def _message(self, direction: str, way: str, kind: str, content: Callable[[], Any]) -> None:
         key = direction, way, kind

@@ -59,7 +59,6 @@ from signalling.focus.turn import (
     KeepLeg,
     LegsRestored,
     Level,
-    MessageReceived,
     Note,
     SendToDevice,
     ShuttingDown,
@@ -316,8 +315,7 @@ class SimServer:
         if isinstance(given, _AboutALeg) and _leg_of(given) not in self._legs:
             return
         self.record.turns += 1
-        if not self._is_of_trunk(given):
-            self.spoken.given(given)
+        self.spoken.given(given)
         self.perform(self.engine.handle(self._clock.now, self._clock.wall, given))
         if isinstance(given, LegFailed):
             self._legs.close(given.leg)
@@ -365,8 +363,7 @@ class SimServer:
             self._set_targets(self.control.allocate())
 
     def _perform_one(self, output: EngineOutput) -> None:
-        if not self._is_of_trunk(output):
-            self.spoken.said(output)
+        self.spoken.said(output, to_focus=self._is_to_focus(output))
         match output:
             case StartDtls():
                 self._legs.start(output)
@@ -386,12 +383,12 @@ class SimServer:
             case _:
                 self._perform_dialect(output)
 
-    def _is_of_trunk(self, value: EngineInput | EngineOutput) -> bool:
-        """Whether something is said between foci: the schemas are of what is said to clients."""
-        match value:
-            case MessageReceived(_, message) | SendToDevice(_, _, message):
+    def _is_to_focus(self, output: EngineOutput) -> bool:
+        """Whether something is said to another focus."""
+        match output:
+            case SendToDevice(_, _, message):
                 return message.envelope.sender_session_id == message.envelope.dest_session_id
-            case DataReceived(leg) | SendData(leg):
+            case SendData(leg):
                 return self._legs.is_trunk(leg)
             case _:
                 return False

@@ -18,7 +18,9 @@ from sfu.allocation.rates import EncodingRates
 from sfu.allocation.table import DemandTable
 from sfu.conference.turn import DropDemand, SetDemand
 from sfu.conference.values import (
+    DecisionsExplained,
     DescriptionType,
+    FarDecision,
     GuestDescription,
     LayersDemanded,
     LayersWanted,
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from sfu.conference.conference import ConferenceOutput
-    from sfu.conference.values import Speaker, StreamDescription, Wish
+    from sfu.conference.values import Explanation, Speaker, StreamDescription, Wish
     from sfu.rows import StructArray
     from sfu.units import RouteId, TrackHandle, TransportId
 
@@ -194,6 +196,12 @@ class Site:
         return rows
 
 
+def _far(one: Explanation) -> FarDecision:
+    """What a focus tells its own people of itself, as another one hears it."""
+    limit = one.limit if one.hop is None else one.hop.limit
+    return FarDecision(one.wish.stream_id, one.wish.track_id, one.layer, one.reason, limit)
+
+
 class Net:
     """Foci of one call."""
 
@@ -300,6 +308,10 @@ class Net:
                     far = other.call.conference
                     queue.extend((other, it) for it in far.unsubscribe(self.now, there, unwanted))
                     queue.extend((other, it) for it in far.subscribe(self.now, there, wanted))
+                case DecisionsExplained(leg, explanations) if leg in here.trunks:
+                    here.note(one)
+                    other, there = here.trunks[leg]
+                    other.call.conference.trunk_explained(there, map(_far, explanations))
                 case _:
                     here.note(one)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from sfu.conference.forwarding import Forwarding, Lane
 from sfu.conference.outcomes import Outcome
 from sfu.conference.subscriptions import Subscription
 from sfu.conference.turn import SetDemand
-from sfu.conference.values import Explanation, Reason, Sent, Source, Wish
+from sfu.conference.values import Explanation, Hop, Limit, Reason, Sent, Source, Wish
 from sfu.conference.view import AnnouncedTrack
 from sfu.plane import SetRoute
 from sfu.rows import ALL_TEMPORAL, PAUSED
@@ -58,7 +59,7 @@ def explanation(number: int, reason: Reason = Reason.SIZE, **sent: Any) -> Expla
 
 
 def news(told: Explanations, *explained: Explanation) -> tuple[Explanation, ...]:
-    return told.news(((one.wish.stream_id, one.wish.track_id), one) for one in explained)
+    return told.news(((one.wish.stream_id, one.wish.track_id), (one,)) for one in explained)
 
 
 # --- what is told and when --------------------------------------------------------------------------------
@@ -125,10 +126,14 @@ def explained(
     refusal: str | None = None,
     rids: tuple[Rid, ...] = RIDS,
     is_expected: bool = False,
+    hop: Hop | None = None,
 ) -> Explanation:
     lanes = () if demand is None else (Lane(ROUTE, demand=demand),)
     forwarding = Forwarding(0, announced, ("VP8",), lanes=lanes, refusal=refusal)
-    return explain(Subscription(WISH, announced, forwarding), outcome, rids, is_expected=is_expected)
+    lane = forwarding.shown
+    return explain(
+        Subscription(WISH, announced, forwarding), lane, outcome, rids, is_expected=is_expected, hop=hop
+    )
 
 
 def test_who_gets_what_fits_is_told_the_layer_and_its_size() -> None:
@@ -141,7 +146,7 @@ def test_who_gets_what_fits_is_told_the_layer_and_its_size() -> None:
 
 
 def test_a_wish_without_a_track_a_section_or_a_decision_says_so() -> None:
-    assert explain(Subscription(WISH), None, (), is_expected=False).reason is Reason.NOT_PUBLISHED
+    assert explain(Subscription(WISH), None, None, (), is_expected=False).reason is Reason.NOT_PUBLISHED
     assert explained(demand=None).reason is Reason.NEGOTIATING
     assert explained(None).reason is Reason.NEGOTIATING
     assert explained(None).sent is None
@@ -187,6 +192,37 @@ def test_a_layer_that_was_switched_off_is_told_apart_from_one_that_the_sender_ca
     assert explained(small, is_expected=True).reason is Reason.SWITCHED_OFF
     assert explained(small).text.startswith("You get 320x180 instead of 1280x720")
     assert explained(is_expected=True).reason is Reason.SIZE
+
+
+@pytest.mark.parametrize("cause", [Cause.LAYER_NOT_SENT, Cause.PAUSED])
+def test_what_another_focus_withholds_looks_like_the_sender_and_is_told_as_the_hop(cause: Cause) -> None:
+    hop = Hop(TransportId(9), Reason.BUDGET)
+    small = replace(GIVEN, current=0, chosen=0, wanted=2, allowed=2, cause=cause)
+    assert explained(small).hop is None
+    assert (explained(small, hop=hop).reason, explained(small, hop=hop).hop) == (Reason.HOP, hop)
+    assert explained(small, is_expected=True, hop=hop).reason is Reason.HOP
+
+
+def test_what_is_limited_here_is_no_matter_of_the_hop() -> None:
+    told = explained(replace(GIVEN, cause=Cause.BUDGET), hop=Hop(TransportId(9), Reason.BUDGET))
+    assert (told.reason, told.hop, told.limit) == (Reason.BUDGET, None, Limit(900_000.0, 1_700_000.0))
+    assert explained(replace(GIVEN, cause=Cause.CAP, budget_bps=math.inf)).limit is None
+    assert explained().limit is None
+
+
+def test_of_several_layers_all_is_told_or_nothing_and_another_hop_is_news() -> None:
+    told = Explanations()
+    low, high = (replace(explanation(1), layer=Rid(rid)) for rid in "qf")
+    hop = replace(high, reason=Reason.HOP, hop=Hop(TransportId(9), Reason.BUDGET, Limit(1.0, 2.0)))
+    assert told.news([(wish(1), (low, high))]) == (low, high)
+    assert told.news([(wish(1), (low, high))]) == ()
+    assert told.news([(wish(1), (low, hop))]) == (low, hop)
+    wavering = replace(hop, hop=Hop(TransportId(9), Reason.BUDGET, Limit(1.5, 2.0)))
+    assert told.news([(wish(1), (low, wavering))]) == ()
+    other = replace(hop, hop=Hop(TransportId(9), Reason.CAP, Limit(1.0, 2.0)))
+    assert told.news([(wish(1), (low, other))]) == (low, other)
+    assert told.news([(wish(1), (low,))]) == (low,)
+    assert told.told(wish(2)) is None
 
 
 def test_below_a_ceiling_what_would_be_given_is_the_layer_that_fits() -> None:

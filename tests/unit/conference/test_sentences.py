@@ -7,9 +7,10 @@ from typing import Any, Final
 
 import pytest
 
+from sfu.conference.hops import WITHHOLDING
 from sfu.conference.sentences import Facts, sentence
-from sfu.conference.values import Reason, Sent
-from sfu.units import Kind, Rid
+from sfu.conference.values import Hop, Limit, Reason, Sent
+from sfu.units import Kind, Rid, TransportId
 
 SMALL: Final = Sent(Rid("q"), None, 320, 180, 120_000)
 FACTS: Final = Facts(
@@ -23,6 +24,7 @@ FACTS: Final = Facts(
     budget_bps=450_000,
     next_rate_bps=1_700_000,
     max_videos=9,
+    hop=Hop(TransportId(1), Reason.BUDGET, Limit(200_000, 300_000)),
 )
 
 
@@ -75,6 +77,10 @@ SENTENCES: Final = {
     Reason.FULL: "You get nothing: your connection has no section left for it.",
     Reason.NEGOTIATING: "You get nothing yet: your client has not answered the offer that brings it.",
     Reason.NOT_PUBLISHED: "You get nothing: nobody publishes a track under these ids.",
+    Reason.HOP: (
+        "You get 320x180 instead of 1280x720: the connection between the servers carries only 200 kbit/s for"
+        " everything, and the next larger layer takes 300 kbit/s."
+    ),
 }
 
 
@@ -115,6 +121,44 @@ def test_each_reason_is_one_sentence(reason: Reason) -> None:
 def test_another_number_is_another_sentence(reason: Reason, change: dict[str, Any], words: str) -> None:
     assert words in said(reason, **change)
     assert words not in SENTENCES[reason]
+
+
+@pytest.mark.parametrize(
+    ("reason", "limit", "words"),
+    [
+        (None, None, "is connected to is interrupted, and is being set up again."),
+        (Reason.BUDGET, Limit(200_000, 0), "carries only 200 kbit/s for everything."),
+        (Reason.BUDGET, None, "the connection between the servers carries no more."),
+        (
+            Reason.CAP,
+            Limit(99_600, 0),
+            "the other server gives the connection between the servers only 100 kbit/s",
+        ),
+        (
+            Reason.PINNED_FIRST,
+            Limit(1_000, 2_000),
+            "1 kbit/s for everything, and what others pinned comes first.",
+        ),
+        (Reason.SCREEN_FIRST, Limit(1_000, 2_000), "for everything, and the screen share comes first."),
+        (Reason.SPEAKER, Limit(1_000, 2_000), "for everything, and who speaks comes first."),
+        (
+            Reason.HOP,
+            Limit(1_000, 2_000),
+            "a connection between other servers carries only 1 kbit/s for everything",
+        ),
+        (Reason.CODEC, None, "the servers have not agreed on how it is sent from one to the other."),
+        (Reason.REFUSED, None, "the servers have not agreed on how it is sent from one to the other."),
+        (Reason.FULL, None, "the connection between the servers has no section left for it."),
+    ],
+)
+def test_each_cause_of_a_hop_has_words_of_its_own(
+    reason: Reason | None, limit: Limit | None, words: str
+) -> None:
+    assert reason is None or reason in WITHHOLDING
+    assert words in said(Reason.HOP, hop=Hop(TransportId(1), reason, limit))
+    assert said(Reason.HOP, fitting=(0, 0), hop=Hop(TransportId(1), Reason.FULL)).startswith(
+        "You get nothing:"
+    )
 
 
 def test_a_tile_that_is_larger_than_anything_sent_is_told_of() -> None:

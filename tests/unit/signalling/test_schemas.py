@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from sfu.conference.hops import WITHHOLDING
 from sfu.conference.speakers import MAX_SPEAKERS
 from sfu.conference.turn import DataChannelOpened, DataRefused, SendData
 from sfu.conference.values import Reason
@@ -30,6 +31,8 @@ from signalling.events.data_channel import (
 )
 from signalling.events.fields import MAX_ID_LENGTH
 from signalling.events.to_device import UnreadableInvite, parse_to_device
+from signalling.focus.cascade import asking, dialling
+from signalling.focus.cascade.trust import InviteRefusal
 from signalling.focus.endings import Ending, Told, told_to
 from signalling.focus.refusals import ErrorCode, Refusal
 from signalling.focus.turn import SendToDevice
@@ -40,6 +43,7 @@ from tests.support.schemas import (
     ACCEPTED,
     FOLDER,
     SENT,
+    TRUNK,
     SchemaCheck,
     by_type,
     schema,
@@ -51,11 +55,11 @@ from tests.unit.conference.caller import encoding_rows, of_type, report_of
 from tests.unit.focus.stage import Client, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-PARTS = [(name, direction) for name in schema_files() for direction in (SENT, ACCEPTED) if "/" in name]
+PARTS = [(name, direction) for name in schema_files() for direction in (SENT, ACCEPTED, TRUNK) if "/" in name]
 MESSAGES = [(name, direction) for name, direction in PARTS if direction in schema(name)["$defs"]]
-CLOSED = [(name, SENT) for name, direction in MESSAGES if direction == SENT]
+CLOSED = [(name, direction) for name, direction in MESSAGES if direction != ACCEPTED]
 TAKEN_TO_DEVICE = [key for key in by_type() if key[:2] == (ACCEPTED, "to-device")]
 TAKEN_ON_CHANNEL = [key for key in by_type() if key[:2] == (ACCEPTED, "channel")]
 STATE = [key for key in by_type() if key[1] == "room"]
@@ -79,6 +83,9 @@ values = st.recursive(
 def examples(name: str, direction: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = schema(name)["$defs"][direction]["examples"]
     return found
+
+
+OF_TRUNKS = [(name, example) for name, part in MESSAGES if part == TRUNK for example in examples(name, TRUNK)]
 
 
 def examples_of(key: tuple[str, str, str]) -> list[dict[str, Any]]:
@@ -203,7 +210,16 @@ def test_every_type_that_the_code_reads_or_says_has_a_schema() -> None:
             )
         }
     )
-    assert keys == {(SENT, *one) for one in said_types} | {(ACCEPTED, *one) for one in read_types}
+    between_foci = (
+        {("to-device", f"m.call.{name}") for name in ("invite", "answer", "reject", "negotiate")}
+        | {("channel", "m.call.negotiate"), ("channel", "m.call.sdp_stream_metadata_changed")}
+        | {("channel", "m.call.track_subscription"), ("channel", ours.WHY)}
+    )
+    assert keys == {
+        (direction, *one)
+        for direction, types in ((SENT, said_types), (ACCEPTED, read_types), (TRUNK, between_foci))
+        for one in types
+    }
 
 
 def test_closed_lists_and_bounds_are_those_of_the_code() -> None:
@@ -216,11 +232,17 @@ def test_closed_lists_and_bounds_are_those_of_the_code() -> None:
     assert error["about"]["maxLength"] == MAX_ID_LENGTH
     assert content(f"data-channel/{SPEAKERS}.json")["speakers"]["maxItems"] == MAX_SPEAKERS
     assert content("to-device/m.call.reject.json")["reason"]["enum"] == list(Refusal)
+    of_trunks = content("to-device/m.call.reject.json", TRUNK)["reason"]["enum"]
+    assert sorted(of_trunks) == sorted({*InviteRefusal, *Refusal})
+    lifetime_ms = content("to-device/m.call.invite.json", TRUNK)["lifetime"]["const"]
+    assert lifetime_ms == 1_000 * dialling.DIAL_S
     told = {one.reason for one in map(told_to, Ending) if isinstance(one, Told)}
     assert set(content("to-device/m.call.hangup.json")["reason"]["enum"]) == told
     why = content(f"data-channel/{ours.WHY}.json")["tracks"]
     assert why["maxItems"] == ours.MAX_TRACKS
-    assert why["items"]["properties"]["cause"]["enum"] == list(Reason)
+    track = schema(f"data-channel/{ours.WHY}.json")["$defs"]["track"]["properties"]
+    assert track["cause"]["enum"] == list(Reason)
+    assert set(track["hop"]["properties"]["cause"]["enum"]) == {None, *WITHHOLDING}
     layers = content(f"data-channel/{ours.LAYERS}.json")["tracks"]["items"]["properties"]["active"]
     assert layers["maxItems"] == MAX_ENCODINGS
     candidates = content("to-device/m.call.candidates.json", ACCEPTED)["candidates"]
@@ -242,6 +264,12 @@ def test_closed_lists_and_bounds_are_those_of_the_code() -> None:
     assert streams["additionalProperties"]["properties"][cascade.PATH_KEY]["maxItems"] == cascade.MAX_PATH
     assert common["layers"]["maxItems"] == cascade.MAX_LAYERS == MAX_ENCODINGS
     assert common["layers"]["items"]["maxLength"] == cascade.MAX_LAYER_LENGTH
+    announced = schema("sdp_stream_metadata.json")["$defs"][TRUNK]
+    assert announced["maxProperties"] == metadata.MAX_STREAMS
+    assert announced["additionalProperties"]["properties"]["tracks"]["maxProperties"] == metadata.MAX_TRACKS
+    assert announced["additionalProperties"]["properties"][cascade.PATH_KEY]["maxItems"] == cascade.MAX_PATH
+    asked = content("data-channel/m.call.track_subscription.json", TRUNK)
+    assert asked["subscribe"]["maxItems"] == asked["unsubscribe"]["maxItems"] == asking.MAX_TRACKS
     foci = content(f"data-channel/{cascade.CONNECT_TO_FOCUS}.json", ACCEPTED)["foci"]
     assert foci["maxItems"] == cascade.MAX_FOCI
 
@@ -335,9 +363,47 @@ def test_a_sent_message_with_more_or_less_in_it_does_not_fit(name: str, directio
         assert not part.is_valid(example | {"content": content | {"more": 1}})
         assert not part.is_valid(example | {"more": 1})
         optional = {"about", "foci"} | ({"seq"} if name.endswith("hangup.json") else set())
+        if direction == TRUNK and name.endswith("m.call.negotiate.json"):
+            optional |= {metadata.STABLE_KEY, metadata.UNSTABLE_KEY}
         for key in content.keys() - optional:
             less = {other: value for other, value in content.items() if other != key}
             assert not part.is_valid(example | {"content": less}), key
+
+
+@pytest.mark.parametrize(("name", "example"), OF_TRUNKS)
+def test_what_foci_say_to_each_other_is_read_and_would_be_written_so(
+    name: str, example: dict[str, Any]
+) -> None:
+    if name.startswith("to-device/"):
+        read: Any = parse_to_device(example["type"], example["content"])
+        assert by_type()[ACCEPTED, "to-device", example["type"]].is_valid(example)
+    else:
+        read = parse_message(json.dumps(example))
+    assert {"type": read.type, "content": read.content()} == example
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        (ours.WHY, lambda content: content["tracks"][1].update(cause="size")),
+        (ours.WHY, lambda content: content["tracks"][1].update(hop={"user_id": "@f:x", "device_id": "F"})),
+        ("m.call.sdp_stream_metadata_changed", lambda content: _stream(content).pop(cascade.PATH_KEY)),
+        (
+            "m.call.sdp_stream_metadata_changed",
+            lambda content: _stream(content).update({cascade.PATH_KEY: []}),
+        ),
+        (
+            "m.call.track_subscription",
+            lambda content: content["subscribe"][0].update({cascade.LAYERS_KEY: ["?"]}),
+        ),
+    ],
+)
+def test_what_is_wrong_between_foci_does_not_fit(kind: str, change: Callable[[Any], object]) -> None:
+    (example, *_) = examples(f"data-channel/{kind}.json", TRUNK)
+    wrong = json.loads(json.dumps(example))
+    change(wrong["content"])
+    assert by_type()[TRUNK, "channel", kind].is_valid(example)
+    assert not by_type()[TRUNK, "channel", kind].is_valid(wrong)
 
 
 def test_a_mangled_message_of_the_focus_is_caught() -> None:
@@ -438,6 +504,10 @@ def test_every_error_fits(code: ErrorCode, text: str, about: str | None) -> None
 
 def _stable(kind: str) -> str:
     return kind.replace("org.matrix.call.", "m.call.")
+
+
+def _stream(content: Any) -> Any:  # noqa: ANN401  # JSON
+    return content[metadata.STABLE_KEY]["5f1d"]
 
 
 def _object(content: object) -> dict[str, Any]:

@@ -22,6 +22,7 @@ WISH: dict[str, Any] = {
     "wanted": "h",
     "chosen": "q",
     "cause": "budget",
+    "hop": None,
     "why": "You get 160x90 instead of 640x360: your connection carries 300 kbit/s for everything.",
     "packets_sent": 1,
     "packets_lost": 0,
@@ -87,6 +88,14 @@ def test_the_sentence_comes_with_the_numbers_that_were_decided_by() -> None:
         "  wanted h, allowed h, chosen q, flowing q, temporal layers up to 1, 8 frames/s, it takes 80 kbit/s,"
         " the next layer 120 kbit/s, the best 400 kbit/s, budget 300 kbit/s, rank 2",
     ]
+
+
+@pytest.mark.parametrize(("cause", "said"), [("budget", "budget"), (None, "no connection")])
+def test_a_hop_that_is_the_limit_is_named(cause: str | None, said: str) -> None:
+    hop = {"user_id": "@focus:b", "device_id": "FOCUS", "cause": cause}
+    member = ALICE | {"subscriptions": [WISH | {"cause": "hop", "hop": hop, "why": "Less."}]}
+    lines = rendered(why_lines(pairs_of([{"conf_id": "c", "members": [member]}], "alice", None)), width=200)
+    assert lines[1] == f"  Less. (hop @focus:b FOCUS: {said})"
 
 
 def test_what_is_pinned_or_out_of_sight_is_said() -> None:

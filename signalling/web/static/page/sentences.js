@@ -97,6 +97,7 @@ const CAUSES = {
   refused: "Your browser refused it.",
   full: "There is no room for more tracks in this connection.",
   negotiating: "It is being agreed on.",
+  hop: "The connection to the sender's media server does not bring more.",
   not_published: "Nobody publishes it.",
 };
 
@@ -104,7 +105,7 @@ const CAUSES = {
 const LIMITS = new Set(["budget", "cap", "pinned_first", "screen_first", "speaker"]);
 
 /** Causes for which a tile tells why its sound does not come. That it was muted shows anyway. */
-const SILENCES = new Set(["unheard", "codec", "refused", "full"]);
+const SILENCES = new Set(["unheard", "codec", "refused", "full", "hop"]);
 
 /**
  * What a tile tells of its picture: nothing where it is what was asked for.

@@ -14,7 +14,7 @@ from sfu.negotiation.encodings import encodings_of
 from sfu.negotiation.sdp import MediaSection
 from sfu.plane import EncodingSpec
 from sfu.units import Rid, Ssrc
-from signalling.events import cascade, data_channel, metadata, to_device
+from signalling.events import cascade, data_channel, metadata, ours, to_device
 from signalling.events.data_channel import parse_message
 from signalling.events.to_device import FOCUS_SESSION_ID, Invite, parse_to_device
 from signalling.focus.cascade import dialling, foci, trust
@@ -111,7 +111,7 @@ def test_its_messages_of_the_channel_are_what_we_read_and_write(example: dict[st
 def test_it_has_an_example_of_every_message_that_only_foci_need() -> None:
     assert {one["type"] for one in EXAMPLES} == {
         *(to_device.INVITE, to_device.ANSWER, cascade.CONNECT_TO_FOCUS),
-        *(data_channel.METADATA_CHANGED, data_channel.TRACK_SUBSCRIPTION),
+        *(data_channel.METADATA_CHANGED, data_channel.TRACK_SUBSCRIPTION, ours.WHY),
     }
     written = json.dumps(EXAMPLES)
     assert all(key in written for key in (cascade.ROOM_KEY, cascade.PATH_KEY, cascade.LAYERS_KEY))

@@ -9,6 +9,8 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 if TYPE_CHECKING:
+    from prometheus_client.samples import Sample
+
     from loadtest.focus_process import FocusProcess
 
 _CALLS: Final = "/_focus/admin/v1/calls"
@@ -24,10 +26,14 @@ class Admin:
         """The sum of a metric's samples that have these labels."""
         return sum(
             sample.value
-            for family in text_string_to_metric_families(await self._get("/metrics"))
-            for sample in family.samples
+            for sample in await self._samples()
             if sample.name == name and labels.items() <= sample.labels.items()
         )
+
+    async def gauged(self, *names: str) -> dict[str, float]:
+        """The sums of several metrics at one moment."""
+        samples = await self._samples()
+        return {name: sum(one.value for one in samples if one.name == name) for name in names}
 
     async def members(self, room_id: str, conf_id: str) -> dict[str, dict[str, Any]]:
         """Everybody in a call, by user id."""
@@ -44,6 +50,10 @@ class Admin:
         text = self._focus.log.read_text(encoding="utf-8", errors="replace")
         lines = [json.loads(line) for line in text.splitlines() if line.startswith('{"')]
         return [line for line in lines if event in {None, line.get("event")}]
+
+    async def _samples(self) -> list[Sample]:
+        families = text_string_to_metric_families(await self._get("/metrics"))
+        return [sample for family in families for sample in family.samples]
 
     async def _get(self, path: str) -> str:
         async with aiohttp.ClientSession() as http, http.get(f"{self._focus.admin_url}{path}") as answer:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tests.e2e.venue import closed_venue
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
     from loadtest.client.participant import Participant
@@ -19,7 +19,13 @@ ENABLED: Final = {"enabled": True}
 
 
 @contextlib.asynccontextmanager
-async def open_hop(homeserver: Homeserver, folder: Path) -> AsyncIterator[Venue]:
+async def open_hop(
+    homeserver: Homeserver,
+    folder: Path,
+    *,
+    cascade: Mapping[str, Any] = ENABLED,
+    **tables: Mapping[str, Any],
+) -> AsyncIterator[Venue]:
     """A focus that serves beside others, and at the end has made no mistake of its own.
 
     What it says is not held to the schemas, as at other venues: they are of what is said to clients, and a
@@ -28,13 +34,21 @@ async def open_hop(homeserver: Homeserver, folder: Path) -> AsyncIterator[Venue]
     Args:
         homeserver: runs.
         folder: is empty.
+        cascade: of the focus's configuration.
+        tables: the others of it.
     """
-    async with closed_venue(homeserver, folder, cascade=ENABLED) as venue:
-        await venue.focus.start()
-        await venue.focus.wait_ready()
+    async with closed_venue(homeserver, folder, cascade=cascade, **tables) as venue, serving_hop(venue):
         yield venue
-        assert venue.focus.status is None, venue.focus.log_tail()
-        assert await venue.admin.counted("focus_internal_failures_total") == 0
+
+
+@contextlib.asynccontextmanager
+async def serving_hop(venue: Venue) -> AsyncIterator[None]:
+    """While inside, the focus of a closed venue serves."""
+    await venue.focus.start()
+    await venue.focus.wait_ready()
+    yield
+    assert venue.focus.status is None, venue.focus.log_tail()
+    assert await venue.admin.counted("focus_internal_failures_total") == 0
 
 
 async def join_at(venue: Venue, call: Call, *names: str) -> list[Participant]:
@@ -55,3 +69,21 @@ async def has_no_trunk(venue: Venue) -> bool:
 async def has_trunks(venue: Venue, count: int) -> bool:
     """Whether a focus has so many, over all calls, that are up or to be."""
     return sum(trunk["leg"] is not None for trunk in await trunks_of(venue)) == count
+
+
+async def trunk_to(venue: Venue, other: Venue) -> dict[str, Any]:
+    """What a focus says of its trunk to another; empty where it says nothing of any."""
+    found = (one for one in await trunks_of(venue) if one["user_id"] == other.device.user_id)
+    return next(found, {})
+
+
+async def is_up(*venues: Venue) -> bool:
+    """Whether each of these foci says that it has a trunk to each other one."""
+    return all(
+        [
+            (await trunk_to(one, other)).get("state") == "up"
+            for one in venues
+            for other in venues
+            if one is not other
+        ]
+    )

@@ -19,7 +19,7 @@ from sfu.conference.leg_stats import StatsRequest
 from sfu.conference.outputs import ConferenceOutput
 from sfu.conference.reports import NEXT_REPORT
 from sfu.conference.routes import Routes
-from sfu.conference.snapshot import ConferenceSnapshot, snapshot_of
+from sfu.conference.snapshot import ConferenceSnapshot, LegSnapshot, leg_snapshot, snapshot_of
 from sfu.conference.speech import Speech
 from sfu.conference.telling import Telling
 from sfu.conference.turn import CloseLeg
@@ -357,6 +357,10 @@ class Conference:
             self._speech.told,
             self._reports.by_number,
         )
+
+    def leg_snapshot(self, leg: TransportId) -> LegSnapshot:
+        """The same of one leg."""
+        return leg_snapshot(self._leg(leg), self._board, self._reports.by_number)
 
     # --- within -------------------------------------------------------------------------------------------
 

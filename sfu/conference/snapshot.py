@@ -143,12 +143,13 @@ def snapshot_of(
     """Everything of a call."""
     return ConferenceSnapshot(
         conference=conference,
-        legs=tuple(_leg_snapshot(leg, board, counters) for leg in legs),
+        legs=tuple(leg_snapshot(leg, board, counters) for leg in legs),
         speakers=speakers,
     )
 
 
-def _leg_snapshot(leg: Leg, board: Board, counters: CountersByNumber) -> LegSnapshot:
+def leg_snapshot(leg: Leg, board: Board, counters: CountersByNumber) -> LegSnapshot:
+    """Everything of one leg."""
     row, estimate = counters.transports.get(leg.transport), counters.estimates.get(leg.transport)
     encodings = (
         (int(one.track), number) for one in leg.publications for number in range(len(one.section.encodings))

@@ -20,6 +20,8 @@ MAX_TRACKS: Final = 1_024
 MAX_RIDS: Final = 16
 MAX_RID_LENGTH: Final = 255
 MAX_FOCI: Final = 32
+MAX_HOPS: Final = 64
+"""As many foci as a focus remembers of one call."""
 MAX_TEXT: Final = 1_000
 MAX_COUNT: Final = 2**53
 MIN_EVERY_MS: Final = 200
@@ -218,6 +220,54 @@ class TrackStats:
 
 
 @dataclass(frozen=True, slots=True)
+class WayStats:
+    """What goes over a trunk in one direction."""
+
+    tracks: int
+    layers: int
+    """Of all tracks together; one of a track that is sent as one encoding."""
+    bitrate: int
+    """Bits a second of everything, over the last second or two."""
+    loss: float | None
+    """The part that was lost, from 0 to 1; None while that is not known."""
+
+    def content(self) -> JsonObject:
+        """As in `received` and `sent`."""
+        return {"tracks": self.tracks, "layers": self.layers, "bitrate": self.bitrate, "loss": self.loss}
+
+
+@dataclass(frozen=True, slots=True)
+class HopStats:
+    """The connection to one other focus of the call."""
+
+    focus: OtherFocus
+    state: str
+    """One of `idle`, `waiting`, `dialling`, `answering`, `up`, `backing_off`, `resting`."""
+    since: int
+    """When it came into that state, in milliseconds since 1970."""
+    people: int
+    """Whose media comes by it."""
+    round_trip_time: float | None
+    """Seconds; None before it is known."""
+    estimate: int | None
+    """Bits a second that it carries from here; None while that is not known."""
+    received: WayStats
+    sent: WayStats
+
+    def content(self) -> JsonObject:
+        """As in `hops`."""
+        return self.focus.content() | {
+            "state": self.state,
+            "since": self.since,
+            "people": self.people,
+            "round_trip_time": self.round_trip_time,
+            "estimate": self.estimate,
+            "received": self.received.content(),
+            "sent": self.sent.content(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Stats:
     """To a client: figures of its leg, from the focus's side."""
 
@@ -227,17 +277,20 @@ class Stats:
     """Seconds; None before it is known."""
     packets_lost: int
     tracks: tuple[TrackStats, ...]
+    hops: tuple[HopStats, ...] = ()
+    """Of the call; none where all of it is on this focus."""
 
     type = STATS
 
     def content(self) -> JsonObject:
         """The message's content."""
-        return {
+        content: JsonObject = {
             "estimate": self.estimate,
             "round_trip_time": self.round_trip_time,
             "packets_lost": self.packets_lost,
             "tracks": [track.content() for track in self.tracks],
         }
+        return content | {"hops": [hop.content() for hop in self.hops]} if self.hops else content
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,19 +375,47 @@ def _parse_stats(source: Mapping[str, Any]) -> StatsRequest | Stats:
     if "every_ms" in source:
         asked = number(source, "every_ms", low=0, high=MAX_COUNT) or 0
         return StatsRequest(min(max(asked, MIN_EVERY_MS), MAX_EVERY_MS) if asked else 0)
-    round_trip_time = source.get("round_trip_time")
-    if round_trip_time is not None and (
-        isinstance(round_trip_time, bool)
-        or not isinstance(round_trip_time, (int, float))
-        or not 0 <= round_trip_time <= MAX_COUNT
-    ):
-        raise ParseError("out_of_range", "round_trip_time is no time")
+    hops = as_list(source.get("hops", []), "hops", MAX_HOPS)
     return Stats(
         estimate=number(source, "estimate", low=0, high=MAX_COUNT),
-        round_trip_time=None if round_trip_time is None else float(round_trip_time),
+        round_trip_time=_fraction(source, "round_trip_time", MAX_COUNT),
         packets_lost=_count(source, "packets_lost"),
         tracks=tuple(_parse_track_stats(track) for track in _tracks(source)),
+        hops=tuple(_parse_hop_stats(hop) for hop in hops),
     )
+
+
+def _parse_hop_stats(value: object) -> HopStats:
+    source = as_object(value, "hop")
+    return HopStats(
+        focus=_parse_focus(source),
+        state=identifier(source, "state"),
+        since=_count(source, "since"),
+        people=_count(source, "people"),
+        round_trip_time=_fraction(source, "round_trip_time", MAX_COUNT),
+        estimate=number(source, "estimate", low=0, high=MAX_COUNT),
+        received=_parse_way(source.get("received")),
+        sent=_parse_way(source.get("sent")),
+    )
+
+
+def _parse_way(value: object) -> WayStats:
+    source = as_object(value, "way")
+    return WayStats(
+        tracks=_count(source, "tracks"),
+        layers=_count(source, "layers"),
+        bitrate=_count(source, "bitrate"),
+        loss=_fraction(source, "loss", 1),
+    )
+
+
+def _fraction(source: Mapping[str, Any], name: str, high: int) -> float | None:
+    value = source.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= high:
+        raise ParseError("out_of_range", f"{name} is no number from 0 to {high}")
+    return float(value)
 
 
 def _parse_track_stats(value: object) -> TrackStats:

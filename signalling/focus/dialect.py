@@ -185,7 +185,7 @@ def active_speakers(
 
 
 def own_message(
-    told: LayersWanted | DecisionsExplained | LegStats, guests: Mapping[TransportId, Guest] = NOBODY
+    told: LayersWanted | DecisionsExplained, guests: Mapping[TransportId, Guest] = NOBODY
 ) -> ours.OwnMessage:
     """What a client is told by a message of our own; `guests` are those of its call."""
     match told:
@@ -193,8 +193,6 @@ def own_message(
             return _layers(tracks)
         case DecisionsExplained(_, explanations):
             return _why(explanations, guests)
-        case LegStats():
-            return _stats(told)
         case _:
             assert_never(told)
 
@@ -268,12 +266,13 @@ def focus_behind(hop: Hop, guests: Mapping[TransportId, Guest]) -> FocusDevice |
     return None if guest is None else guest.path[-1]
 
 
-def _stats(stats: LegStats) -> ours.Stats:
-    seconds = None if stats.round_trip_time_ms is None else round(stats.round_trip_time_ms / 1_000, 4)
+def stats(figures: LegStats, hops: tuple[ours.HopStats, ...] = ()) -> ours.Stats:
+    """What a client is told that asked for figures."""
+    seconds = None if figures.round_trip_time_ms is None else round(figures.round_trip_time_ms / 1_000, 4)
     return ours.Stats(
-        estimate=None if stats.estimate_bps is None else round(stats.estimate_bps),
+        estimate=None if figures.estimate_bps is None else round(figures.estimate_bps),
         round_trip_time=seconds,
-        packets_lost=stats.packets_lost,
+        packets_lost=figures.packets_lost,
         tracks=tuple(
             ours.TrackStats(
                 stream_id=one.stream_id,
@@ -283,6 +282,7 @@ def _stats(stats: LegStats) -> ours.Stats:
                 packets=one.packets_sent,
                 packets_lost=one.packets_lost,
             )
-            for one in stats.tracks
+            for one in figures.tracks
         ),
+        hops=hops,
     )

@@ -23,6 +23,7 @@ from signalling.focus.cascade.hearing import Hearing
 from signalling.focus.cascade.hops import Neighbourhood
 from signalling.focus.cascade.ringing import Ringing
 from signalling.focus.cascade.settings import ALONE, relay_hops, tree_of, trust_of
+from signalling.focus.cascade.showing import HopFigures
 from signalling.focus.channel import OpenChannel
 from signalling.focus.departing import Departing
 from signalling.focus.drain import Drainage
@@ -117,9 +118,10 @@ class Focus:
         memory = Memory()
         self._endings = Endings(terms.identity, self._calls, memory)
         self._drainage = Drainage()
-        self._outward = Outward(terms.identity, self._calls, self._endings, self._drainage)
         tree = tree_of(terms.identity, cascade)
         self._neighbourhood = Neighbourhood(tree, rng)
+        hops = HopFigures(self._neighbourhood)
+        self._outward = Outward(terms.identity, self._calls, self._endings, self._drainage, hops)
         trust = trust_of(terms.identity, cascade)
         hearing = Hearing(
             trust,

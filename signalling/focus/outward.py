@@ -23,7 +23,7 @@ from signalling.events.room_state import FocusDevice
 from signalling.focus.cascade.announcing import announcement
 from signalling.focus.cascade.dialling import DIAL_S
 from signalling.focus.channel import OpenChannel
-from signalling.focus.dialect import active_speakers, fitting, has_room, metadata_of, own_message
+from signalling.focus.dialect import active_speakers, fitting, has_room, metadata_of, own_message, stats
 from signalling.focus.endings import Ending
 from signalling.focus.leg import Admitted, Way
 from signalling.focus.refusals import ErrorCode
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from sfu.units import Instant
     from signalling.events.metadata import StreamMetadata
     from signalling.focus.calls import Calls, LiveCall
+    from signalling.focus.cascade.showing import HopFigures
     from signalling.focus.drain import Drainage
     from signalling.focus.endings import Endings
     from signalling.focus.leg import Identity, Leg
@@ -47,11 +48,14 @@ if TYPE_CHECKING:
 class Outward:
     """Says things to legs."""
 
-    def __init__(self, identity: Identity, calls: Calls, endings: Endings, drainage: Drainage) -> None:
+    def __init__(
+        self, identity: Identity, calls: Calls, endings: Endings, drainage: Drainage, hops: HopFigures
+    ) -> None:
         self._identity = identity
         self._calls = calls
         self._endings = endings
         self._drainage = drainage
+        self._hops = hops
 
     def pass_on(
         self,
@@ -83,8 +87,10 @@ class Outward:
                         outputs += self._tell_view(now, call, call.legs[transport])
                 case SpeakersChanged(speakers):
                     outputs += self._tell_speakers(now, call, speakers)
-                case LayersWanted(transport) | DecisionsExplained(transport) | LegStats(transport):
+                case LayersWanted(transport) | DecisionsExplained(transport):
                     outputs += self.say(now, call.legs[transport], own_message(one, call.guests))
+                case LegStats(transport):
+                    outputs += self.say(now, call.legs[transport], stats(one, self._hops.of(now, call)))
                 case LayersDemanded(transport, wanted, unwanted):
                     outputs += self._ask(now, call.legs[transport], wanted, unwanted)
                 case LegUnusable(transport):

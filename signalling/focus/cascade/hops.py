@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sfu.conference.values import GuestDescription
     from sfu.units import Instant, TransportId
     from signalling.events.metadata import StreamMetadata
+    from signalling.events.ours import HopStats
     from signalling.events.room_state import FocusDevice
     from signalling.focus.cascade.foci import Foci, Person
     from signalling.focus.cascade.tree import Tree
@@ -121,6 +122,8 @@ class Neighbours:
     hops: dict[FocusDevice, Hop] = field(default_factory=dict)
     is_stale: bool = True
     """Room state may say something else than when it was read."""
+    figures: tuple[Instant, tuple[HopStats, ...]] | None = None
+    """What clients were told last of the trunks, and when it was found out."""
     look_at: Instant | None = None
     """When the first of the member events runs out."""
 

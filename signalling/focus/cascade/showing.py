@@ -1,23 +1,29 @@
-"""What is going on over a trunk, for the admin API: plain values that JSON knows."""
+"""What is going on over a trunk: plain values that JSON knows for the admin API, figures for clients."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from sfu.units import after_s
+from signalling.events import ours
 from signalling.focus.figures import transport_figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from sfu.conference.snapshot import LegSnapshot
-    from sfu.units import Rid, TransportId
+    from sfu.units import Instant, Rid, TransportId
     from signalling.focus.calls import LiveCall
-    from signalling.focus.cascade.hops import Hop
+    from signalling.focus.cascade.hops import Hop, Neighbourhood, Neighbours
 
     Layers = tuple[str, str, tuple[Rid, ...]]
     """Of a track: by its ids as they are announced on the trunk."""
 
 Json = dict[str, Any]
+
+REFRESH_S: Final = 1.0
+"""How old the figures of trunks may be that a client is told. Lower: in a large call in which somebody looks
+at them, more turns go through all counters. Higher: they are history."""
 
 
 def trunk_snapshot(call: LiveCall, hop: Hop, legs: Mapping[TransportId, LegSnapshot]) -> Json:
@@ -46,6 +52,52 @@ def trunk_snapshot(call: LiveCall, hop: Hop, legs: Mapping[TransportId, LegSnaps
         "layers_received": [] if media is None else _layers(_received(media)),
         "layers_sent": [] if media is None else _layers(_sent(media)),
     }
+
+
+class HopFigures:
+    """What clients are told of trunks: the same to all of a call.
+
+    Args:
+        neighbourhood: of all calls.
+    """
+
+    def __init__(self, neighbourhood: Neighbourhood) -> None:
+        self._neighbourhood = neighbourhood
+
+    def of(self, now: Instant, call: LiveCall) -> tuple[ours.HopStats, ...]:
+        """Of a call."""
+        near = self._neighbourhood.of(call.key)
+        if near is None or not near.hops:
+            return ()
+        if near.figures is None or now >= after_s(near.figures[0], REFRESH_S):
+            near.figures = now, _hop_figures(call, near)
+        return near.figures[1]
+
+
+def _hop_figures(call: LiveCall, near: Neighbours) -> tuple[ours.HopStats, ...]:
+    legs = [hop.leg.transport for hop in near.hops.values() if hop.leg is not None]
+    media = {leg: call.conference.leg_snapshot(leg) for leg in legs if leg in call.legs}
+    return tuple(_hop_stats(trunk_snapshot(call, hop, media)) for hop in near.hops.values())
+
+
+def _hop_stats(trunk: Json) -> ours.HopStats:
+    round_trip_time_ms = trunk["round_trip_time_ms"]
+    return ours.HopStats(
+        focus=ours.OtherFocus(trunk["user_id"], trunk["device_id"]),
+        state=trunk["state"],
+        since=trunk["since"],
+        people=len(trunk["guests"]),
+        round_trip_time=None if round_trip_time_ms is None else round(round_trip_time_ms / 1_000, 4),
+        estimate=trunk["estimate_bps"],
+        received=_way(trunk, "received"),
+        sent=_way(trunk, "sent"),
+    )
+
+
+def _way(trunk: Json, way: str) -> ours.WayStats:
+    tracks = trunk[f"layers_{way}"]
+    layers = sum(len(track["layers"]) for track in tracks)
+    return ours.WayStats(len(tracks), layers, trunk[f"{way}_bps"], trunk[f"loss_{way}"])
 
 
 def _received(media: LegSnapshot) -> Iterator[Layers]:

@@ -142,7 +142,7 @@ export class FocusClient extends EventTarget {
 
   /** Everybody else in the call by room state, device by device: `Member` of room.js. */
   get members() {
-    return this.#members;
+    return this.#members.map((one) => (this.#isBehindHop(one) ? { ...one, reach: "hop" } : one));
   }
 
   // --- join and leave -------------------------------------------------------------------------------------------
@@ -255,6 +255,12 @@ export class FocusClient extends EventTarget {
   // --- dialling -------------------------------------------------------------------------------------------------
 
   /** Go on dialling as long as we take part; resolves when the first leg is up. */
+  /** Whether somebody is on another focus from which ours brings what they send (docs/cascade.md). */
+  #isBehindHop({ reach, userId, deviceId }) {
+    if (reach !== "other-focus") return false;
+    return [...this.streams.values()].some((one) => one.userId === userId && one.deviceId === deviceId);
+  }
+
   #reach() {
     const { signal } = this.#stop;
     return new Promise((resolve, reject) => {

@@ -15,6 +15,7 @@ from signalling.events.ours import (
     ActiveLayers,
     Drain,
     Hop,
+    HopStats,
     Layers,
     Limit,
     OtherFocus,
@@ -24,6 +25,7 @@ from signalling.events.ours import (
     StatsRequest,
     TrackStats,
     TrackWhy,
+    WayStats,
     Why,
 )
 from tests.support.mangling import mangled
@@ -54,6 +56,34 @@ MESSAGES: list[OwnMessage] = [
     Stats(None, None, 0, ()),
     Stats(
         2_000_000, 0.025, 3, (TrackStats("s", "t", "h", 300_000, 20, 3), TrackStats("s", "u", None, 0, 0, 0))
+    ),
+    Stats(
+        None,
+        None,
+        0,
+        (),
+        (
+            HopStats(
+                OtherFocus("@focus:b", "FOCUS"),
+                "up",
+                1_790_000_000_000,
+                3,
+                0.034,
+                5_000_000,
+                WayStats(6, 8, 1_050_000, 0.01),
+                WayStats(0, 0, 0, None),
+            ),
+            HopStats(
+                OtherFocus("@focus:c", "FOCUS"),
+                "idle",
+                0,
+                0,
+                None,
+                None,
+                WayStats(0, 0, 0, None),
+                WayStats(0, 0, 0, None),
+            ),
+        ),
     ),
     Drain(60_000),
     Drain(0, (OtherFocus("@focus:b", "FOCUS"),)),

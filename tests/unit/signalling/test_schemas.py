@@ -32,6 +32,7 @@ from signalling.events.data_channel import (
 from signalling.events.fields import MAX_ID_LENGTH
 from signalling.events.to_device import UnreadableInvite, parse_to_device
 from signalling.focus.cascade import asking, dialling
+from signalling.focus.cascade.hops import MAX_HOPS, STATES
 from signalling.focus.cascade.trust import InviteRefusal
 from signalling.focus.endings import Ending, Told, told_to
 from signalling.focus.refusals import ErrorCode, Refusal
@@ -243,6 +244,10 @@ def test_closed_lists_and_bounds_are_those_of_the_code() -> None:
     track = schema(f"data-channel/{ours.WHY}.json")["$defs"]["track"]["properties"]
     assert track["cause"]["enum"] == list(Reason)
     assert set(track["hop"]["properties"]["cause"]["enum"]) == {None, *WITHHOLDING}
+    stats = content(f"data-channel/{ours.STATS}.json")["hops"]
+    assert stats["maxItems"] == ours.MAX_HOPS == MAX_HOPS
+    hop = schema(f"data-channel/{ours.STATS}.json")["$defs"]["hop"]["properties"]
+    assert hop["state"]["enum"] == list(STATES.values())
     layers = content(f"data-channel/{ours.LAYERS}.json")["tracks"]["items"]["properties"]["active"]
     assert layers["maxItems"] == MAX_ENCODINGS
     candidates = content("to-device/m.call.candidates.json", ACCEPTED)["candidates"]
@@ -362,7 +367,7 @@ def test_a_sent_message_with_more_or_less_in_it_does_not_fit(name: str, directio
         part.validate(example)
         assert not part.is_valid(example | {"content": content | {"more": 1}})
         assert not part.is_valid(example | {"more": 1})
-        optional = {"about", "foci"} | ({"seq"} if name.endswith("hangup.json") else set())
+        optional = {"about", "foci", "hops"} | ({"seq"} if name.endswith("hangup.json") else set())
         if direction == TRUNK and name.endswith("m.call.negotiate.json"):
             optional |= {metadata.STABLE_KEY, metadata.UNSTABLE_KEY}
         for key in content.keys() - optional:

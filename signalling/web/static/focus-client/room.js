@@ -30,7 +30,8 @@ const FOCUS_PATIENCE_MS = 4_000;
  * @property {string} deviceId
  * @property {string} sessionId
  * @property {Focus[]} foci
- * @property {"here" | "other-focus" | "mesh"} reach   whether media can come through the focus that we use
+ * @property {"here" | "hop" | "other-focus" | "mesh"} reach   whether media can come through the focus that we use; `hop`: it
+ *   comes, from the focus that they are on
  */
 
 /** State of one room, kept up to date, and our own entry in it. Event "change": something of it has changed. */

@@ -1,10 +1,19 @@
 /** The panel's fourth tab: the call itself, its members, the focus, the path of media. */
 
 import { element } from "./dom.js";
+import { Hops } from "./hops.js";
 import { PHASES, reachText } from "./sentences.js";
 import { bitrateText } from "./stats.js";
 
-const REACH = { here: "on this focus", "other-focus": "on another focus", mesh: "calls directly" };
+const REACH = {
+  here: "on this focus",
+  hop: "through another focus",
+  "other-focus": "on another focus",
+  mesh: "calls directly",
+};
+
+/** Those who can be seen and heard. */
+const REACHED = new Set(["here", "hop"]);
 
 /** Shows a client's call, once a second while it is shown. */
 export class CallTab {
@@ -18,9 +27,17 @@ export class CallTab {
   #measured;
   #facts = element("dl", { class: "facts facts-wide" });
   #members = element("ul", { class: "members" });
+  #hops = new Hops();
 
   title = "Call";
-  element = element("div", { class: "tab-body" }, this.#facts, element("h3", {}, "In the call"), this.#members);
+  element = element(
+    "div",
+    { class: "tab-body" },
+    this.#facts,
+    this.#hops.element,
+    element("h3", {}, "In the call"),
+    this.#members,
+  );
 
   /**
    * @param {FocusClient} client
@@ -41,6 +58,7 @@ export class CallTab {
     this.#encryption = encryption;
     for (const type of ["phase", "members"]) client.addEventListener(type, () => this.#fill());
     stats.addEventListener("sample", () => this.#fill());
+    measured.addEventListener("changed", () => this.#fill());
   }
 
   show() {
@@ -86,6 +104,7 @@ export class CallTab {
     this.#facts.replaceChildren(
       ...facts.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]),
     );
+    this.#hops.show(this.#measured.newest?.hops ?? []);
     this.#members.replaceChildren(
       element(
         "li",
@@ -106,7 +125,7 @@ export class CallTab {
       element("strong", {}, name),
       element(
         "span",
-        { class: `pill${member.reach === "here" ? "" : " pill-off"}` },
+        { class: `pill${REACHED.has(member.reach) ? "" : " pill-off"}` },
         REACH[member.reach] ?? member.reach,
       ),
       element("span", { class: "member-id" }, `${member.userId} ${member.deviceId}`),

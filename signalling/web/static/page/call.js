@@ -20,6 +20,12 @@ import { Tiles } from "./tiles.js";
 import { TracksTab } from "./tracks-tab.js";
 
 /**
+ * Who is on another focus is given so long to be heard from there. Lower: of everybody in a call over several foci it
+ * is told at first that they can't be seen. Higher: it is told late of whom that is true.
+ */
+const HOP_PATIENCE_MS = 15_000;
+
+/**
  * @typedef {Object} Place Where a call is; what a reload comes back to.
  * @property {string} roomId
  * @property {string|null} confId
@@ -51,6 +57,7 @@ export class Call extends EventTarget {
   #hasJoined = false;
   #isGoing = false;
   #unreached = new Set();
+  #elsewhereSince = new Map();
   #stop = new AbortController();
 
   /**
@@ -337,11 +344,24 @@ export class Call extends EventTarget {
     this.#header.showPeople(this.#names.room, senders.size + 1);
     for (const member of members) {
       const key = `reach ${member.userId} ${member.deviceId}`;
-      const text = reachText(member, this.#names.of(member.userId));
+      const text = this.#mayStillCome(key, member) ? null : reachText(member, this.#names.of(member.userId));
       if (text) this.#notices.show(text, { key, kind: "warning" });
       else this.#notices.dismiss(key);
     }
     this.#forgetGone(members);
+  }
+
+  // Foci take some seconds to find each other.
+  #mayStillCome(key, { reach }) {
+    if (reach !== "other-focus") {
+      this.#elsewhereSince.delete(key);
+      return false;
+    }
+    const since = this.#elsewhereSince.get(key);
+    if (since !== undefined) return performance.now() - since < HOP_PATIENCE_MS;
+    this.#elsewhereSince.set(key, performance.now());
+    setTimeout(() => this.isOver || this.#showMembers(), HOP_PATIENCE_MS + 1);
+    return true;
   }
 
   #namesChanged() {
@@ -355,6 +375,7 @@ export class Call extends EventTarget {
       members.filter(({ reach }) => reach !== "here").map(({ userId, deviceId }) => `reach ${userId} ${deviceId}`),
     );
     for (const key of this.#unreached) if (!now.has(key)) this.#notices.dismiss(key);
+    for (const key of this.#elsewhereSince.keys()) if (!now.has(key)) this.#elsewhereSince.delete(key);
     this.#unreached = now;
   }
 

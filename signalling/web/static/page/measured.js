@@ -10,7 +10,7 @@ export class Measured extends EventTarget {
   #client;
   #watchers = new Set();
 
-  /** @type {{estimate: number|null, round_trip_time: number|null, packets_lost: number, tracks: object[]}|null} */
+  /** @type {{estimate: number|null, round_trip_time: number|null, packets_lost: number, tracks: object[], hops?: object[]}|null} */
   newest = null;
 
   /** @param {FocusClient} client */

@@ -66,10 +66,31 @@ export function reachText(member, name) {
     case "mesh":
       return `${name} can't be seen or heard: their client calls everybody directly and does not know media servers.`;
     case "other-focus":
-      return `${name} can't be seen or heard: they are on ${focusOf(member)}, and this one is not connected to it.`;
+      return `${name} can't be seen or heard: they are on ${focusOf(member)}, and nothing of theirs comes from there.`;
     default:
       return null;
   }
+}
+
+/** How far the connection of our focus to another one is: the states of docs/cascade.md, section 3. */
+const HOP_STATES = {
+  idle: "not connected",
+  waiting: "waiting for its call",
+  dialling: "calling",
+  answering: "being called",
+  up: "connected",
+  backing_off: "trying again soon",
+  resting: "not needed now",
+};
+
+/**
+ * The same for people.
+ *
+ * @param {string} state
+ * @returns {string}
+ */
+export function hopStateText(state) {
+  return HOP_STATES[state] ?? state;
 }
 
 function focusOf({ foci }) {

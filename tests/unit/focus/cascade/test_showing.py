@@ -10,18 +10,24 @@ import numpy as np
 from rich.console import Console
 
 from sfu.bwe.estimate import ESTIMATE_DTYPE, EstimateState
+from sfu.conference.turn import SendData
 from sfu.plane import SetRoute, SetTrack
 from sfu.rows import ENCODING_DTYPE, ROUTE_DTYPE, TRANSPORT_DTYPE, StructArray
 from sfu.units import Kind
 from signalling.cli.hops import hops_of, hops_tables
-from signalling.events import to_device
+from signalling.events import ours, to_device
+from signalling.events.data_channel import parse_message
 from signalling.focus.cascade.hops import STATES
+from signalling.focus.cascade.showing import REFRESH_S
+from signalling.focus.leg import CallKey
 from tests.unit.conference.caller import of_type, report_of
 from tests.unit.focus.cascade.circle import ALICE_VIDEO, Circle, Site, focus_of, notes, two
-from tests.unit.focus.stage import CONF, counted, letters, membership
+from tests.unit.focus.stage import CONF, ROOM, counted, letters, membership
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from tests.unit.focus.stage import Client
 
 NO_FIGURES = {
     "round_trip_time_ms": None,
@@ -118,6 +124,67 @@ def test_a_focus_to_which_there_is_no_leg_has_no_figures() -> None:
     assert trunk["leg"] is None
     assert {name: trunk[name] for name in NO_FIGURES} == NO_FIGURES
     assert [trunk[name] for name in ("layers_sent", "layers_received")] == [[], []]
+
+
+def told(circle: Circle, client: Client) -> ours.Stats:
+    """The figures that a client of the first focus was told last."""
+    outputs = [one for one in of_type(circle["a"].outputs, SendData) if one.leg == client.leg]
+    read = [parse_message(one.text) for one in outputs]
+    return [one for one in read if isinstance(one, ours.Stats)][-1]
+
+
+def test_a_client_that_asks_for_figures_is_told_of_each_hop() -> None:
+    circle, alice, bob = two()
+    circle.subscribe("b", bob, ALICE_VIDEO)
+    circle.say("a", alice, ours.StatsRequest(200))
+    for seconds in range(3):
+        flow(circle["a"], circle["b"], seconds)
+        circle.pass_s(1)
+    (hop,) = told(circle, alice).hops
+    trunk = circle["a"].trunk(circle["b"])
+    assert hop == ours.HopStats(
+        focus=ours.OtherFocus("@focus:b", "FOCUS"),
+        state="up",
+        since=trunk["since"],
+        people=1,
+        round_trip_time=0.023,
+        estimate=5_000_000,
+        received=ours.WayStats(0, 0, 100_000, None),
+        sent=ours.WayStats(1, len(trunk["layers_sent"][0]["layers"]), 2_000_000, 0.02),
+    )
+    circle.cut.add(frozenset("ab"))
+    circle.lose("a", "b")
+    circle["a"].tick()
+    circle.pass_s(REFRESH_S)
+    circle["a"].tick()
+    (gone,) = told(circle, alice).hops
+    assert (gone.state == "up", gone.round_trip_time, gone.sent.bitrate) == (False, None, 0)
+
+
+def test_figures_are_found_out_once_for_all_who_ask() -> None:
+    circle, alice, _ = two()
+    circle.say("a", alice, ours.StatsRequest(200))
+    circle.pass_ms(250)
+    circle["a"].tick()
+    near = circle["a"].focus._neighbourhood.of(CallKey(ROOM, CONF))
+    assert near is not None
+    assert near.figures is not None
+    (at, _) = near.figures
+    circle.pass_ms(250)
+    circle["a"].tick()
+    assert near.figures[0] == at
+    circle.pass_s(REFRESH_S)
+    circle["a"].tick()
+    assert near.figures[0] > at
+
+
+def test_a_call_on_one_focus_has_no_hops_to_tell_of() -> None:
+    circle = Circle()
+    alice = circle.join("a", "alice")
+    circle.say("a", alice, ours.StatsRequest(200))
+    circle.pass_ms(250)
+    circle["a"].tick()
+    assert told(circle, alice).hops == ()
 
 
 def test_the_command_line_can_show_it() -> None:

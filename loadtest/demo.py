@@ -32,8 +32,6 @@ NAMES: Final = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heid
 
 EVERYBODY_IS_HEARD: Final[Mapping[str, Mapping[str, Any]]] = {"conference": {"loudest": 0}}
 """Settings of the focus: its participants prove that they hear everybody, however many they are."""
-TOGETHER: Final[Mapping[str, Mapping[str, Any]]] = {**EVERYBODY_IS_HEARD, "cascade": {"enabled": True}}
-"""Settings of each of several foci."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +56,7 @@ async def demo(settings: DemoSettings, stage: Stage, ending: Ending) -> Report:
         FocusProcessError: a focus could not be started.
     """
     several = settings.homeservers > 1
-    more = TOGETHER if several else EVERYBODY_IS_HEARD
-    async with several_grounds(stage, settings.homeservers, settings.logs, more) as grounds:
+    async with several_grounds(stage, settings.homeservers, settings.logs, EVERYBODY_IS_HEARD) as grounds:
         names = [*NAMES, *(f"user{n}" for n in range(len(NAMES) + 1, settings.participants + 1))]
         places = list(islice(cycle(grounds), settings.participants))
         users = [await place.register(name) for place, name in zip(places, names, strict=False)]

@@ -137,7 +137,8 @@ class Focus:
             terms, self._calls, admission, self._endings, self._outward, self._replies, memory
         )
         self._departing = Departing(self._calls, self._joining, self._endings, self._outward, self._drainage)
-        self._cascade: AnyCascade = NoCascade()
+        ringing = Ringing(terms, self._calls, self._outward, self._replies, memory, cascade.budget_bps)
+        self._cascade: AnyCascade = NoCascade(ringing)
         if cascade.enabled:
             self._cascade = Cascade(
                 terms,
@@ -148,7 +149,7 @@ class Focus:
                 self._endings,
                 self._neighbourhood,
                 hearing,
-                Ringing(terms, self._calls, self._outward, self._replies, memory, cascade.budget_bps),
+                ringing,
             )
         self._mailbox = Mailbox(
             terms, self._calls, self._joining, self._inward, self._replies, memory, self._cascade

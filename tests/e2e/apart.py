@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.e2e.cascade import ENABLED, serving_hop
+from tests.e2e.cascade import serving_hop
 from tests.e2e.venue import closed_venue
 from tests.support.door import Door
 from tests.support.line import Line
@@ -87,7 +87,7 @@ async def _end(homeserver: Homeserver, folder: Path) -> AsyncIterator[End]:
     async with Door(homeserver.base_url) as door:
         matrix: dict[str, Any] = {**IMPATIENT, "homeserver_url": door.url}
         async with (
-            closed_venue(homeserver, folder, cascade=ENABLED, matrix=matrix) as venue,
+            closed_venue(homeserver, folder, matrix=matrix) as venue,
             Line(("127.0.0.1", venue.focus.media_port)) as line,
         ):
             yield End(venue, door, line)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from tests.e2e.venue import closed_venue
 
@@ -15,17 +15,9 @@ if TYPE_CHECKING:
     from loadtest.homeserver.server import Homeserver
     from tests.e2e.venue import Call, Venue
 
-ENABLED: Final = {"enabled": True}
-
 
 @contextlib.asynccontextmanager
-async def open_hop(
-    homeserver: Homeserver,
-    folder: Path,
-    *,
-    cascade: Mapping[str, Any] = ENABLED,
-    **tables: Mapping[str, Any],
-) -> AsyncIterator[Venue]:
+async def open_hop(homeserver: Homeserver, folder: Path, **tables: Mapping[str, Any]) -> AsyncIterator[Venue]:
     """A focus that serves beside others, and at the end has made no mistake of its own.
 
     What it says is not held to the schemas, as at other venues: they are of what is said to clients, and a
@@ -34,10 +26,9 @@ async def open_hop(
     Args:
         homeserver: runs.
         folder: is empty.
-        cascade: of the focus's configuration.
-        tables: the others of it.
+        tables: of the focus's configuration.
     """
-    async with closed_venue(homeserver, folder, cascade=cascade, **tables) as venue, serving_hop(venue):
+    async with closed_venue(homeserver, folder, **tables) as venue, serving_hop(venue):
         yield venue
 
 

@@ -11,7 +11,7 @@ from loadtest.bench.cascade.faults import cut_round, restart_round
 from loadtest.bench.cascade.figures import KEYS, medians, raw_rounds
 from loadtest.bench.cascade.relay import TrunkRelay, media_settings
 from loadtest.bench.cascade.steady import delay_round, first_frame_round, traffic_round
-from loadtest.demo import TOGETHER
+from loadtest.demo import EVERYBODY_IS_HEARD
 from loadtest.fleet.native import load_swarm
 from loadtest.grounds import several_grounds
 from sfu.figures import Figures
@@ -54,7 +54,7 @@ async def bench_cascade(settings: CascadeBenchSettings, stage: Stage) -> Figures
     load_swarm()
     foci = max(FOCI[part] for part in settings.parts)
     rounds: dict[str, list[Round]] = {}
-    async with several_grounds(stage, foci, settings.logs, TOGETHER) as grounds:
+    async with several_grounds(stage, foci, settings.logs, EVERYBODY_IS_HEARD) as grounds:
         bench = _Bench(Cast(grounds), settings, stage)
         for part in settings.parts:
             if part not in BEHIND_RELAY:

@@ -58,7 +58,10 @@ Higher: its trunks wait longer for what is due to them."""
 
 
 class NoCascade:
-    """Calls are on this focus alone: an invite of another is one of a client that is in no call."""
+    """Calls are on this focus alone, and other foci are told so."""
+
+    def __init__(self, ringing: Ringing) -> None:
+        self._ringing = ringing
 
     def invited(
         self,
@@ -67,8 +70,11 @@ class NoCascade:
         given: MessageReceived,
         closed: Refusal | None,
     ) -> Outputs | None:
-        """No message is one of another focus."""
-        return None
+        """Reject an invite of another focus; None: the message is none."""
+        if not _is_of_focus(given):
+            return None
+        refused = self._ringing.refused_at_sight(now, given, closed)
+        return self._ringing.reject(now, given, InviteRefusal.NO_TRUNKS) if refused is None else refused
 
     def room_changed(self, room_id: str) -> None:
         """It concerns no trunk."""
@@ -123,17 +129,15 @@ class Cascade:
         Args:
             now: of the turn.
             wall: likewise.
-            given: any message. An invite is one of a focus if both its sessions are those of foci.
+            given: any message.
             closed: why every invite is rejected; None: not all are.
         """
-        message = given.message
-        if not isinstance(message, Invite | UnreadableInvite):
-            return None
-        if message.envelope.sender_session_id != FOCUS_SESSION_ID:
+        if not _is_of_focus(given):
             return None
         refused = self._ringing.refused_at_sight(now, given, closed)
         if refused is not None:
             return refused
+        message = given.message
         if not isinstance(message, Invite):
             return self._ringing.reject(now, given, Refusal.MALFORMED)
         return self._judge(now, wall, given, message)
@@ -363,3 +367,11 @@ def _is_between(near: Neighbours, hop: Hop) -> bool:
 
 
 AnyCascade = Cascade | NoCascade
+
+
+def _is_of_focus(given: MessageReceived) -> bool:
+    """Whether a message, which is for us, is an invite of another focus: both its sessions are of foci."""
+    message = given.message
+    if not isinstance(message, Invite | UnreadableInvite):
+        return False
+    return message.envelope.sender_session_id == FOCUS_SESSION_ID

@@ -53,8 +53,9 @@ class CascadeSettings:
     """Calls with people on several foci (docs/cascade.md)."""
 
     enabled: bool = setting(
-        False,
-        "Whether this focus connects to the other foci of its calls, and lets them connect to it.",
+        True,
+        "Whether this focus connects to the other foci of its calls, and lets them connect to it. Else "
+        "nobody here sees people who are on others.",
     )
     max_hops: int = setting(
         1,
@@ -78,7 +79,7 @@ class CascadeSettings:
     )
 
 
-ALONE: Final = CascadeSettings()
+ALONE: Final = CascadeSettings(enabled=False)
 """No other focus is in any call."""
 
 

@@ -33,6 +33,8 @@ in part. Higher: a focus can announce more than any client may."""
 class InviteRefusal(enum.StrEnum):
     """Why a focus gets no trunk."""
 
+    NO_TRUNKS = "no_trunks"
+    """The operator lets this focus connect to no other."""
     NO_ROOM = "no_room"
     """Its invite names no room."""
     MYSELF = "myself"

@@ -43,8 +43,7 @@ class Simulation:
         settings: of calls.
         caps: ceilings for some.
         foci: how many there are, each with a homeserver of its own.
-        cascade: whether they connect to each other, and how, where they differ one for each focus; None:
-            where there are several.
+        cascade: how they connect to each other, and whether; where they differ one for each focus.
         between: what lines from each server to each other are like.
         rooms: where calls are.
         is_traced: whether every datagram that arrives goes into `trace`.
@@ -71,7 +70,7 @@ class Simulation:
         self._world = World(self.clock, self.network, self.backbone, self.homeserver)
         self._options = config or SfuConfig(), settings or CallSettings(), caps
         if cascade is None or isinstance(cascade, CascadeSettings):
-            cascade = [cascade or CascadeSettings(enabled=foci > 1)] * foci
+            cascade = [cascade or CascadeSettings()] * foci
         self._cascade = cascade
         self._past: list[SimServer] = []
         """Servers that have ended."""

@@ -29,7 +29,7 @@ from sfu.units import NS_PER_S, Instant, Kind, Ssrc, TrackHandle, TransportId, W
 from signalling.events import data_channel, to_device
 from signalling.events.metadata import StreamMetadata, TrackMetadata
 from signalling.events.room_state import CALL_TYPES, call_content
-from signalling.focus.cascade.settings import ALONE
+from signalling.focus.cascade.settings import CascadeSettings
 from signalling.focus.focus import Focus
 from signalling.focus.settings import CallSettings
 from signalling.focus.turn import Count, MessageReceived, Note, RoomState, SendToDevice, StateEvent
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from signalling.focus.caps import CapRule
-    from signalling.focus.cascade.settings import CascadeSettings
 
 T = TypeVar("T")
 
@@ -178,7 +177,7 @@ class Stage:
         identity: tuple[str, str] = (FOCUS_USER, FOCUS_DEVICE),
         workers: int = 1,
         caps: tuple[CapRule, ...] = (),
-        cascade: CascadeSettings = ALONE,
+        cascade: CascadeSettings | None = None,
         seed: int = 7,
     ) -> None:
         self.identity = identity
@@ -202,7 +201,7 @@ class Stage:
             random.Random(seed),
             IdSource(),
             caps,
-            cascade,
+            cascade or CascadeSettings(),
         )
         self.clients: list[Client] = []
         self.answers_offers = True

@@ -21,7 +21,7 @@ from signalling.config import (
 )
 from signalling.events.room_state import FocusDevice
 from signalling.focus.caps import CapRule
-from signalling.focus.cascade.settings import RelayRule
+from signalling.focus.cascade.settings import ALONE, CascadeSettings, RelayRule
 
 CAPS = """
 [[caps]]
@@ -182,8 +182,10 @@ def test_a_tree_is_what_it_says() -> None:
     assert (second.focus, second.parent) == (FocusDevice("@focus:d", "FOCUS"), first.parent)
 
 
-def test_other_foci_are_let_in_by_the_operator_alone() -> None:
-    assert not parse_config({}).cascade.enabled
+def test_other_foci_are_let_in_unless_the_operator_says_otherwise() -> None:
+    assert parse_config({}).cascade == CascadeSettings()
+    assert parse_config({}).cascade.enabled
+    assert parse_config({"cascade": {"enabled": False}}).cascade == ALONE
     source = {"enabled": True, "max_hops": 2, "relays": [RELAY], "budget_bps": 5_000_000}
     cascade = parse_config({"cascade": source}).cascade
     assert (cascade.enabled, cascade.max_hops, cascade.budget_bps) == (True, 2, 5_000_000)

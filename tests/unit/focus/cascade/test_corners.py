@@ -16,7 +16,7 @@ from signalling.events.data_channel import MetadataChanged, Negotiate, TrackSubs
 from signalling.events.metadata import StreamMetadata, TrackMetadata
 from signalling.focus.cascade.cascade import HOLD_S
 from signalling.focus.cascade.hearing import Hearing
-from signalling.focus.cascade.settings import CascadeSettings, RelayRule
+from signalling.focus.cascade.settings import ALONE, CascadeSettings, RelayRule
 from signalling.focus.turn import MessageReceived, RoomState, ShuttingDown
 from tests.unit.conference.caller import Caller, of_type
 from tests.unit.focus.cascade.circle import (
@@ -127,7 +127,7 @@ def test_a_client_whose_offer_is_none_leaves_nothing_to_be_looked_after() -> Non
 
 
 def test_a_client_may_name_foci_to_a_focus_that_stays_alone() -> None:
-    circle = Circle("ab", CascadeSettings())
+    circle = Circle("ab", ALONE)
     alice = circle.join("a", "alice")
     circle.say("a", alice, ConnectToFocus((focus_of("b"),)))
     circle.pass_s(10)

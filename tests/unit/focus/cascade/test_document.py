@@ -18,6 +18,7 @@ from signalling.events import cascade, data_channel, metadata, ours, to_device
 from signalling.events.data_channel import parse_message
 from signalling.events.to_device import FOCUS_SESSION_ID, Invite, parse_to_device
 from signalling.focus.cascade import dialling, foci, trust
+from signalling.focus.cascade.settings import CascadeSettings
 from signalling.focus.cascade.trust import InviteRefusal, StreamRefusal
 
 if TYPE_CHECKING:
@@ -39,8 +40,9 @@ def table(head: str) -> dict[str, str]:
     return dict(cells)
 
 
-def test_it_says_at_the_top_that_it_is_not_switched_on() -> None:
-    assert TEXT.split("\n\n")[1].startswith("**Off unless the operator says so**")
+def test_it_says_at_the_top_that_it_is_switched_on() -> None:
+    assert TEXT.split("\n\n")[1].startswith("**On unless the operator says otherwise** (`cascade.enabled`)")
+    assert CascadeSettings().enabled
 
 
 def test_every_section_that_is_cited_is_there() -> None:

@@ -16,8 +16,8 @@ from signalling.events.metadata import StreamMetadata, TrackMetadata
 from signalling.events.ours import StatsRequest
 from signalling.events.room_state import FocusDevice
 from signalling.focus.cascade.hops import MAX_HOPS
-from signalling.focus.cascade.settings import CascadeSettings, RelayRule
-from signalling.focus.turn import MessageReceived
+from signalling.focus.cascade.settings import ALONE, CascadeSettings, RelayRule
+from signalling.focus.turn import MessageReceived, SendToDevice
 from tests.unit.conference.caller import Caller, of_type
 from tests.unit.focus.cascade.circle import (
     ALICE_VIDEO,
@@ -25,7 +25,6 @@ from tests.unit.focus.cascade.circle import (
     disbelieved,
     endings,
     focus_of,
-    hangups,
     notes,
     refusals,
     two,
@@ -321,28 +320,36 @@ def test_an_answer_that_is_none_ends_the_dial() -> None:
 # --- switched off -----------------------------------------------------------------------------------------
 
 
-def test_a_focus_whose_cascade_is_off_dials_nobody_and_takes_an_invite_for_a_clients() -> None:
-    circle = Circle(cascade=CascadeSettings())
+def test_a_focus_whose_cascade_is_off_dials_nobody_and_says_so_to_who_dials_it() -> None:
+    circle = Circle(cascade=ALONE)
     circle.join("a", "alice")
     circle.join("b", "bob")
     circle.pass_s(60)
     assert [one.post for one in circle.sites.values()] == [[], []]
-    circle["a"].give(MessageReceived(NOT_ALIKE.user_id, invite_of(NOT_ALIKE)))
-    assert counted(circle["a"].outputs, "invites_refused") == [{"reason": "not_in_call"}]
-    assert refusals(circle["a"]) == []
+    outputs = circle["a"].give(MessageReceived(NOT_ALIKE.user_id, invite_of(NOT_ALIKE)))
+    rejects = [one.message for one in of_type(outputs, SendToDevice)]
+    assert [one.reason for one in of_type(rejects, to_device.Reject)] == ["no_trunks"]
+    assert refusals(circle["a"]) == ["no_trunks"]
+    assert counted(circle["a"].outputs, "invites_refused") == []
+    # Others that it can't read, too; and not more of them than of those that it could.
+    unreadable = to_device.UnreadableInvite(invite_of(NOT_ALIKE, "another").envelope, "no offer")
+    circle["a"].give(MessageReceived(NOT_ALIKE.user_id, unreadable))
+    for number in range(50):
+        circle["a"].give(MessageReceived(NOT_ALIKE.user_id, invite_of(NOT_ALIKE, f"call{number}")))
+    assert set(refusals(circle["a"])[2:]) == {"no_trunks", "too_many_invites"}
+    assert circle["a"].focus.snapshot()["calls"][0]["trunks"] == []
 
 
 def test_a_focus_that_is_off_is_no_trouble_to_one_that_is_on() -> None:
-    circle = Circle(by_name={"b": CascadeSettings()})
+    circle = Circle(by_name={"b": ALONE})
     alice = circle.join("a", "alice")
     circle.join("b", "bob")
     circle.pass_s(300)
     assert circle["a"].seen(alice) == {}
-    # To that one it is a client whose member event does not come.
     dials = sum(isinstance(one, to_device.Invite) for one in circle["b"].post)
     assert dials <= 14
-    assert set(endings(circle["a"])) == {"hangup"}
-    assert set(hangups(circle["a"])) == {"unknown_error"}
+    assert set(endings(circle["a"])) == {"rejected"}
+    assert set(refusals(circle["b"])) == {"no_trunks"}
 
 
 # --- relays -----------------------------------------------------------------------------------------------

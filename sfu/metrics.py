@@ -26,114 +26,170 @@ _FAST_S: Final = (0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 1.0)
 _JOIN_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
+class _New:
+    """Makes metrics of a registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def counter(self, name: str, text: str, *labels: str) -> Counter:
+        """What only grows."""
+        return Counter(name, text, labels, registry=self._registry)
+
+    def gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        """What goes up and down."""
+        return Gauge(name, text, labels, registry=self._registry)
+
+    def histogram(self, name: str, text: str, *labels: str, buckets: Sequence[float]) -> Histogram:
+        """How often something was how much."""
+        return Histogram(name, text, labels, buckets=buckets, registry=self._registry)
+
+
 class Metrics:
     """All metrics; each attribute is one."""
 
-    def __init__(self) -> None:  # noqa: PLR0915  # a statement for each metric
-        registry = self.registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(name, text, labels, registry=registry)
-
-        def gauge(name: str, text: str, *labels: str) -> Gauge:
-            return Gauge(name, text, labels, registry=registry)
-
-        def histogram(name: str, text: str, *labels: str, buckets: Sequence[float]) -> Histogram:
-            return Histogram(name, text, labels, buckets=buckets, registry=registry)
-
-        self.plane_info = gauge("focus_plane_info", "1 for the data plane that runs.", "plane")
-        self.calls = gauge("focus_calls", "Calls at the moment.")
-        self.legs = gauge("focus_legs", "Transports of participants at the moment.")
-        self.worker_legs = gauge("focus_worker_legs", "Participants on each worker of the plane.", "worker")
-        self.tracks = gauge("focus_tracks", "Published tracks at the moment.", "kind")
-        self.subscriptions = gauge(
-            "focus_subscriptions", "Subscriptions by the encoding chosen (0 is the lowest).", "kind", "layer"
-        )
-        self.allocation_causes = gauge(
-            "focus_allocation_causes", "Subscriptions by why they get what they get.", "cause"
-        )
-        self.policy_failures = counter(
-            "focus_policy_failures", "Times that the operator's own policy raised, or answered nonsense."
-        )
-        self.policy_overruns = counter(
-            "focus_policy_overruns", "Times that the operator's own policy took too long."
-        )
-
-        self.paths = gauge("focus_paths", "Paths to participants by what is known of them.", "state")
-        self.path_queue_seconds = gauge(
-            "focus_path_queue_seconds", "What stands in queues on the way to participants, the most of all."
-        )
-        self.probes = counter("focus_probes", "Measurements of what a path carries that were sent.")
-
-        self.joins = counter("focus_joins", "Steps of joining that were taken or failed.", "step", "outcome")
-        self.join_step_seconds = histogram(
-            "focus_join_step_seconds", "Time that a step of joining took.", "step", buckets=_JOIN_S
-        )
-        self.leg_failures = counter("focus_leg_failures", "Legs whose transport ended by itself.", "reason")
-        self.leaves = counter("focus_leaves", "Legs that ended.", "reason")
-
-        self.signalling_messages = counter(
-            "focus_signalling_messages", "Signalling messages.", "direction", "type", "outcome"
-        )
-        self.invites_refused = counter("focus_invites_refused", "Invites that were rejected.", "reason")
-        self.trunks = gauge("focus_hop_trunks", "Trunks to other foci, by how far they are.", "state")
-        self.guests = gauge("focus_hop_guests", "People in calls here who are connected to another focus.")
-        self.dials = counter(
-            "focus_hop_dials",
-            "Dials of trunks, ours and those that we answered: up, or why they never were.",
-            "outcome",
-        )
-        self.trunks_ended = counter("focus_hop_trunks_ended", "Trunks that were up and ended.", "reason")
-        self.trunks_refused = counter(
-            "focus_hop_trunks_refused",
-            "Trunks that other foci asked for, or we wanted, and did not get.",
-            "reason",
-        )
-        self.streams_refused = counter(
-            "focus_hop_streams_refused", "Streams that other foci announce and are not believed.", "reason"
-        )
-        self.trunk_bytes = counter("focus_hop_bytes", "Bytes of datagrams on trunks.", "direction")
-        self.messages = counter("focus_messages", "Data-channel messages.", "direction")
-        self.messages_refused = counter(
-            "focus_messages_refused", "Data-channel messages not read, or not sent, and why.", "reason"
-        )
-        self.sctp_faults = counter("focus_sctp_faults", "SCTP packets that broke a rule.", "reason")
-        self.datagrams_dropped = counter(
-            "focus_dtls_datagrams_dropped", "DTLS datagrams dropped above the plane.", "reason"
-        )
-
-        self.packets = counter("focus_rtp_packets", "RTP packets.", "direction")
-        self.bytes = counter("focus_rtp_bytes", "Bytes of RTP packets.", "direction")
-        self.retransmitted = counter("focus_rtp_packets_retransmitted", "RTP packets sent again on request.")
-        self.lost = counter("focus_rtp_packets_lost", "RTP packets lost, as receivers counted.", "direction")
-        self.datagrams = counter("focus_udp_datagrams", "Datagrams of authenticated peers.", "direction")
-        self.datagram_bytes = counter("focus_udp_bytes", "Bytes of these datagrams.", "direction")
-        self.dropped = counter("focus_packets_dropped", "Packets that ended here, and why.", "reason")
-        self.nacks = counter("focus_nacks", "Packets asked for again.", "direction")
-        self.plis = counter("focus_plis", "Key-frame requests.", "direction")
-        self.frames = counter("focus_frames_received", "Video frames received.", "type")
-        self.layer_switches = counter("focus_layer_switches", "Switches between encodings that were made.")
-
-        self.tick_seconds = histogram("focus_tick_seconds", "Time that a control tick took.", buckets=_FAST_S)
-        self.tick_lateness_seconds = histogram(
-            "focus_tick_lateness_seconds", "How late a control tick began.", buckets=_FAST_S
-        )
-        self.ticks_skipped = counter("focus_ticks_skipped", "Control ticks left out, being too late.")
-        self.turn_seconds = histogram("focus_turn_seconds", "Time that an engine turn took.", buckets=_FAST_S)
-        self.inputs_refused = counter(
-            "focus_inputs_refused",
-            "Signalling inputs not taken at once because too many waited for the engine.",
-        )
-        self.event_loop_lag_seconds = histogram(
-            "focus_event_loop_lag_seconds", "How late the event loop woke a sleeper.", buckets=_FAST_S
-        )
-        self.failures = counter("focus_internal_failures", "Our own mistakes that were contained.", "where")
-
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        new = _New(self.registry)
+        self._declare_calls(new)
+        self._declare_paths(new)
+        self._declare_joining(new)
+        self._declare_signalling(new)
+        self._declare_hops(new)
+        self._declare_channels(new)
+        self._declare_media(new)
+        self._declare_time(new)
         self._encodings = _Deltas("track", "encoding")
         self._routes = _Deltas("route")
         self._transports = _Deltas("transport")
         self._drops: dict[str, int] = {}
+
+    def _declare_calls(self, new: _New) -> None:
+        """What there is, and who gets what."""
+        self.plane_info = new.gauge("focus_plane_info", "1 for the data plane that runs.", "plane")
+        self.calls = new.gauge("focus_calls", "Calls at the moment.")
+        self.legs = new.gauge("focus_legs", "Transports of participants at the moment.")
+        self.worker_legs = new.gauge(
+            "focus_worker_legs", "Participants on each worker of the plane.", "worker"
+        )
+        self.tracks = new.gauge("focus_tracks", "Published tracks at the moment.", "kind")
+        self.subscriptions = new.gauge(
+            "focus_subscriptions", "Subscriptions by the encoding chosen (0 is the lowest).", "kind", "layer"
+        )
+        self.allocation_causes = new.gauge(
+            "focus_allocation_causes", "Subscriptions by why they get what they get.", "cause"
+        )
+        self.policy_failures = new.counter(
+            "focus_policy_failures", "Times that the operator's own policy raised, or answered nonsense."
+        )
+        self.policy_overruns = new.counter(
+            "focus_policy_overruns", "Times that the operator's own policy took too long."
+        )
+
+    def _declare_paths(self, new: _New) -> None:
+        """What is known of ways to participants."""
+        self.paths = new.gauge("focus_paths", "Paths to participants by what is known of them.", "state")
+        self.path_queue_seconds = new.gauge(
+            "focus_path_queue_seconds", "What stands in queues on the way to participants, the most of all."
+        )
+        self.probes = new.counter("focus_probes", "Measurements of what a path carries that were sent.")
+
+    def _declare_joining(self, new: _New) -> None:
+        """Coming and going."""
+        self.joins = new.counter(
+            "focus_joins", "Steps of joining that were taken or failed.", "step", "outcome"
+        )
+        self.join_step_seconds = new.histogram(
+            "focus_join_step_seconds", "Time that a step of joining took.", "step", buckets=_JOIN_S
+        )
+        self.leg_failures = new.counter(
+            "focus_leg_failures", "Legs whose transport ended by itself.", "reason"
+        )
+        self.leaves = new.counter("focus_leaves", "Legs that ended.", "reason")
+
+    def _declare_signalling(self, new: _New) -> None:
+        """Messages through Matrix."""
+        self.signalling_messages = new.counter(
+            "focus_signalling_messages", "Signalling messages.", "direction", "type", "outcome"
+        )
+        self.invites_refused = new.counter("focus_invites_refused", "Invites that were rejected.", "reason")
+
+    def _declare_hops(self, new: _New) -> None:
+        """Other foci."""
+        self.trunks = new.gauge("focus_hop_trunks", "Trunks to other foci, by how far they are.", "state")
+        self.guests = new.gauge(
+            "focus_hop_guests", "People in calls here who are connected to another focus."
+        )
+        self.dials = new.counter(
+            "focus_hop_dials",
+            "Dials of trunks, ours and those that we answered: up, or why they never were.",
+            "outcome",
+        )
+        self.trunks_ended = new.counter("focus_hop_trunks_ended", "Trunks that were up and ended.", "reason")
+        self.trunks_refused = new.counter(
+            "focus_hop_trunks_refused",
+            "Trunks that other foci asked for, or we wanted, and did not get.",
+            "reason",
+        )
+        self.streams_refused = new.counter(
+            "focus_hop_streams_refused", "Streams that other foci announce and are not believed.", "reason"
+        )
+        self.trunk_bytes = new.counter("focus_hop_bytes", "Bytes of datagrams on trunks.", "direction")
+
+    def _declare_channels(self, new: _New) -> None:
+        """Data channels, and what carries them."""
+        self.messages = new.counter("focus_messages", "Data-channel messages.", "direction")
+        self.messages_refused = new.counter(
+            "focus_messages_refused", "Data-channel messages not read, or not sent, and why.", "reason"
+        )
+        self.sctp_faults = new.counter("focus_sctp_faults", "SCTP packets that broke a rule.", "reason")
+        self.datagrams_dropped = new.counter(
+            "focus_dtls_datagrams_dropped", "DTLS datagrams dropped above the plane.", "reason"
+        )
+
+    def _declare_media(self, new: _New) -> None:
+        """What the plane counts."""
+        self.packets = new.counter("focus_rtp_packets", "RTP packets.", "direction")
+        self.bytes = new.counter("focus_rtp_bytes", "Bytes of RTP packets.", "direction")
+        self.retransmitted = new.counter(
+            "focus_rtp_packets_retransmitted", "RTP packets sent again on request."
+        )
+        self.lost = new.counter(
+            "focus_rtp_packets_lost", "RTP packets lost, as receivers counted.", "direction"
+        )
+        self.datagrams = new.counter("focus_udp_datagrams", "Datagrams of authenticated peers.", "direction")
+        self.datagram_bytes = new.counter("focus_udp_bytes", "Bytes of these datagrams.", "direction")
+        self.dropped = new.counter("focus_packets_dropped", "Packets that ended here, and why.", "reason")
+        self.nacks = new.counter("focus_nacks", "Packets asked for again.", "direction")
+        self.plis = new.counter("focus_plis", "Key-frame requests.", "direction")
+        self.frames = new.counter("focus_frames_received", "Video frames received.", "type")
+        self.layer_switches = new.counter(
+            "focus_layer_switches", "Switches between encodings that were made."
+        )
+
+    def _declare_time(self, new: _New) -> None:
+        """How the server itself does."""
+        self.tick_seconds = new.histogram(
+            "focus_tick_seconds", "Time that a control tick took.", buckets=_FAST_S
+        )
+        self.tick_lateness_seconds = new.histogram(
+            "focus_tick_lateness_seconds", "How late a control tick began.", buckets=_FAST_S
+        )
+        self.ticks_skipped = new.counter("focus_ticks_skipped", "Control ticks left out, being too late.")
+        self.turn_seconds = new.histogram(
+            "focus_turn_seconds", "Time that an engine turn took.", buckets=_FAST_S
+        )
+        self.inputs_refused = new.counter(
+            "focus_inputs_refused",
+            "Signalling inputs not taken at once because too many waited for the engine.",
+        )
+        self.event_loop_lag_seconds = new.histogram(
+            "focus_event_loop_lag_seconds", "How late the event loop woke a sleeper.", buckets=_FAST_S
+        )
+        self.failures = new.counter(
+            "focus_internal_failures", "Our own mistakes that were contained.", "where"
+        )
 
     def count(self, name: str, labels: Mapping[str, str], amount: float = 1) -> None:
         """Add to a counter by the name of its attribute; for shells that perform an engine's counts.

@@ -51,6 +51,10 @@ is little more than it carries, and no burden where nothing has changed; where i
 Faster or less often: that a path became wider is found later. Slower: what was gained and lost again looks
 like what had been before. More often: a burden after all."""
 
+FEEL_LATER_NS: Final = 10 * NS_PER_S
+"""So long not after a probe that has failed after all: the next would as well. Lower: behind a policer more is
+lost. Higher: that a path became wider is found later."""
+
 PROBE_S: Final = 0.025
 MIN_PROBE_BYTES: Final = 5_500
 """A probe lasts so long, and has five packets at least. Shorter: jitter decides. Longer: what the path does
@@ -209,7 +213,10 @@ class Prober:
             np.minimum(rows["next_at"], rows["asked_at"] + PAUSED_INTERVAL_NS),
         )
         is_due = is_free & (now >= due_at) & misses
-        feels = is_free & misses & ~goes_on & ~is_due & (now >= rows["feels_at"]) & (needs.allocated_bps > 0)
+        # The next step may be in sight, and all the others are not.
+        withholds = misses | ((needs.next_bps > 0) & (needs.desired_bps > needs.target_bps))
+        feels = is_free & withholds & ~goes_on & ~is_due & (now >= rows["feels_at"])
+        feels &= needs.allocated_bps > 0
         rows["goes_on"] &= ~is_free
         most = np.maximum(MAX_FACTOR * needs.target_bps, START_BPS)
         rate = np.where(feels, FEEL_FACTOR * needs.target_bps, np.minimum(goal, most))
@@ -244,7 +251,7 @@ class Prober:
         is_lost = needs.target_bps < SURVIVES * raised
         survives = now - rows["raised_at"] >= WATCH_NS
         self._back_off(now, is_lost)
-        rows["feels_at"] = np.where(is_lost, rows["next_at"], rows["feels_at"])
+        rows["feels_at"] = np.where(is_lost, now + FEEL_LATER_NS, rows["feels_at"])
         lasts = np.isfinite(raised) & survives & ~is_lost
         rows["interval_ns"][lasts] = MIN_INTERVAL_NS
         rows["next_at"] = np.where(lasts, np.minimum(rows["next_at"], now + MIN_INTERVAL_NS), rows["next_at"])

@@ -2,8 +2,9 @@
 
 Every subscriber has two candidates. One keeps what there is, which must fit what the path carries now, and
 adds to it what fits what the path has carried for a while. The other begins from nothing. What is worth more
-wins, where it counts for a while as worth something (`STAY`) that a layer is what it was. Nothing else holds
-layers: the more there is to be won, the sooner they move. Where all the best fits, all is given.
+wins, where it counts for a while as worth something (`STAY`) that a layer is what it was; but not against a
+step up while much of the budget is idle. Nothing else holds layers: the more there is to be won, the sooner
+they move. Where all the best fits, all is given.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from sfu.rows import PAUSED
 from sfu.units import NS_PER_S
 
 if TYPE_CHECKING:
+    from sfu.allocation.options import ShortArray
     from sfu.allocation.problem import Problem
     from sfu.allocation.rates import BoolArray, FloatArray, IntArray
     from sfu.units import Instant
@@ -36,6 +38,10 @@ waits longer, and its reason is not its budget."""
 MARGIN: Final = 1.2
 """What a layer that is higher than before is taken to cost. Lower: a rate that wavers takes it away again.
 Higher: budget is left unused."""
+
+IDLE: Final = 1.3
+"""Where the budget is so many times what is taken of it, nothing holds a layer back. Lower: rates that waver
+move pictures up and down. Higher: who has a wide line again waits until `STAY` has faded."""
 
 AFRESH_AT_ONCE: Final = 600
 """Rows that are chosen from nothing in one tick, where nothing makes it necessary; subscribers take turns.
@@ -77,7 +83,7 @@ def _chosen(problem: Problem, rows: IntArray, keep_bps: FloatArray, change_bps: 
     options, numbers = _options(problem, rows)
     keep_bps, change_bps = keep_bps[numbers], change_bps[numbers]
     best = options.highest()
-    _hold(problem, rows, options)
+    stay = _hold(problem, rows, options)
     fits = options.totals(options.costs_of(best)) <= change_bps
     tight = np.flatnonzero(~fits[options.subscriber])
     if not len(tight):
@@ -85,6 +91,7 @@ def _chosen(problem: Problem, rows: IntArray, keep_bps: FloatArray, change_bps: 
     some, subscribers = options.some_of(tight)
     must = problem.reordered[numbers[subscribers]]
     must |= some.any_of(problem.changed[rows[tight]])
+    _let_rise(some, problem.previous[rows[tight]], stay[tight], change_bps[subscribers])
     best[tight] = _divided(
         some,
         problem.previous[rows[tight]],
@@ -103,8 +110,12 @@ def _options(problem: Problem, rows: IntArray) -> tuple[Options, IntArray]:
     return Options(worth, costs, subscriber, starts), problem.subscriber[rows[starts]]
 
 
-def _hold(problem: Problem, rows: IntArray, options: Options) -> None:
-    """Make staying worth more, and what is higher than before dearer; in place."""
+def _hold(problem: Problem, rows: IntArray, options: Options) -> ShortArray:
+    """Make staying worth more, and what is higher than before dearer; in place.
+
+    Returns:
+        (rows,) how much more.
+    """
     worth, costs, previous = options.worths, options.costs_bps, problem.previous[rows]
     age_s = (problem.now - problem.previous_at[rows]) / NS_PER_S
     stay = STAY * np.clip(1.0 - age_s / STAY_S, 0.0, 1.0)
@@ -117,6 +128,17 @@ def _hold(problem: Problem, rows: IntArray, options: Options) -> None:
     worth[at] += np.where(was_given & (before_bps < UNUSABLE_BPS), bonus, np.float32(0.0))
     is_dearer = costs > np.where(is_new, np.float32(UNUSABLE_BPS), before_bps)
     costs *= np.float32(1.0) + np.float32(MARGIN - 1.0) * is_dearer
+    return bonus
+
+
+def _let_rise(options: Options, previous: IntArray, stay: ShortArray, change_bps: FloatArray) -> None:
+    """Where budgets are idle, take staying as worth no more than a step up; in place."""
+    before_bps, before = options.costs_of(previous), options.worths_of(previous)
+    is_idle = change_bps >= IDLE * options.totals(before_bps)
+    if not is_idle.any():
+        return
+    rises = (options.costs_bps > before_bps) & (options.worths + stay >= before)
+    options.worths[:] += stay * (rises & is_idle[options.subscriber])
 
 
 def _divided(

@@ -9,6 +9,7 @@ from sfu.bwe.aimd import START_BPS
 from sfu.bwe.clusters import ProbeResults
 from sfu.bwe.probing import (
     FEEL_FACTOR,
+    FEEL_LATER_NS,
     FEEL_NS,
     GOAL_MARGIN,
     GREW,
@@ -195,6 +196,19 @@ def test_a_raise_that_does_not_last_is_a_failure() -> None:
     assert subscriber.wait(100)[0] == pytest.approx(2 * INTERVAL_S, abs=0.2)
 
 
+def test_after_such_a_raise_a_little_more_is_tried_before_the_next_large_probe_is_due() -> None:
+    subscriber = Subscriber().started()
+    subscriber.prober.table.rows["interval_ns"] = MAX_INTERVAL_NS
+    subscriber.wait(10)
+    subscriber.next = subscriber.desired = 0
+    subscriber.ends(3e6)
+    subscriber.tick()
+    subscriber.target = 1e6
+    subscriber.tick()
+    subscriber.next = subscriber.desired = 5e5
+    assert subscriber.wait(100, feels=True)[0] == pytest.approx(FEEL_LATER_NS / NS_PER_S, abs=0.2)
+
+
 def test_a_raise_that_lasts_makes_the_interval_short_again() -> None:
     subscriber = Subscriber().started()
     subscriber.prober.table.rows["interval_ns"] = MAX_INTERVAL_NS
@@ -283,6 +297,18 @@ def test_in_between_a_little_more_than_passes_is_tried() -> None:
         assert probes["rate_bps"].tolist() == [FEEL_FACTOR * subscriber.target]
         subscriber.ends(1.0, is_full=False, knows_limit=True)
     assert subscriber.prober.table.rows["interval_ns"][0] == MAX_INTERVAL_NS
+
+
+def test_that_is_also_tried_where_the_next_step_is_in_sight_and_more_is_desired() -> None:
+    subscriber = Subscriber().started()
+    subscriber.next = 1e5
+    subscriber.target = 1.5e6
+    took_s, probes = subscriber.wait(6, feels=True)
+    assert took_s <= FEEL_NS / NS_PER_S
+    assert probes["rate_bps"].tolist() == [FEEL_FACTOR * 1.5e6]
+    content = Subscriber().started()
+    content.next, content.desired, content.target = 1e5, 1.4e6, 1.5e6
+    assert content.wait(6, feels=True)[0] == np.inf
 
 
 def test_where_a_little_more_passes_larger_probes_follow_at_once() -> None:

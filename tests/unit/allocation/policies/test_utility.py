@@ -177,9 +177,20 @@ def test_a_step_up_needs_a_margin_and_for_a_while_a_reason() -> None:
     lower = Watched(CAMERA, previous=3 + FULL - 1, moved_s_ago=STAY_S)
     assert chosen_for(utility, Link((lower,), 300 * MARGIN + 1)) == [(3 + FULL,)]
     assert chosen_for(utility, Link((lower,), 300 * MARGIN - 1)) == [(3 + FULL - 1,)]
-    lately = replace(lower, moved_s_ago=1)
-    assert chosen_for(utility, Link((lately,), 300 * MARGIN + 1)) == [(3 + FULL - 1,)]
+    lately, beside = replace(lower, moved_s_ago=1), Watched(CAMERA, previous=3 + FULL, moved_s_ago=60)
+    enough_kbps = 600 + 300 * MARGIN + 1
+    assert chosen_for(utility, Link((lower, beside, beside), enough_kbps)) == [(3 + FULL,) * 3]
+    assert chosen_for(utility, Link((lately, beside, beside), enough_kbps)) == [
+        (3 + FULL - 1, 3 + FULL, 3 + FULL)
+    ]
     assert chosen_for(utility, Link((lately,), 1_500 * MARGIN + 1)) == [(6 + FULL,)]
+
+
+def test_a_step_up_needs_no_reason_where_much_is_idle() -> None:
+    lately = Watched(CAMERA, previous=3 + FULL - 1, moved_s_ago=1)
+    assert chosen_for(utility, Link((lately,), 300 * MARGIN + 1)) == [(3 + FULL,)]
+    paused = Watched(CAMERA, previous=PAUSED, moved_s_ago=1)
+    assert chosen_for(utility, Link((paused,), 100 * MARGIN + 1)) == [(FULL,)]
 
 
 def test_of_two_that_are_equal_the_one_that_has_it_keeps_it() -> None:

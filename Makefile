@@ -12,6 +12,7 @@ SWARM := --manifest-path loadtest/swarm/Cargo.toml
 help:
 	@echo "make setup   .venv with focus, loadtest and the tools"
 	@echo "make demo    a homeserver, a focus and participants in a call; ARGS=\"--participants 4 --seconds 20 --check\""
+	@echo "             over several foci: ARGS=\"--homeservers 3 --participants 6\""
 	@echo "make check   formatting, lint, types, import contracts"
 	@echo "make unit    the quick tests, on all cores"
 	@echo "make test    check and all tests, with real homeservers, browsers and the native plane"

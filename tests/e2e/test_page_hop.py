@@ -1,15 +1,15 @@
-"""The page in a call over two foci: who is behind the hop, and what goes over it.
+"""The page in a call over two foci: who is behind the hop, what goes over it, and whether it is the limit.
 
 About 60 s on a quiet machine.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.e2e.cascade import join_at, open_hop
+from tests.e2e.cascade import ENABLED, join_at, open_hop
 from tests.e2e.page_driver import NARROW, page_browser
 from tests.e2e.watching import all_receive, is_clean
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
+NARROW_BPS: Final = 60_000
+"""For sound, and for no picture."""
+
 
 @pytest.fixture
 async def venue(homeserver: Homeserver, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Venue]:
@@ -31,8 +34,10 @@ async def venue(homeserver: Homeserver, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture
-async def far(own_homeserver: Homeserver, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Venue]:
-    async with open_hop(own_homeserver, tmp_path_factory.mktemp("far")) as far:
+async def far(
+    own_homeserver: Homeserver, tmp_path_factory: pytest.TempPathFactory, budget_bps: int
+) -> AsyncIterator[Venue]:
+    async with open_hop(own_homeserver, tmp_path_factory.mktemp("far"), cascade=ENABLED | {"budget_bps": budget_bps}) as far:
         yield far
 
 
@@ -46,6 +51,7 @@ async def whys(page: CallPage) -> set[str]:
     )
 
 
+@pytest.mark.parametrize("budget_bps", [0])
 async def test_the_page_shows_who_is_behind_a_hop_and_what_goes_over_it(venue: Venue, far: Venue) -> None:
     async with venue.call() as call, page_browser(venue.focus.page_url) as browser:
         people = await join_at(venue, call, "alice")
@@ -78,4 +84,23 @@ async def test_the_page_shows_who_is_behind_a_hop_and_what_goes_over_it(venue: V
             await page.page.set_viewport_size({"width": NARROW[0], "height": NARROW[1]})
             assert await page.overflow() == []
             assert await whys(page) == {"size"}
+        is_clean(*people)
+
+
+@pytest.mark.parametrize("budget_bps", [NARROW_BPS])
+async def test_a_tile_says_that_the_connection_between_the_servers_is_the_limit(
+    venue: Venue, far: Venue
+) -> None:
+    async with venue.call() as call, page_browser(venue.focus.page_url) as browser:
+        # A page goes to the focus that somebody in the call names first.
+        people = await join_at(venue, call, "alice")
+        people += await join_at(far, call, "carol")
+        async with browser.page() as page:
+            await page.open_demo(call.room_id)
+            await page.join()
+            told = (
+                f"document.body.textContent.includes('between the servers only {NARROW_BPS // 1_000} kbit/s')"
+            )
+            await page.until(told, "the tile names the hop")
+            assert await whys(page) == {"size", "hop"}
         is_clean(*people)

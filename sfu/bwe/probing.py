@@ -52,8 +52,8 @@ Faster or less often: that a path became wider is found later. Slower: what was 
 like what had been before. More often: a burden after all."""
 
 FEEL_LATER_NS: Final = 10 * NS_PER_S
-"""So long not after a probe that has failed after all: the next would as well. Lower: behind a policer more is
-lost. Higher: that a path became wider is found later."""
+"""So long not after a probe that has failed after all: the next would as well. Lower: behind a policer more
+is lost. Higher: that a path became wider is found later."""
 
 PROBE_S: Final = 0.025
 MIN_PROBE_BYTES: Final = 5_500

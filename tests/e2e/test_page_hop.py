@@ -37,7 +37,9 @@ async def venue(homeserver: Homeserver, tmp_path_factory: pytest.TempPathFactory
 async def far(
     own_homeserver: Homeserver, tmp_path_factory: pytest.TempPathFactory, budget_bps: int
 ) -> AsyncIterator[Venue]:
-    async with open_hop(own_homeserver, tmp_path_factory.mktemp("far"), cascade=ENABLED | {"budget_bps": budget_bps}) as far:
+    async with open_hop(
+        own_homeserver, tmp_path_factory.mktemp("far"), cascade=ENABLED | {"budget_bps": budget_bps}
+    ) as far:
         yield far
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.e2e.cascade import ENABLED, join_at, open_hop
+from tests.e2e.cascade import join_at, open_hop
 from tests.e2e.page_driver import NARROW, page_browser
 from tests.e2e.watching import all_receive, is_clean
 
@@ -38,7 +38,7 @@ async def far(
     own_homeserver: Homeserver, tmp_path_factory: pytest.TempPathFactory, budget_bps: int
 ) -> AsyncIterator[Venue]:
     async with open_hop(
-        own_homeserver, tmp_path_factory.mktemp("far"), cascade=ENABLED | {"budget_bps": budget_bps}
+        own_homeserver, tmp_path_factory.mktemp("far"), cascade={"budget_bps": budget_bps}
     ) as far:
         yield far
 

@@ -8,7 +8,7 @@ import resource
 import socket
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
 
     from sfu.dataplane.udp import Arrived
-    from sfu.dataplane.wire import Address
+    from sfu.dataplane.wire import Address, TcpAddress
 
 pytestmark = pytest.mark.integration
 
@@ -44,14 +44,14 @@ class Port:
     def _take(self, datagrams: Iterable[Arrived]) -> None:
         self.came += [(one.address, one.data) for one in datagrams]
 
-    async def connect(self) -> tuple[FrameWire, Address]:
+    async def connect(self) -> tuple[FrameWire, TcpAddress]:
         """A client that has said something, and its address."""
         assert self.server.port is not None
         wire = await FrameWire.open("127.0.0.1", self.server.port, lambda datagram: None)
         before = len(self.came)
         wire.sendto(b"here")
         await eventually(lambda: len(self.came) > before)
-        return wire, self.came[-1][0]
+        return wire, cast("TcpAddress", self.came[-1][0])
 
 
 @pytest.fixture

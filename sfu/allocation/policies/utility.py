@@ -22,9 +22,9 @@ from sfu.rows import PAUSED
 from sfu.units import NS_PER_S
 
 if TYPE_CHECKING:
-    from sfu.allocation.options import ShortArray
     from sfu.allocation.problem import Problem
     from sfu.allocation.rates import BoolArray, FloatArray, IntArray
+    from sfu.allocation.worth import ShortArray
     from sfu.units import Instant
 
 STAY: Final = 0.17

@@ -9,8 +9,8 @@ use std::net::SocketAddr;
 use focus_dataplane::{Config, MAX_DATAGRAM_BYTES, PlaneCore, Random};
 use focus_ice::{Address, Attribute, BINDING, MessageClass, serialise};
 use focus_plane::{
-    Codec, Credentials, EncodingSpec, Extension, ExtensionIds, Operation, Pacing, PayloadFormat, Probe,
-    SetRoute, SetTrack, SrtpProfile, Target,
+    Codec, Credentials, EncodingSpec, Event, Extension, ExtensionIds, Operation, Pacing, PayloadFormat,
+    Probe, SetRoute, SetTrack, SrtpProfile, Target,
 };
 use focus_rtp::packet::RtpHeader;
 use focus_rtp::rtcp::parse_compound;
@@ -171,7 +171,6 @@ fn steer(core: &mut PlaneCore, now: Instant, data: &[u8]) {
         _ => {
             core.stats(now);
             core.feedback();
-            core.drain();
         }
     }
 }
@@ -210,10 +209,22 @@ impl Seen {
     }
 }
 
+/// Takes what has happened: who was silent for too long is back at once.
+///
+/// Nothing is authenticated here, so a packet from where nobody is any more would be taken for one of whoever is left.
+fn return_the_lost(core: &mut PlaneCore, now: Instant) {
+    for event in core.drain().events {
+        if let Event::ConsentLost { transport } = event {
+            check(core, now, transport);
+        }
+    }
+}
+
 /// Polls until nothing is due.
 fn run_until(core: &mut PlaneCore, now: Instant, seen: &mut Seen) {
     for _ in 0..MAX_POLLS {
         core.poll(now);
+        return_the_lost(core, now);
         read_what_is_sent(core, seen);
         if core.next_timeout().is_none_or(|due_at| due_at > now) {
             return;

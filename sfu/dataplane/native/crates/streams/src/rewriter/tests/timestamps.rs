@@ -144,10 +144,7 @@ fn resuming_the_same_encoding_shows_the_time_that_passed() {
     let stream = Encoding::new(0, 0);
     let mut mapper = TimestampMapper::new(10);
     stream.map(&mut mapper, START, 0);
-    assert_eq!(
-        stream.map(&mut mapper, START.after_s(60), 60 * i64::from(RATE)),
-        10 + 60 * i64::from(RATE)
-    );
+    assert_eq!(stream.map(&mut mapper, START.after_s(60), 60 * i64::from(RATE)), 10 + 60 * i64::from(RATE));
 }
 
 #[test]

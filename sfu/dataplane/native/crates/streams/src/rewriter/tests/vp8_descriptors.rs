@@ -1,8 +1,7 @@
 use super::*;
 
 fn vp8(picture_id: Option<u16>, tl0_pic_idx: Option<u8>, key_idx: Option<u8>) -> Vp8Descriptor {
-    let present =
-        [(picture_id.is_some(), 0x80), (tl0_pic_idx.is_some(), 0x40), (key_idx.is_some(), 0x10)];
+    let present = [(picture_id.is_some(), 0x80), (tl0_pic_idx.is_some(), 0x40), (key_idx.is_some(), 0x10)];
     let mut payload = vec![0x90, present.iter().filter(|field| field.0).map(|field| field.1).sum()];
     if let Some(picture_id) = picture_id {
         payload.extend_from_slice(&(0x8000 | picture_id).to_be_bytes());
@@ -21,12 +20,7 @@ fn numbered(number: i64) -> (u16, u8, u8) {
     ((number & 0x7FFF) as u16, number as u8, (number & 0x1F) as u8)
 }
 
-fn rewritten(
-    rewriter: &mut Vp8Rewriter,
-    source: Ssrc,
-    seq: i64,
-    picture: Vp8Descriptor,
-) -> (u16, u8, u8) {
+fn rewritten(rewriter: &mut Vp8Rewriter, source: Ssrc, seq: i64, picture: Vp8Descriptor) -> (u16, u8, u8) {
     let numbers = rewriter.rewrite(source, seq, picture).unwrap();
     (numbers.picture_id, numbers.tl0_pic_idx, numbers.key_idx)
 }

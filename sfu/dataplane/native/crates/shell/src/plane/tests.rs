@@ -208,30 +208,30 @@ fn a_request_of_ours_leaves_from_the_port_of_its_worker_and_its_answer_comes_up(
 /// Two planes, the second of which dials the first twice: what the transports of both hear of each other.
 fn dialled_twice(workers: u16) -> Vec<(TransportId, Box<[u8]>)> {
     let callee = Plane::start(settings(1), [1; 32]).expect("ports are free");
-    let caller = Plane::start(settings(workers), [2; 32]).expect("ports are free");
+    let dialler = Plane::start(settings(workers), [2; 32]).expect("ports are free");
     let pairs = [(TransportId(1), "first"), (TransportId(2), "second")];
     let (host, port) = (LOOPBACK.to_string(), i64::from(callee.ports()[0]));
     for (transport, ufrag) in pairs {
         callee.apply(vec![add_named(transport, 0, ufrag)]).expect("it is new");
-        let credentials = Credentials { ufrag: format!("{ufrag} caller"), password: PASSWORD.into() };
+        let credentials = Credentials { ufrag: format!("{ufrag} dialler"), password: PASSWORD.into() };
         let worker = workers - 1;
-        let dialled = Operation::AddTransport { transport, credentials, worker, own_port: true };
+        let added = Operation::AddTransport { transport, credentials, worker, own_port: true };
         let data = check_of(ufrag);
         let asked = Operation::SendStun { transport, host: host.clone(), port, data };
-        caller.apply(vec![dialled, asked]).expect("it is new");
-        drained(&caller, |batch| batch.responses.iter().any(|(of, ..)| *of == transport));
+        dialler.apply(vec![added, asked]).expect("it is new");
+        drained(&dialler, |batch| batch.responses.iter().any(|(of, ..)| *of == transport));
         let selected = Operation::SelectAddress { transport, host: host.clone(), port };
-        caller.apply(vec![selected]).expect("it is an address");
+        dialler.apply(vec![selected]).expect("it is an address");
     }
     let mut datagrams = Vec::new();
-    for (sender, receiver) in [(&caller, &callee), (&callee, &caller)] {
+    for (sender, receiver) in [(&dialler, &callee), (&callee, &dialler)] {
         for (transport, ufrag) in pairs {
             let data = [HANDSHAKE, ufrag.as_bytes()].concat();
             sender.apply(vec![Operation::SendDatagram { transport, data }]).expect("it contradicts nothing");
             datagrams.extend(drained(receiver, |batch| !batch.datagrams.is_empty()).datagrams);
         }
     }
-    assert_eq!(caller.failures() + callee.failures(), 0);
+    assert_eq!(dialler.failures() + callee.failures(), 0);
     datagrams
 }
 

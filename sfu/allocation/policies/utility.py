@@ -39,7 +39,7 @@ MARGIN: Final = 1.2
 """What a layer that is higher than before is taken to cost. Lower: a rate that wavers takes it away again.
 Higher: budget is left unused."""
 
-IDLE: Final = 1.3
+IDLE: Final = 1.4
 """Where the budget is so many times what is taken of it, nothing holds a layer back. Lower: rates that waver
 move pictures up and down. Higher: who has a wide line again waits until `STAY` has faded."""
 

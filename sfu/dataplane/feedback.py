@@ -71,7 +71,7 @@ def _take_sender_report(now: Instant, peer: Peer, report: SenderReport) -> None:
     reception.statistics.sender_report(now, report.ntp_timestamp)
     reception.clock.sender_report(now, report.ntp_timestamp, report.rtp_timestamp)
     if is_first:
-        stream.track.clock_known(now, report.ssrc)
+        stream.track.clock_known(now, stream.encoding)
 
 
 def _take_reports(now: Instant, peer: Peer, blocks: Sequence[ReportBlock]) -> None:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from sfu.streams.cache import CacheBudget
     from sfu.streams.clock import StreamClock
     from sfu.streams.slow_receiver import Cut
-    from sfu.units import Instant, PayloadType, Ssrc
+    from sfu.units import Instant, PayloadType
 
 MAX_REPORTS: Final = 4
 """Sender reports that a receiver report may answer."""
@@ -75,8 +75,6 @@ class Route:
         self.spec = spec
         self.track: Final = track
         self.transport: Final = departures.transport
-        self.source: Ssrc | None = None
-        """The publisher's SSRC that was forwarded last."""
         self.packets_sent = 0
         """First sendings; RTX and repetitions are in `retransmitted_packets_sent`."""
         self.bytes_sent = 0
@@ -368,7 +366,7 @@ class Route:
         seq = self._sequence.forward(source, facts.seq)
         if seq is None:
             return DropReason.TOO_OLD
-        self.source, self._clock = source, clock
+        self._clock = clock
         descriptor = facts.descriptor
         rewriting = None if descriptor is None else self._descriptors.forward(source, descriptor, active)
         packet = RtpPacket(

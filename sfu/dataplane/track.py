@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sfu.plane import PayloadFormat, SetTrack
     from sfu.rtp.packet import RtpPacket
     from sfu.streams.cache import CacheBudget
-    from sfu.units import Instant, PayloadType, Rid, RouteId, Ssrc, TrackHandle, TransportId
+    from sfu.units import Instant, PayloadType, Rid, RouteId, TrackHandle, TransportId
 
 FLOWS_WITHIN_S: Final = 2.0
 """An encoding without packets for this long does not flow: nobody falls back to it."""
@@ -169,10 +169,10 @@ class Track:
             (encoding.index for encoding in self.encodings if encoding.flows(now, FLOWS_WITHIN_S)), None
         )
 
-    def clock_known(self, now: Instant, ssrc: Ssrc) -> None:
-        """The first sender report of a stream has come: subscribers can be told of its clock."""
+    def clock_known(self, now: Instant, encoding: Encoding) -> None:
+        """The first sender report of its stream has come: subscribers can be told of its clock."""
         for route in self.routes.values():
-            if route.source == ssrc:
+            if route.current == encoding.index:
                 route.transport.reports.hurry(now)
 
     def _take(self, now: Instant, arrived_at: Instant, outcome: Received | DropReason) -> list[Transmit]:

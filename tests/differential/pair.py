@@ -225,16 +225,15 @@ class Pair:
             self._same(f"what is sent to {address}", said, native_said)
 
     def _open(self, index: int, sent: Transmit) -> object:
-        reader = self.readers.get(sent.address)
-        if reader is None:
+        reader, protocol = self.readers.get(sent.address), protocol_of(sent.data)
+        if protocol not in {WireProtocol.RTP, WireProtocol.RTCP} or not self.is_encrypted:
             return sent.data
-        match protocol_of(sent.data):
-            case WireProtocol.RTP:
-                plain = reader[index].unprotect(sent.data)
-            case WireProtocol.RTCP:
-                plain = reader[index].unprotect_rtcp(sent.data)
-            case _:
-                return sent.data
+        if reader is None:
+            return None, sent.data
+        if protocol is WireProtocol.RTP:
+            plain = reader[index].unprotect(sent.data)
+        else:
+            plain = reader[index].unprotect_rtcp(sent.data)
         return plain if isinstance(plain, bytes) else (plain, sent.data)
 
     def _same(self, what: str, one: object, other: object) -> None:

@@ -52,27 +52,27 @@ impl Program {
         let is_first = !reception.clock.borrow().has_report();
         reception.statistics.sender_report(now, report.ntp_timestamp);
         reception.clock.borrow_mut().sender_report(now, report.ntp_timestamp, report.rtp_timestamp);
-        let (id, clock) = (reception.id, *reception.clock.borrow());
-        self.clock_reported(now, stream.track, (id, report.ssrc), &clock, is_first);
+        let (id, clock, index) = (reception.id, *reception.clock.borrow(), encoding.index);
+        self.clock_reported(now, stream.track, (id, index), &clock, is_first);
         let encodings = &self.tracks[stream.track].encodings;
         if let Some(index) = encodings.iter().position(|encoding| encoding.id == stream.encoding) {
             self.tell_stream(stream.track, index);
         }
     }
 
-    /// A stream's clock has moved: routes that were joined to it see that.
+    /// The clock of what an encoding comes in has moved: routes that were joined to it see that.
     pub fn clock_reported(
         &mut self,
         now: Instant,
         track: usize,
-        (id, ssrc): (ReceptionId, Ssrc),
+        (id, encoding): (ReceptionId, i8),
         clock: &StreamClock,
         is_first: bool,
     ) {
         for route in &self.tracks[track].routes {
             let route = &mut self.routes[*route];
             route.clock_reported(id, clock);
-            if is_first && route.source == Some(ssrc) {
+            if is_first && route.current() == encoding {
                 // The subscriber can be told of its clock.
                 self.peers[route.peer].transport.reports.hurry(now, &mut self.agenda);
             }

@@ -125,7 +125,8 @@ impl Program {
         let stream = mirror.streams.iter().find(|stream| stream.encoding == encoding.id);
         if let Some(stream) = stream.filter(|stream| stream.reception == told.reception) {
             let is_first = !stream.clock.replace(told.clock).has_report() && told.clock.has_report();
-            return self.clock_reported(now, track, (told.reception, told.ssrc), &told.clock, is_first);
+            let of = (told.reception, encoding.index);
+            return self.clock_reported(now, track, of, &told.clock, is_first);
         }
         mirror.forget(encoding.id, &mut self.caches);
         mirror.streams.push(MirrorStream {

@@ -9,7 +9,7 @@ use focus_streams::clock::StreamClock;
 use focus_streams::descriptor_rewriter::DescriptorRewriter;
 use focus_streams::rewriter::{ClockId, SequenceRewriter, TimestampMapper, Vp8Numbers, Vp8Rewriter};
 use focus_streams::selector::{EncodingSelector, SelectorState};
-use focus_units::{Instant, Kind, PayloadType, Ssrc};
+use focus_units::{Instant, Kind, PayloadType};
 
 use crate::departures::Rewriting;
 use crate::packet::{Packet, ReceptionId};
@@ -67,8 +67,6 @@ pub struct Route {
     pub track: usize,
     pub peer: usize,
     pub translation: Translation,
-    /// The publisher's stream that was forwarded last.
-    pub source: Option<Ssrc>,
     /// First sendings; RTX and repetitions are in `retransmitted_packets_sent`.
     pub packets_sent: u64,
     pub bytes_sent: u64,
@@ -113,7 +111,6 @@ impl Route {
             translation: Translation::new(track_spec, &spec),
             track,
             peer,
-            source: None,
             packets_sent: 0,
             bytes_sent: 0,
             retransmitted_packets_sent: 0,
@@ -316,7 +313,6 @@ impl Route {
             return Err(DropReason::TooOld);
         };
         let seq = self.sequence.forward(packet.ssrc, facts.seq).ok_or(DropReason::TooOld)?;
-        self.source = Some(packet.ssrc);
         let pictures = &mut self.pictures;
         let rewriting = facts.descriptor.as_ref().map(|descriptor| {
             pictures.get_or_insert_default().descriptors.forward(packet.ssrc, descriptor, active)

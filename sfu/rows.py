@@ -53,12 +53,14 @@ TRANSPORT_DTYPE: Final = np.dtype(
         ("queue_ms", "<f4"),
         ("padding_bytes_sent", "<u8"),
         ("feedback_lost", "<u8"),
+        ("can_send", "?"),
     ]
 )
 """Per transport. `round_trip_time_ms` from receiver reports, NaN before the first; `remb_bps` is what the
 peer last said by REMB, 0 where it never did. `queue_packets` wait for the pacer now, and
 the oldest video among them has waited for `queue_ms`. `padding_bytes_sent` were sent for their size alone:
-padding, and payloads sent again though nobody asked. `feedback_lost`: rows too many for `feedback`."""
+padding, and payloads sent again though nobody asked. `feedback_lost`: rows too many for `feedback`.
+`can_send`: there are keys, and an address to send to."""
 
 ENCODING_DTYPE: Final = np.dtype(
     [

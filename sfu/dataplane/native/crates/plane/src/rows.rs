@@ -81,7 +81,7 @@ macro_rules! row {
 }
 
 row! {
-    /// A row of `TRANSPORT_DTYPE`.
+    /// A row of `TRANSPORT_DTYPE`; `can_send` is 0 or 1.
     TransportRow {
         transport: u32,
         packets_received: u64,
@@ -95,6 +95,7 @@ row! {
         queue_ms: f32,
         padding_bytes_sent: u64,
         feedback_lost: u64,
+        can_send: u8,
     }
 }
 

@@ -53,6 +53,7 @@ TRANSPORT_DTYPE: Final = np.dtype(
         ("queue_ms", "<f4"),
         ("padding_bytes_sent", "<u8"),
         ("feedback_lost", "<u8"),
+        ("numbered_packets_sent", "<u8"),
         ("can_send", "?"),
     ]
 )
@@ -60,7 +61,8 @@ TRANSPORT_DTYPE: Final = np.dtype(
 peer last said by REMB, 0 where it never did. `queue_packets` wait for the pacer now, and
 the oldest video among them has waited for `queue_ms`. `padding_bytes_sent` were sent for their size alone:
 padding, and payloads sent again though nobody asked. `feedback_lost`: rows too many for `feedback`.
-`can_send`: there are keys, and an address to send to."""
+`numbered_packets_sent` had a transport-wide number, so that the peer tells of
+them. `can_send`: there are keys, and an address to send to."""
 
 ENCODING_DTYPE: Final = np.dtype(
     [

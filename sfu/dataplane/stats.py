@@ -68,6 +68,7 @@ def _transport_row(now: Instant, transport: Transport) -> Row:
         0.0 if oldest is None else max(0, now - oldest.queued_at) / NS_PER_MS,
         transport.padding_bytes_sent,
         transport.feedback_lost,
+        transport.numbered_packets_sent,
         transport.can_send,
     )
 

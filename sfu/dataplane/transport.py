@@ -68,6 +68,7 @@ class Transport:
         self.remb_bps = 0
         self.padding_bytes_sent = 0
         self.feedback_lost = 0
+        self.numbered_packets_sent = 0
         """Rows of its feedback that nobody took in time."""
         self.newest_seq: int | None = None
         """The transport-wide number of the packet that was sent last, unwrapped; None where it had none."""
@@ -157,6 +158,7 @@ class Transport:
         self.newest_seq = None
         if stamping.transport_cc is not None:
             self.newest_seq = self._numbers.stamp(now, size_bytes, cluster)
+            self.numbered_packets_sent += 1
         if not pacer.is_off:
             pacer.sent(now, size_bytes)
         self.reports.active(now)

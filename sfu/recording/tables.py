@@ -85,7 +85,14 @@ TRANSPORTS: Final = Table(
     "transports",
     TRANSPORT_DTYPE,
     ("transport",),
-    ("packets_sent", "bytes_sent", "padding_bytes_sent", "round_trip_time_ms", "remb_bps"),
+    (
+        "numbered_packets_sent",
+        "can_send",
+        "bytes_sent",
+        "padding_bytes_sent",
+        "round_trip_time_ms",
+        "remb_bps",
+    ),
 )
 FEEDBACK: Final = Table("feedback", FEEDBACK_DTYPE, (), FEEDBACK_DTYPE.names or ())
 

@@ -162,6 +162,25 @@ def test_counters_of_a_transport_are_of_datagrams(call: Call) -> None:
     assert up["packets_received"] == 1 + 3
 
 
+def test_what_the_peer_tells_of_is_counted_apart(call: Call) -> None:
+    call.driver.aim(VIDEO, 0)
+    call.low.send_frame(key=True, parts=3)
+    call.driver.advance(2_000)
+    assert call.driver.transport_row(call.subscriber.transport)["numbered_packets_sent"] == 3
+    reported_to = call.driver.transport_row(call.publisher.transport)
+    assert reported_to["packets_sent"] > 0
+    assert reported_to["numbered_packets_sent"] == 0
+
+
+def test_it_is_told_whether_anything_can_be_sent(driver: PlaneDriver) -> None:
+    peer = VirtualPeer.known(driver, 1)
+    assert not driver.transport_row(peer.transport)["can_send"]
+    peer.check()
+    assert not driver.transport_row(peer.transport)["can_send"]
+    peer.install()
+    assert driver.transport_row(peer.transport)["can_send"]
+
+
 def test_the_last_word_of_remb_counts(call: Call) -> None:
     assert call.driver.transport_row(call.subscriber.transport)["remb_bps"] == 0
     for bitrate in (5_000_000, 250_000):

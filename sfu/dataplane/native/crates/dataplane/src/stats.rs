@@ -90,6 +90,7 @@ impl Program {
             queue_ms: (queue_ns as f64 / NS_PER_MS as f64) as f32,
             padding_bytes_sent: transport.padding_bytes_sent,
             feedback_lost: transport.feedback_lost,
+            numbered_packets_sent: transport.numbered_packets_sent,
             can_send: u8::from(self.can_send(peer)),
         }
     }

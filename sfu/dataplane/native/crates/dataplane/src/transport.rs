@@ -98,6 +98,7 @@ pub struct Transport {
     pub padding_bytes_sent: u64,
     /// Rows of its feedback that nobody took in time.
     pub feedback_lost: u64,
+    pub numbered_packets_sent: u64,
     session: Option<Srtp>,
     early: VecDeque<(Instant, Box<[u8]>)>,
     ssrcs: FxHashSet<u32>,
@@ -121,6 +122,7 @@ impl Transport {
             remb_bps: 0.0,
             padding_bytes_sent: 0,
             feedback_lost: 0,
+            numbered_packets_sent: 0,
             next_blank: 0,
             session: None,
             early: VecDeque::new(),
@@ -233,6 +235,7 @@ impl Transport {
         egress.push(to, start);
         let transport_seq =
             translation.transport_cc.map(|_| self.numbers.stamp(now, size_bytes, charged.cluster()));
+        self.numbered_packets_sent += u64::from(transport_seq.is_some());
         charged.sent(now, size_bytes);
         self.reports.active(now, agenda);
         self.count_sent(size_bytes);

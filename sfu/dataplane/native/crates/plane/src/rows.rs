@@ -95,6 +95,7 @@ row! {
         queue_ms: f32,
         padding_bytes_sent: u64,
         feedback_lost: u64,
+        numbered_packets_sent: u64,
         can_send: u8,
     }
 }

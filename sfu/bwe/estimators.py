@@ -200,10 +200,16 @@ class Estimators:
                 & ~sent.is_silent
                 & (signs.signal != Signal.OVER)
                 & (signs.queue_ms < PROBE_QUEUE_MS),
+                is_untried=sent.can_send
+                & ~sent.has_reports
+                & np.isnan(sent.unanswered_s)
+                & np.isinf(path.remb_bps),
+                has_reports=sent.has_reports,
                 fell=(signs.signal == Signal.OVER) | sent.is_silent,
                 outgrew=path.rates.outgrew,
             ),
         )
+        self._sending.tried(now, self._prober.clusters.is_probing)
         estimates = np.zeros(len(ids), ESTIMATE_DTYPE)
         estimates["transport"] = ids
         estimates["target_bps"] = target_bps

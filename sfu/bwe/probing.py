@@ -109,6 +109,10 @@ class ProbeNeeds:
     next_bps: FloatArray
     may_probe: BoolArray
     """The peer tells of packets, and no queue stands on the way."""
+    is_untried: BoolArray
+    """Nothing was ever sent there, so that the peer can't have told of it."""
+    has_reports: BoolArray
+    """The peer has ever told of a packet."""
     fell: BoolArray
     """The rate was lowered."""
     outgrew: BoolArray
@@ -187,7 +191,10 @@ class Prober:
         rows["next_at"] = np.where(needs.outgrew | grew, now, rows["next_at"])
         rows["interval_ns"][needs.outgrew | grew] = MIN_INTERVAL_NS
         rows["goes_on"] |= grew
-        begins = needs.may_probe & ~rows["has_begun"]
+        # What is too large for a path that nobody knows is never given, and nobody would know the path.
+        knocks = needs.is_untried & (needs.next_bps > 0)
+        rows["has_begun"] &= needs.has_reports | self.clusters.is_probing
+        begins = (needs.may_probe | knocks) & ~rows["has_begun"]
         rows["has_begun"] |= begins
         rows["next_at"][begins] = rows["feels_at"][begins] = now + MIN_INTERVAL_NS
         asked = []

@@ -64,7 +64,9 @@ class Sent:
     is_silent: BoolArray
     """It does no more."""
     unanswered_s: FloatArray
-    """How long packets have gone out to one that has never told of any; NaN while none have."""
+    """How long packets have gone out to one that has never told of any, or were to; NaN while none have."""
+    can_send: BoolArray
+    """Packets can go out."""
     round_trip_ns: FloatArray
     """From a packet to the feedback on it, at least; NaN before any."""
 
@@ -79,7 +81,7 @@ class Sending:
         """Take up the newest counters, (subscribers,) of `TRANSPORT_DTYPE`, and feedback."""
         rows = self.table.rows
         media = transports["bytes_sent"].astype(np.int64) - transports["padding_bytes_sent"].astype(np.int64)
-        packets = transports["packets_sent"].astype(np.int64)
+        packets = transports["numbered_packets_sent"].astype(np.int64)
         elapsed_s = (now - rows["updated_at"]) / NS_PER_S
         is_first = rows["updated_at"] < 0
         newest = (media - rows["media_bytes"]) * 8 / np.maximum(elapsed_s, 1e-3)
@@ -102,8 +104,18 @@ class Sending:
             has_reports | (rows["began_at"] < 0), np.nan, (now - rows["began_at"]) / NS_PER_S
         )
         return Sent(
-            rows["rate_bps"].copy(), has_reports, is_silent, unanswered_s, rows["round_trip_ns"].copy()
+            rate_bps=rows["rate_bps"].copy(),
+            has_reports=has_reports,
+            is_silent=is_silent,
+            unanswered_s=unanswered_s,
+            can_send=transports["can_send"],
+            round_trip_ns=rows["round_trip_ns"].copy(),
         )
+
+    def tried(self, now: Instant, which: BoolArray) -> None:
+        """Packets are to go out to these for their size alone, where the peer says that it would tell."""
+        rows = self.table.rows
+        rows["began_at"] = np.where(which & (rows["began_at"] < 0), now, rows["began_at"])
 
     def limited(self, target_bps: FloatArray) -> BoolArray:
         """(subscribers,) whether less is sent than these targets."""

@@ -66,7 +66,7 @@ class Watch:
         self._roster.adopt(ids[self._order])
         self._shortest = np.full(len(ids), _NEVER)
         self._heard_at = np.where(np.isin(self._roster.transports, unheard), _NEVER, now)
-        self._packets = transports["packets_sent"][self._order]
+        self._packets = transports["numbered_packets_sent"][self._order]
         self._unheard = frozenset(unheard.tolist())
 
     def is_amiss(self, now: Instant, transports: StructArray, feedback: StructArray) -> bool:
@@ -109,5 +109,5 @@ class Watch:
         is_mute = now - self._heard_at >= _UNANSWERED_NS
         if not is_mute.any():
             return False
-        sent = transports["packets_sent"][self._order] - self._packets
+        sent = transports["numbered_packets_sent"][self._order] - self._packets
         return bool((is_mute & (sent >= UNANSWERED_PACKETS)).any())

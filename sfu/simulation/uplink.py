@@ -230,6 +230,6 @@ class _Stack:
         data = packet.serialise(((TRANSPORT_CC, number),))
         self._numbers.stamp(now, len(data), self._pacer.cluster)
         self._pacer.sent(now, len(data))
-        self._counters["packets_sent"] += 1
+        self._counters["numbered_packets_sent"] += 1
         self._counters["bytes_sent"] += len(data)
         self._leaving.append(data)

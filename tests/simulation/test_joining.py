@@ -122,6 +122,25 @@ def test_a_late_joiner_sees_all_eight_of_a_call_within_a_second() -> None:
     assert sim.faults() == []
 
 
+@pytest.mark.parametrize("join_s", [0.0, 2.0])
+def test_one_large_encoding_without_any_sound_is_seen_by_all_soon(join_s: float) -> None:
+    """Nothing else flows that could tell what paths carry."""
+    sim = Simulation()
+    screen = Capture(has_microphone=False, camera=(EncodingPlan("", 1920, 1080, 30, 9_000_000, 1),))
+    sharer = sim.add("sharer", capture=screen)
+    sharer.join()
+    sim.run_until_s(join_s)
+    nothing = Capture(has_microphone=False, camera=())
+    viewers = [sim.add(f"viewer{n}", capture=nothing, tile=(1920, 1080)) for n in range(3)]
+    for viewer in viewers:
+        viewer.join()
+    sim.run_s(4)
+    for viewer in viewers:
+        assert first_picture_s(viewer, sharer) - join_s <= 2.0
+        assert len(viewer.seen(sharer).between(join_s + 3, join_s + 4).frames) >= 28
+    assert sim.faults() == []
+
+
 # --- who is not in the call -------------------------------------------------------------------------------
 
 

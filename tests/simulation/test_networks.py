@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from sfu.bwe.estimate import EstimateState
 from sfu.netem.link import LinkProfile, RateStep
 from sfu.netem.loss import BurstLoss, RandomLoss
 from sfu.units import after_s
@@ -13,6 +14,7 @@ from tests.support.simulation.clock import START
 from tests.support.simulation.label import Source
 from tests.support.simulation.scenario import Member, Scenario
 from tests.support.simulation.simulation import GOOD, Simulation
+from tests.support.simulation.sources import Capture
 
 if TYPE_CHECKING:
     from tests.support.simulation.observations import TrackObservations
@@ -211,3 +213,22 @@ def test_feedback_tells_a_publisher_what_arrived_and_what_did_not() -> None:
         assert one.shows(sim) is (one is scenario)
         assert counts.feedback_count > 20
         assert counts.arrivals_told > 300
+
+
+def test_who_is_sent_nothing_for_a_while_but_what_they_send_is_answered_is_not_silent() -> None:
+    sim = Simulation()
+    alice, bob = (
+        sim.add(name, capture=Capture(has_microphone=False), tile=(1280, 720)) for name in ("alice", "bob")
+    )
+    for one in (alice, bob):
+        one.join()
+    sim.run_until_s(4)
+    before = sim.server.control.estimates["target_bps"].copy()
+    bob.show(alice, None)
+    sim.run_s(6)
+    assert bob.session.counts.feedback_count > 100
+    assert sim.server.control.estimates["target_bps"] == pytest.approx(before)
+    assert (sim.server.control.estimates["state"] == EstimateState.NORMAL).all()
+    bob.show(alice, (1280, 720))
+    sim.run_s(2)
+    assert len(bob.seen(alice).between(sim.now_s - 1, sim.now_s).frames) > 25

@@ -77,7 +77,7 @@ class Plane:
     def _stats(self) -> PlaneStats:
         transports = np.zeros(1, TRANSPORT_DTYPE)
         transports["transport"] = LEG
-        transports["packets_sent"] = elapsed_ticks = (self.now - START) // (TICK_MS * NS_PER_MS)
+        transports["numbered_packets_sent"] = elapsed_ticks = (self.now - START) // (TICK_MS * NS_PER_MS)
         transports["bytes_sent"] = elapsed_ticks * 1_000 * max(self.packets, 1)
         transports["remb_bps"] = self.remb_bps
         transports["round_trip_time_ms"] = np.nan

@@ -57,12 +57,22 @@ def reports_of(packets: Iterable[tuple[int, ...]], size: int = 1) -> Reports:
 
 
 def transports_of(
-    *ids: int, bytes_sent: int = 0, padding: int = 0, packets: int = 0, remb_bps: float = 0.0
+    *ids: int,
+    bytes_sent: int = 0,
+    padding: int = 0,
+    packets: int = 0,
+    remb_bps: float = 0.0,
+    can_send: bool = True,
 ) -> StructArray:
     rows = np.zeros(len(ids), TRANSPORT_DTYPE)
     rows["transport"] = ids
-    rows["bytes_sent"], rows["padding_bytes_sent"], rows["packets_sent"] = bytes_sent, padding, packets
+    rows["bytes_sent"], rows["padding_bytes_sent"], rows["numbered_packets_sent"] = (
+        bytes_sent,
+        padding,
+        packets,
+    )
     rows["remb_bps"], rows["round_trip_time_ms"] = remb_bps, np.nan
+    rows["can_send"] = can_send
     return rows
 
 

@@ -218,7 +218,7 @@ class Run:
         transports["transport"] = [flow.number for flow in self.flows]
         transports["bytes_sent"] = [flow.bytes_sent for flow in self.flows]
         transports["padding_bytes_sent"] = [flow.padding_bytes for flow in self.flows]
-        transports["packets_sent"] = [flow.seq for flow in self.flows]
+        transports["numbered_packets_sent"] = [flow.seq for flow in self.flows]
         transports["round_trip_time_ms"] = np.nan
         wishes = np.array([flow.wish() for flow in self.flows], WISH_DTYPE)
         update = self.estimators.update(self.now, np.array(feedback, FEEDBACK_DTYPE), transports, wishes)

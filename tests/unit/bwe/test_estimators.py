@@ -93,6 +93,19 @@ def test_first_feedback_starts_the_estimate_and_its_probes() -> None:
     assert len(update.probes) == 2
 
 
+def test_a_path_to_which_nothing_was_sent_is_tried_when_something_is_withheld_from_it() -> None:
+    estimators, wish = Estimators(), wish_of(7, next_bps=9e6)
+    unready = transports_of(7, can_send=False)
+    assert not len(estimators.update(at_ms(0), NO_FEEDBACK, unready, wish).probes)
+    assert not len(estimators.update(at_ms(50), NO_FEEDBACK, transports_of(7), NO_WISHES).probes)
+    assert len(estimators.update(at_ms(100), NO_FEEDBACK, transports_of(7), wish).probes) == 2
+    for ms in range(150, 6_000, 50):
+        update = estimators.update(at_ms(ms), NO_FEEDBACK, transports_of(7), wish)
+        assert not len(update.probes)
+        is_waited_for = ms < 100 + UNANSWERED_S * 1_000
+        assert update.estimates["target_bps"][0] == (START_BPS if is_waited_for else np.inf)
+
+
 def test_what_arrives_and_the_round_trip_are_told() -> None:
     update = play(Estimators(), 100, 3_100)
     assert update.estimates["acked_bps"][0] == pytest.approx(SIZE * 8 * 100, rel=0.05)
@@ -160,7 +173,7 @@ def test_many_together_get_what_each_gets_alone(seed: int, count: int) -> None:
                     packet(sent_ms, delay, seq=sent[one], row=10 * one, cluster=cluster, reported_ms=now_ms)
                 )
                 sent[one] += 1
-            rows["bytes_sent"][one], rows["packets_sent"][one] = SIZE * sent[one], sent[one]
+            rows["bytes_sent"][one], rows["numbered_packets_sent"][one] = SIZE * sent[one], sent[one]
             rows["remb_bps"][one] = rng.choice([0, 0, 4e5])
         order = rng.sample(range(count), count)
         wishes = wish_of(*(10 * one for one in order), next_bps=5e5)

@@ -51,6 +51,8 @@ class Subscriber:
         self.desired = 3e6
         self.next = 5e5
         self.may_probe = True
+        self.is_untried = False
+        self.has_reports = True
 
     def tick(self, *, fell: bool = False, outgrew: bool = False) -> StructArray:
         self.ms += 50
@@ -61,6 +63,8 @@ class Subscriber:
             desired_bps=np.array([self.desired]),
             next_bps=np.array([self.next]),
             may_probe=np.array([self.may_probe]),
+            is_untried=np.array([self.is_untried]),
+            has_reports=np.array([self.has_reports]),
             fell=np.array([fell]),
             outgrew=np.array([outgrew]),
         )
@@ -105,6 +109,37 @@ def test_it_begins_with_two_probes_once_the_peer_tells_of_packets() -> None:
     assert probes["cluster"].tolist() == [1, 2]
     assert (probes["size_bytes"] >= MIN_PROBE_BYTES).all()
     assert not len(subscriber.tick())
+
+
+def untried() -> Subscriber:
+    subscriber = Subscriber()
+    subscriber.is_untried, subscriber.may_probe, subscriber.has_reports = True, False, False
+    subscriber.allocated = 0
+    return subscriber
+
+
+def test_where_nothing_was_ever_sent_it_begins_as_soon_as_something_is_withheld() -> None:
+    subscriber = untried()
+    subscriber.next = 0
+    assert not len(subscriber.tick())
+    subscriber.next = 9e6
+    assert subscriber.tick()["rate_bps"].tolist() == [factor * START_BPS for factor in START_FACTORS]
+    subscriber.is_untried = False
+    assert not len(subscriber.tick())
+    subscriber.may_probe = subscriber.has_reports = True
+    assert not len(subscriber.tick()), "the first are under way"
+    subscriber.ends(2e6)
+    assert subscriber.tick()["rate_bps"].tolist() == [STEP_FACTOR * 2e6]
+
+
+def test_who_told_nothing_of_the_first_is_probed_again_when_it_speaks() -> None:
+    subscriber = untried()
+    subscriber.tick()
+    subscriber.is_untried = False
+    subscriber.ends(np.nan, is_full=False)
+    assert not len(subscriber.tick())
+    subscriber.may_probe = subscriber.has_reports = True
+    assert len(subscriber.tick()) == len(START_FACTORS)
 
 
 def test_at_the_start_it_goes_on_whatever_is_desired_while_probes_pass() -> None:

@@ -55,6 +55,14 @@ def test_who_never_said_anything_is_waited_for_and_not_silent() -> None:
     assert not sent.has_reports[0]
 
 
+def test_who_is_only_tried_is_waited_for_as_well() -> None:
+    sending = sending_of()
+    sending.update(at_ms(0), transports_of(0), reports_of([]))
+    sending.tried(at_ms(100), np.array([True]))
+    sending.tried(at_ms(500), np.array([True]))
+    assert sending.update(at_ms(1_100), transports_of(0), reports_of([])).unanswered_s.tolist() == [1.0]
+
+
 def test_who_says_nothing_any_more_is_silent_while_something_is_sent() -> None:
     sending = sending_of()
     assert not play(sending, 0, 1_000, 1e6, told=True).is_silent[0]

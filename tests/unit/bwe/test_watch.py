@@ -41,7 +41,7 @@ def at_ms(ms: float) -> Instant:
 
 def sent_to(*legs: int, packets: int = 0) -> StructArray:
     rows = np.zeros(len(legs), TRANSPORT_DTYPE)
-    rows["transport"], rows["packets_sent"] = legs, packets
+    rows["transport"], rows["numbered_packets_sent"] = legs, packets
     return rows
 
 

@@ -1,8 +1,9 @@
 """The ICE agent of one leg: full and controlling, over restarts and changes of the network.
 
-aiortc wants three things of what lies below its DTLS: `role`, `_recv` and `_send`. `IceAgent` gives it these
-and takes RTP and RTCP out on the way (RFC 7983), so that aiortc never sees them. A restart (RFC 8445 section
-9) is another connection of aioice, put in place of the one before when it is up: DTLS notices nothing.
+aiortc wants three things of what lies below its DTLS: `role`, `_recv` and `_send`. `IceAgent` gives it these.
+RTP and RTCP are taken out at the socket (RFC 7983), so that neither aioice nor aiortc ever sees them. A
+restart (RFC 8445 section 9) is another connection of aioice, put in place of the one before when it is up:
+DTLS notices nothing.
 """
 
 from __future__ import annotations
@@ -13,11 +14,16 @@ import secrets
 from typing import TYPE_CHECKING, Any, Final
 
 import aioice
+from aioice.candidate import candidate_foundation, candidate_priority
+from aioice.ice import StunProtocol
+
+from loadtest.client.datagrams import DatagramEndpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from loadtest.client import sdp
+    from sfu.units import Instant
 
 _RTCP_TYPES: Final = range(64, 96)
 """Second byte without its top bit: RTCP on a port shared with RTP (RFC 5761 section 4)."""
@@ -28,12 +34,12 @@ class IceAgent:
 
     Args:
         addresses: local addresses to use.
-        on_media: is called with each packet of SRTP or SRTCP.
+        on_media: is called with each packet of SRTP or SRTCP, and when it came.
     """
 
     role: Final = "controlling"
 
-    def __init__(self, addresses: Sequence[str], on_media: Callable[[bytes], None]) -> None:
+    def __init__(self, addresses: Sequence[str], on_media: Callable[[bytes, Instant], None]) -> None:
         self._addresses = tuple(addresses)
         self._on_media = on_media
         self._pending: _HostConnection | None = None
@@ -57,7 +63,7 @@ class IceAgent:
         """Open sockets for a new connection; its user fragment and password."""
         if self._pending is not None:
             await self._pending.close()
-        self._pending = _HostConnection(self._addresses, self._count)
+        self._pending = _HostConnection(self._addresses, self._take_media)
         self._early = []
         await self._pending.gather_candidates()
         return self._pending.local_username, self._pending.local_password
@@ -111,7 +117,7 @@ class IceAgent:
         We notice nothing of such a thing ourselves: the other side learns of it by our next check.
         """
         if self._active is not None:
-            await self._active.rebind(address)
+            self._active.rebind(address)
             await asyncio.sleep(check_after_s)
             await self._active.check()
 
@@ -134,14 +140,10 @@ class IceAgent:
             if active is None:
                 raise ConnectionError("not connected")
             try:
-                data = await active.recv()
+                return await active.recv()
             except ConnectionError:
-                if active is not self._active:
-                    continue  # replaced by a restart
-                raise
-            if not is_media(data):
-                return data
-            self._on_media(data)
+                if active is self._active:
+                    raise  # else it was replaced by a restart
 
     async def _send(self, data: bytes) -> None:
         """Send a datagram of DTLS, for aiortc."""
@@ -151,13 +153,9 @@ class IceAgent:
     def _newest(self) -> _HostConnection | None:
         return self._pending if self._pending is not None else self._active
 
-    def _count(self, data: bytes) -> None:
-        self._rtp_received += is_media(data) and not is_rtcp(data)
-
-
-def is_media(data: bytes) -> bool:
-    """RTP or RTCP, not DTLS (RFC 7983)."""
-    return len(data) >= 2 and 128 <= data[0] < 192
+    def _take_media(self, data: bytes, arrived_at: Instant) -> None:
+        self._rtp_received += not is_rtcp(data)
+        self._on_media(data, arrived_at)
 
 
 def is_rtcp(data: bytes) -> bool:
@@ -168,14 +166,14 @@ def is_rtcp(data: bytes) -> bool:
 class _HostConnection(aioice.Connection):
     """A connection of aioice on addresses of our choice: aioice itself leaves out loopback."""
 
-    def __init__(self, addresses: Sequence[str], on_data: Callable[[bytes], None]) -> None:
+    def __init__(self, addresses: Sequence[str], on_media: Callable[[bytes, Instant], None]) -> None:
         super().__init__(
             ice_controlling=True,
             local_username=secrets.token_hex(4),
             local_password=secrets.token_hex(12),
         )
         self._host_addresses = list(addresses)
-        self._on_data = on_data
+        self._on_media = on_media
 
     async def get_component_candidates(
         self,
@@ -183,13 +181,25 @@ class _HostConnection(aioice.Connection):
         addresses: list[str],  # replaced by ours
         timeout: int = 5,  # noqa: ASYNC109  # aioice's signature
     ) -> list[aioice.Candidate]:
-        """Gather on our addresses instead."""
-        return await super().get_component_candidates(component, self._host_addresses, timeout)
-
-    def data_received(self, data: bytes, component: int) -> None:
-        """Tell of what arrives: also where nobody reads it."""
-        self._on_data(data)
-        super().data_received(data, component)
+        """Gather on our addresses instead, and on sockets of ours."""
+        candidates = []
+        for address in self._host_addresses:
+            protocol = StunProtocol(self)
+            with contextlib.suppress(OSError):
+                DatagramEndpoint(protocol, address, self._on_media)
+                host, port = protocol.transport.get_extra_info("sockname")[:2]
+                protocol.local_candidate = aioice.Candidate(
+                    foundation=candidate_foundation("host", "udp", host),
+                    component=component,
+                    transport="udp",
+                    priority=candidate_priority(component, "host"),
+                    host=host,
+                    port=port,
+                    type="host",
+                )
+                candidates.append(protocol.local_candidate)
+                self._protocols.append(protocol)
+        return candidates
 
     async def add_candidate(self, text: str) -> None:
         """Take a candidate in text."""
@@ -209,12 +219,11 @@ class _HostConnection(aioice.Connection):
             return None if name is None else int(name[1])
         return None
 
-    async def rebind(self, address: str) -> None:
+    def rebind(self, address: str) -> None:
         """Put a new socket in place of the one in use."""
-        loop = asyncio.get_running_loop()
         for pair in self._nominated.values():
             _forget(pair.protocol.transport)
-            await loop.create_datagram_endpoint(lambda: pair.protocol, local_addr=(address, 0))  # noqa: B023  # called at once
+            DatagramEndpoint(pair.protocol, address, self._on_media)
 
     async def check(self) -> None:
         """One connectivity check on the pair in use."""
@@ -248,7 +257,7 @@ class _Nowhere(asyncio.DatagramTransport):
         self._protocol.connection_lost(None)
 
 
-def _forget(transport: Any) -> None:  # noqa: ANN401  # a datagram transport of any loop
+def _forget(transport: Any) -> None:  # noqa: ANN401  # a datagram transport, ours or of none
     if not isinstance(transport, _Nowhere):
         transport.set_protocol(asyncio.DatagramProtocol())
         transport.abort()

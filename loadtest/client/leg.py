@@ -372,13 +372,16 @@ class Leg:
 
     # --- helpers: media ----------------------------------------------------------------------------------
 
-    def _take_media(self, data: bytes, is_rtcp: bool) -> None:  # the transport's callback
+    def _take_media(
+        self, data: bytes, is_rtcp: bool, arrived_at: Instant
+    ) -> None:  # the transport's callback
         now, wall_s = _now(), time.time()
+        self._seen.note_wait(now, arrived_at)
         if is_rtcp:
             resent, events = self.session.receive_rtcp(now, data)
             self._resends += resent
         else:
-            events = self.session.receive_rtp(now, data)
+            events = self.session.receive_rtp(arrived_at, data)
         self._perform(now, wall_s, events)
 
     def _perform(self, now: Instant, wall_s: float, events: list[SessionEvent]) -> None:

@@ -116,6 +116,13 @@ class Observations:
     layers_wanted: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """By track id of ours: the rids that the focus wants."""
 
+    longest_wait_ms: float = 0.0
+    """How long a packet lay in our own socket before we came to it, at most: what we were late ourselves."""
+
+    def note_wait(self, now: Instant, arrived_at: Instant) -> None:
+        """We came to a packet that had arrived then."""
+        self.longest_wait_ms = max(self.longest_wait_ms, (now - arrived_at) / NS_PER_MS)
+
     def track(self, sender: Party, kind: str) -> TrackObservations:
         """The record of one kind of media from one device."""
         return self.tracks.setdefault((sender, kind), TrackObservations())

@@ -26,6 +26,8 @@ from loadtest.client.ice import IceAgent, is_rtcp
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sfu.units import Instant
+
 CHANNEL_LABEL: Final = "datachannel"
 MAX_MESSAGE_BYTES: Final = 262_144
 SCTP_INITIAL_RTO_S: Final = 0.5
@@ -45,14 +47,14 @@ class LegTransport:
 
     Args:
         addresses: local addresses that ICE uses.
-        on_media: is called with each decrypted packet, and whether it is RTCP.
+        on_media: is called with each decrypted packet, whether it is RTCP, and when it came.
         obeys_close: otherwise the socket stays open when the focus closes the connection.
     """
 
     def __init__(
         self,
         addresses: Sequence[str],
-        on_media: Callable[[bytes, bool], None],
+        on_media: Callable[[bytes, bool, Instant], None],
         *,
         obeys_close: bool = True,
     ) -> None:
@@ -205,7 +207,7 @@ class LegTransport:
         if self._obeys_close and self._dtls.state in {"closed", "failed"}:
             self.closed.set()
 
-    def _take_media(self, data: bytes) -> None:
+    def _take_media(self, data: bytes, arrived_at: Instant) -> None:
         session: pylibsrtp.Session | None = self._dtls._rx_srtp  # the keys that aiortc exported
         if session is None or len(data) < 2:
             return
@@ -215,4 +217,4 @@ class LegTransport:
         except pylibsrtp.Error:
             self.packets_undecryptable += 1
             return
-        self._on_media(plain, is_control)
+        self._on_media(plain, is_control, arrived_at)

@@ -163,7 +163,10 @@ class _Flow:
 
     def __str__(self) -> str:
         names = f"{self.receiver.party.user_id} from {self.sender.party.user_id}"
-        return f"{names}, {self.kind}: stood still for {self.longest_s:.1f} s"
+        # It excuses nothing: who came late to what had arrived was not sent it late.
+        late_ms = self.receiver.observations.longest_wait_ms
+        stood = f"{names}, {self.kind}: stood still for {self.longest_s:.1f} s"
+        return f"{stood} (a packet waited for the receiver itself for {late_ms:.0f} ms at most)"
 
 
 @contextlib.asynccontextmanager

@@ -53,7 +53,7 @@ class End:
         self.subscriber = Subscriber(self.scene, self.party, self.seen, 180, 0.0)
         self.resends: list[bytes] = []
 
-    def take(self, data: bytes, is_rtcp: bool) -> None:  # the transport's callback
+    def take(self, data: bytes, is_rtcp: bool, _arrived_at: Instant) -> None:  # the transport's callback
         if is_rtcp:
             resent, events = self.session.receive_rtcp(now(), data)
             self.resends += resent
@@ -220,7 +220,7 @@ async def test_a_transport_ends_when_the_other_side_closes() -> None:
 
 
 async def test_an_offer_lists_what_the_transport_gathered() -> None:
-    transport = LegTransport(("127.0.0.1",), lambda _data, _is_rtcp: None)
+    transport = LegTransport(("127.0.0.1",), lambda _data, _is_rtcp, _at: None)
     try:
         description = await transport.gather()
         negotiation = ClientNegotiation(LIKE_CHROMIUM, "cname", [])

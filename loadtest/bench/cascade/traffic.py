@@ -7,7 +7,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from loadtest.client.ice import is_media, is_rtcp
+from loadtest.client.datagrams import is_media
+from loadtest.client.ice import is_rtcp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

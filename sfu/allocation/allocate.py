@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import is_not
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ from sfu.allocation.layout import layout_of
 from sfu.allocation.past import Past
 from sfu.allocation.policies.lowest_layers_first import lowest_layers_first
 from sfu.allocation.policies.utility import utility
-from sfu.allocation.problem import NEVER, Paced, Problem
+from sfu.allocation.problem import LAYERS, NEVER, Paced, Problem
 from sfu.allocation.speech import NO_SPEECH
 from sfu.rows import MAX_TEMPORAL, PAUSED
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from sfu.allocation.flow import Flow
     from sfu.allocation.layout import Layout
     from sfu.allocation.problem import Policy
-    from sfu.allocation.rates import BoolArray, EncodingRates, IntArray, Places
+    from sfu.allocation.rates import BoolArray, EncodingRates, Places
     from sfu.allocation.table import DemandTable
     from sfu.rows import StructArray
 
@@ -47,6 +48,9 @@ class Allocator:
         self._places: Places | None = None
         self._placed: tuple[object, ...] = (None,)
         """What they were found for."""
+        self._flow: Flow | None = None
+        self._flowed: tuple[object, ...] = ()
+        """What it was made of."""
         self._past: Past | None = None
 
     @classmethod
@@ -83,7 +87,7 @@ class Allocator:
         """
         layout = self._layout_of(demand, speech, caps)
         places = self._places_of(layout, rates)
-        flow = flow_of(layout, rates, places)
+        flow = self._flow_of(layout, rates, places)
         past, reordered = Past.none(layout), np.ones(len(layout.transports), np.bool_)
         if self._past is not None:
             past, reordered = self._past.moved_to(layout)
@@ -91,7 +95,7 @@ class Allocator:
         layer = self._policy(problem)
         chosen = Chosen(layer, *flow.targets(layer), why_short(self._policy, problem, layer, past.short))
         self._past = _remembered(problem, flow, past, chosen, self._due(problem))
-        _want(layout, places, layer, rates)
+        _want(layout, places, chosen, rates)
         return records(layout, flow, problem, chosen)
 
     def _layout_of(self, demand: DemandTable, speech: StructArray, caps: StructArray) -> Layout:
@@ -107,6 +111,13 @@ class Allocator:
             self._places = rates.places(layout.rows["track"])
             self._placed = (layout, rates, rates.layout)
         return self._places
+
+    def _flow_of(self, layout: Layout, rates: EncodingRates, places: Places) -> Flow:
+        # Rates are measured at every other tick.
+        made_of = layout, places, rates.measured
+        if self._flow is None or any(map(is_not, made_of, self._flowed)):
+            self._flow, self._flowed = flow_of(layout, rates, places), made_of
+        return self._flow
 
     def _due(self, problem: Problem) -> BoolArray:
         if self._paced is None:
@@ -132,25 +143,24 @@ def _problem(
     rates: EncodingRates,
     reordered: BoolArray,
 ) -> Problem:
-    rows = layout.rows
     given = rows_of(layout.transports, budgets, (np.inf, np.inf))
     keep_bps = np.minimum(given["keep_bps"], layout.caps["max_bps"])
     return Problem(
         now=rates.now,
         subscriber=layout.subscriber,
-        track=rows["track"].astype(np.int64),
+        track=layout.track,
         rank=layout.rank,
-        is_audio=rows["is_audio"],
-        is_screen=rows["is_screen"],
-        is_pinned=rows["is_pinned"],
-        is_visible=rows["is_visible"],
+        is_audio=layout.is_audio,
+        is_screen=layout.is_screen,
+        is_pinned=layout.is_pinned,
+        is_visible=layout.is_visible,
         speaker=layout.speaker,
-        width=rows["width"].astype(np.float64),
-        height=rows["height"].astype(np.float64),
+        width=layout.width,
+        height=layout.height,
         layer_widths=layout.widths.T,
         layer_heights=layout.heights.T,
-        frame_rates=flow.frame_rates.T,
-        costs_bps=flow.costs_bps.T,
+        frame_rates=flow.frame_rates[:LAYERS].T,
+        costs_bps=flow.costs_bps[:LAYERS].T,
         usable=flow.usable.T,
         previous=flow.layer(past.encoding, past.temporal),
         previous_at=past.previous_at,
@@ -164,9 +174,9 @@ def _problem(
     )
 
 
-def _want(layout: Layout, places: Places, layer: IntArray, rates: EncodingRates) -> None:
+def _want(layout: Layout, places: Places, chosen: Chosen, rates: EncodingRates) -> None:
     """Tell what would fit, and what is given, of what anybody looks at: the rest may be switched off."""
-    given = np.where(layer == PAUSED, layout.allowed, layer // MAX_TEMPORAL)
+    given = np.where(chosen.encoding == PAUSED, layout.allowed, chosen.encoding)
     is_seen = ~layout.is_unseen
     at = [picked(places.at, one)[picked(places.found, one) & is_seen] for one in (layout.allowed, given)]
     rates.want_at(np.concatenate(at))

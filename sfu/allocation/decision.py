@@ -9,9 +9,11 @@ import numpy as np
 
 from sfu.allocation.flow import picked
 from sfu.allocation.problem import LAYERS
-from sfu.rows import MAX_TEMPORAL, PAUSED, TARGET_DTYPE
+from sfu.rows import PAUSED, TARGET_DTYPE
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from sfu.allocation.flow import Chosen, Flow
     from sfu.allocation.layout import Layout
     from sfu.allocation.problem import Problem
@@ -20,9 +22,6 @@ if TYPE_CHECKING:
 
 _NUMBERS: Final = np.arange(LAYERS, dtype=np.int8)[:, None]
 """In so few bits that a tick of thousands of rows goes through them at once."""
-_NONE: Final = np.int8(LAYERS)
-_TOP: Final = MAX_TEMPORAL
-"""A temporal layer that is at least every encoding's highest."""
 
 
 class Cause(enum.IntEnum):
@@ -101,14 +100,13 @@ def records(layout: Layout, flow: Flow, problem: Problem, chosen: Chosen) -> Str
         problem: the two as the policy had them.
         chosen: what it answered.
     """
-    layer = chosen.layer
-    best = flow.layer(flow.best, np.full(len(layer), _TOP))
+    layer, best = chosen.layer, flow.whole
     # As bytes: numpy copies records field by field, which takes thirty times as long.
     decisions = layout.record.view(np.uint8).copy().view(DECISION_DTYPE)
     for name, values in (
         ("chosen_encoding", chosen.encoding),
         ("temporal", chosen.temporal),
-        ("cause", _causes(layout, flow, problem, chosen, best)),
+        ("cause", _causes(layout, flow, problem, chosen)),
         ("budget_bps", problem.change_bps.take(problem.subscriber)),
     ):
         decisions[name] = values.take(layout.place)
@@ -118,27 +116,26 @@ def records(layout: Layout, flow: Flow, problem: Problem, chosen: Chosen) -> Str
         ("best_rate_bps", flow.costs_bps, best),
         ("frame_rate", flow.frame_rates, layer),
     ):
-        decisions[name] = (picked(columns, at) * (at != PAUSED)).take(layout.place)
+        decisions[name] = picked(columns, at).take(layout.place)
     return decisions
 
 
-def _causes(layout: Layout, flow: Flow, problem: Problem, chosen: Chosen, best: IntArray) -> IntArray:
+def _causes(layout: Layout, flow: Flow, problem: Problem, chosen: Chosen) -> NDArray[np.int8]:
     """(rows,) why: the first of these that holds."""
     layer = chosen.layer
-    rows = layout.rows
-    is_less = layer != best
+    is_less = layer != flow.whole
     is_capped = np.isfinite(problem.change_bps) & (problem.change_bps >= layout.caps["max_bps"])
-    causes = np.full(len(layer), Cause.CEILING, np.int64)
+    causes = np.full(len(layer), Cause.CEILING, np.int8)
     for holds, cause in reversed(
         (
-            ((chosen.encoding == layout.wanted) & (~is_less | rows["is_audio"]), Cause.SIZE),
+            ((chosen.encoding == layout.wanted) & (~is_less | layout.is_audio), Cause.SIZE),
             (layout.is_unheard, Cause.UNHEARD),
             (~flow.sent.any(axis=0), Cause.PAUSED),
-            ((layer == PAUSED) & ~rows["is_visible"], Cause.NOT_VISIBLE),
+            ((layer == PAUSED) & ~layout.is_visible, Cause.NOT_VISIBLE),
             (layout.is_beyond_last_n, Cause.LAST_N),
             (is_less & is_capped.take(problem.subscriber), Cause.CAP),
             (is_less, chosen.short),
-            ((flow.best == PAUSED) & (rows["only"] < 0), Cause.CEILING),
+            ((flow.best == PAUSED) & layout.is_any, Cause.CEILING),
             (flow.best != layout.allowed, Cause.LAYER_NOT_SENT),
         )
     ):
@@ -149,8 +146,9 @@ def _causes(layout: Layout, flow: Flow, problem: Problem, chosen: Chosen, best: 
 def _following(flow: Flow, layer: IntArray) -> IntArray:
     """(rows,) the lowest layer above that is offered, `PAUSED` where there is none."""
     is_above = flow.offered & (layer.astype(np.int8) < _NUMBERS)
-    following = np.where(is_above, _NUMBERS, _NONE).min(axis=0)
-    return np.where(following == _NONE, PAUSED, following).astype(np.int64)
+    # The lowest has the largest distance to the end, and where there is none that is 0.
+    distance = (is_above * (LAYERS - _NUMBERS)).max(axis=0)
+    return np.where(distance == 0, PAUSED, LAYERS - distance).astype(np.int64)
 
 
 def targets_of(decisions: StructArray) -> StructArray:

@@ -35,6 +35,15 @@ class Layout:
     rank: IntArray
     """Among its subscriber's rows, from 0 on: who is pinned, screen shares, who spoke last, the others."""
     speaker: IntArray
+    track: IntArray
+    is_audio: BoolArray
+    is_screen: BoolArray
+    is_pinned: BoolArray
+    is_visible: BoolArray
+    width: FloatArray
+    height: FloatArray
+    is_any: BoolArray
+    """The row is not for one encoding only."""
     wanted: IntArray
     """The encoding that fits the tile, or the only one that the row is for."""
     allowed: IntArray
@@ -69,13 +78,13 @@ def layout_of(demand: StructArray, speech: StructArray, caps: StructArray) -> La
         (demand["route"], speaker, ~demand["is_screen"], ~demand["is_pinned"], demand["subscriber"])
     )
     rows, speaker = demand[order], speaker[order]
-    is_unheard = is_unheard[order] & rows["is_audio"]
     is_first = np.diff(rows["subscriber"].astype(np.int64), prepend=-1) != 0
     starts, subscriber = np.flatnonzero(is_first), np.cumsum(is_first) - 1
     transports = rows["subscriber"][starts].astype(np.int64)
     given = rows_of(transports, caps, (np.inf, 0, 0))
     rows["max_height"] = _lower(rows["max_height"], given["max_height"][subscriber])
-    is_picture = ~rows["is_audio"] & rows["is_visible"]
+    is_audio, is_visible = rows["is_audio"].copy(), rows["is_visible"].copy()
+    is_picture = ~is_audio & is_visible
     pictures = np.cumsum(is_picture)
     before = pictures - is_picture
     max_videos = given["max_videos"][subscriber]
@@ -88,7 +97,7 @@ def layout_of(demand: StructArray, speech: StructArray, caps: StructArray) -> La
     allowed = np.where(is_any, np.minimum(wanted, permitted.sum(axis=1) - 1), only)
     rank = np.arange(len(rows)) - starts[subscriber]
     is_beyond_last_n = is_picture & (max_videos > 0) & (before - before[starts][subscriber] >= max_videos)
-    is_unseen = (~rows["is_audio"] & ~rows["is_visible"]) | is_beyond_last_n
+    is_unseen = (~is_audio & ~is_visible) | is_beyond_last_n
     place = np.argsort(order)
     record = np.zeros(len(rows), DECISION_DTYPE)
     for name in ("route", "subscriber", "track", "is_audio"):
@@ -101,7 +110,7 @@ def layout_of(demand: StructArray, speech: StructArray, caps: StructArray) -> La
         ("is_unseen", is_unseen),
     ):
         record[name] = values[place]
-    parts = np.repeat(scales(rows).T, MAX_TEMPORAL, axis=0) * ~rows["is_audio"]
+    parts = np.repeat(scales(rows).T, MAX_TEMPORAL, axis=0) * ~is_audio
     return Layout(
         rows=rows,
         place=place,
@@ -110,10 +119,18 @@ def layout_of(demand: StructArray, speech: StructArray, caps: StructArray) -> La
         subscriber=subscriber,
         rank=rank,
         speaker=speaker,
+        track=rows["track"].astype(np.int64),
+        is_audio=is_audio,
+        is_screen=rows["is_screen"].copy(),
+        is_pinned=rows["is_pinned"].copy(),
+        is_visible=is_visible,
+        width=rows["width"].astype(np.float64),
+        height=rows["height"].astype(np.float64),
+        is_any=is_any,
         wanted=wanted,
         allowed=allowed,
         permitted=np.ascontiguousarray(permitted.T),
-        is_unheard=is_unheard,
+        is_unheard=is_unheard[order] & is_audio,
         is_beyond_last_n=is_beyond_last_n,
         is_unseen=is_unseen,
         widths=width * parts,

@@ -10,11 +10,12 @@ still takes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from sfu.allocation.flow import picked
 from sfu.allocation.problem import LAYERS
 from sfu.rows import PAUSED
 
@@ -54,40 +55,55 @@ UNUSABLE_BPS: Final = 1e15
 SAFE: Final = 1.0 - 1e-6
 """Part of a budget that is spent, or the rounding of costs might exceed it."""
 
+_NOTHING: Final = LAYERS
+"""Where nothing stands among options: the last, which `PAUSED` is the index of as well."""
+
 _LAYER_BITS: Final = np.int32(15)
 """The lowest bits of a gain carry its layer while the largest is looked for: numpy's maximum is ten times as
 fast as its argmax, and a gain need not be exact to one part of 2**19."""
-_NUMBERS: Final = np.arange(LAYERS, dtype=np.int32)[:, None]
+_NUMBERS: Final = np.arange(LAYERS + 1, dtype=np.int32)[:, None]
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Rows sorted by subscriber, and in there by rank. Layers come first: numpy is faster along rows."""
+    """Rows sorted by subscriber, and in there by rank. Layers come first: numpy is faster along rows.
+
+    Behind the layers stands nothing, which is worth and costs 0.
+    """
 
     worths: ShortArray
-    """(LAYERS, rows) above what the row is worth without; 0 or less: of no use."""
+    """(LAYERS + 1, rows) above what the row is worth without; 0 or less: of no use."""
     costs_bps: ShortArray
-    """(LAYERS, rows) above what the row takes without; `UNUSABLE_BPS` and more: not to be had."""
+    """(LAYERS + 1, rows) above what the row takes without; `UNUSABLE_BPS` and more: not to be had."""
     subscriber: IntArray
     """(rows,) from 0 on, none left out."""
     starts: IntArray
     """(subscribers,) the first row of each."""
 
+    @classmethod
+    def of(cls, worths: ShortArray, costs_bps: ShortArray, subscriber: IntArray, starts: IntArray) -> Options:
+        """(LAYERS, rows) of layers, and nothing."""
+        nothing = np.zeros((1, len(subscriber)), np.float32)
+        return cls(
+            np.concatenate((worths, nothing)), np.concatenate((costs_bps, nothing)), subscriber, starts
+        )
+
     def costs_of(self, layer: IntArray) -> ShortArray:
         """(rows,) cost of a layer each; 0 where it is `PAUSED`."""
-        return _of(self.costs_bps, layer)
+        return picked(self.costs_bps, layer)
 
     def worths_of(self, layer: IntArray) -> ShortArray:
         """(rows,) worth of a layer each; 0 where it is `PAUSED`."""
-        return _of(self.worths, layer)
+        return picked(self.worths, layer)
 
     def highest(self) -> IntArray:
         """(rows,) the layer of the most worth, of equal ones the cheapest; `PAUSED`: it has none."""
-        return _worth_their_price(self, np.full(len(self.starts), NEARLY_FREE))
+        layer = _worth_their_price(self, np.full(len(self.starts), NEARLY_FREE))
+        return np.where(layer == _NOTHING, PAUSED, layer)
 
     def totals(self, values: ShortArray) -> FloatArray:
         """(subscribers,) sums over rows."""
-        sums: FloatArray = np.add.reduceat(values, self.starts, dtype=np.float64)
+        sums: FloatArray = np.add.reduceat(values.astype(np.float64), self.starts)
         return sums
 
     def any_of(self, flags: BoolArray) -> BoolArray:
@@ -107,8 +123,9 @@ class Options:
         return Options(worths, costs, subscriber, starts), self.subscriber[rows[starts]]
 
     def beyond(self, layer: IntArray) -> Options:
-        """The same with something given already: worths and costs are what comes on top."""
+        """The same with something given: worths and costs are what comes on top. Nothing is no step."""
         worths, costs = self.worths - self.worths_of(layer), self.costs_bps - self.costs_of(layer)
+        worths[_NOTHING] = costs[_NOTHING] = 0.0
         return Options(worths, costs, self.subscriber, self.starts)
 
 
@@ -138,32 +155,31 @@ def densest_first(
     rows = np.arange(len(layer))
     extra = options.beyond(layer)
     # A higher layer that costs less gives nothing back: sums then stay on the safe side.
-    np.maximum(extra.costs_bps, LEAST_STEP_BPS, out=extra.costs_bps)
+    np.maximum(extra.costs_bps[:LAYERS], LEAST_STEP_BPS, out=extra.costs_bps[:LAYERS])
     left_bps = SAFE * budget_bps - options.totals(options.costs_of(layer))
     for _ in range(passes):
-        is_useful = extra.costs_bps <= left_bps.take(extra.subscriber)
-        is_useful &= extra.worths > WORTHLESS
+        is_useful = extra.costs_bps[:LAYERS] <= left_bps.take(extra.subscriber)
+        is_useful &= extra.worths[:LAYERS] > WORTHLESS
         active = np.flatnonzero(is_useful.any(axis=0))
         if not len(active):
             break
         rows = rows[active]
         extra, subscribers = extra.some_of(active)
-        useless_bps = ~is_useful.take(active, axis=1) * np.float32(UNUSABLE_BPS)
-        extra = replace(extra, costs_bps=extra.costs_bps + useless_bps)
+        extra.costs_bps[:LAYERS] += ~is_useful.take(active, axis=1) * np.float32(UNUSABLE_BPS)
         left_bps = left_bps[subscribers]
         step = _down_to_what_does_not_fit(extra, left_bps)
         left_bps = left_bps - extra.totals(extra.costs_of(step))
         extra = extra.beyond(step)
-        layer[rows] = np.where(step == PAUSED, layer[rows], step)
+        layer[rows] = np.where(step == _NOTHING, layer[rows], step)
     return layer
 
 
 def _down_to_what_does_not_fit(options: Options, budget_bps: FloatArray) -> IntArray:
-    """(rows,) all steps in the order of their density, up to the first that does not fit."""
-    densities = (options.worths / options.costs_bps).max(axis=0)
+    """(rows,) all steps in the order of their density, up to the first that does not fit; else nothing."""
+    densities = (options.worths[:LAYERS] / options.costs_bps[:LAYERS]).max(axis=0)
     dear = np.maximum.reduceat(densities, options.starts)
     cheap = dear * CHEAPEST
-    nothing = np.full(len(options.subscriber), PAUSED)
+    nothing = np.full(len(options.subscriber), _NOTHING)
     return _between(options, budget_bps, (nothing, _worth_their_price(options, cheap)), (dear, cheap), PRICES)
 
 
@@ -220,19 +236,13 @@ def _in_order(options: Options, few: IntArray, many: IntArray, left_bps: FloatAr
 
 
 def _worth_their_price(options: Options, price: FloatArray) -> IntArray:
-    """(rows,) the layer of the highest worth when bits cost `price`, `PAUSED` where none is worth its own."""
+    """(rows,) the layer of the highest worth when bits cost `price`, nothing where none is worth its own."""
     gain = options.costs_bps * price.astype(np.float32).take(options.subscriber)
     np.subtract(options.worths, gain, out=gain)
-    np.maximum(gain, 0.0, out=gain)
+    # Of floats from 0 on, the integers of the same bits have the same order; below 0 they are below 0, too.
     bits = gain.view(np.int32)
     bits &= ~_LAYER_BITS
     bits |= _NUMBERS
-    best = bits.max(axis=0)
-    return np.where(best > _LAYER_BITS, best & _LAYER_BITS, PAUSED).astype(np.int64)
-
-
-def _of(values: ShortArray, layer: IntArray) -> ShortArray:
-    at = np.maximum(layer, 0) * values.shape[1] + np.arange(len(layer))
-    found: ShortArray = values.reshape(-1).take(at)
-    found *= layer != PAUSED
-    return found
+    # Of equal gains the last has it: nothing, where there is none.
+    best: IntArray = (bits.max(axis=0) & _LAYER_BITS).astype(np.int64)
+    return best

@@ -136,6 +136,8 @@ class EncodingRates:
         self._failed = np.zeros(0, np.bool_)
         self._is_returning = False
         """Some encoding flows and does not count yet."""
+        self._measured: Measured | None = None
+        """As it was asked for last; None: it is not that any more."""
         self._measured_at = 0
         self._now = 0
         self._changes = 0
@@ -186,17 +188,19 @@ class EncodingRates:
 
     @property
     def measured(self) -> Measured:
-        """(encodings,) of all that there are, in an order of its own."""
-        weights, rates = self._weights[:, None], np.full_like(self._sums, np.nan)
-        np.divide(self._sums, np.maximum(weights, _LEAST_WEIGHTS), out=rates, where=weights > 0)
-        return Measured(
-            rates_bps=rates[:, _BYTES],
-            live=self._live,
-            flowing=self._flowing,
-            temporal_bps=rates[:, _TEMPORAL_BYTES],
-            temporal_frame_rates=rates[:, _TEMPORAL_FRAMES],
-            settled=np.minimum(self._weights / SETTLED_AT, 1.0),
-        )
+        """(encodings,) of all that there are, in an order of its own; one object until something changes."""
+        if self._measured is None:
+            weights, rates = self._weights[:, None], np.full_like(self._sums, np.nan)
+            np.divide(self._sums, np.maximum(weights, _LEAST_WEIGHTS), out=rates, where=weights > 0)
+            self._measured = Measured(
+                rates_bps=rates[:, _BYTES],
+                live=self._live,
+                flowing=self._flowing,
+                temporal_bps=rates[:, _TEMPORAL_BYTES],
+                temporal_frame_rates=rates[:, _TEMPORAL_FRAMES],
+                settled=np.minimum(self._weights / SETTLED_AT, 1.0),
+            )
+        return self._measured
 
     def update(self, stats: PlaneStats) -> None:
         """Take up the newest counters; encodings that are not in them any more are forgotten."""
@@ -271,6 +275,7 @@ class EncodingRates:
         self._changes += not np.array_equal(keys, self._keys)
         self._keys = keys
         self._layout += 1
+        self._measured = None
         return found
 
     def _update_liveness(self, received_at: IntArray, flowing: BoolArray) -> None:
@@ -283,7 +288,9 @@ class EncodingRates:
         self._weights = np.where(is_back, 0.0, self._weights)
         self._sums = np.where(is_back[:, None], 0.0, self._sums)
         live = flowing & (received_at - self._returned_at >= _RETURN_AFTER_NS)
-        self._changes += not (np.array_equal(flowing, self._flowing) and np.array_equal(live, self._live))
+        if not (np.array_equal(flowing, self._flowing) and np.array_equal(live, self._live)):
+            self._changes += 1
+            self._measured = None
         self._flowing, self._live = flowing, live
         self._is_returning = bool((flowing & ~live).any())
 
@@ -297,6 +304,7 @@ class EncodingRates:
         self._weights = weights if known is _ALL_KNOWN else np.where(known, weights, 0.0)
         self._sums = sums if known is _ALL_KNOWN else np.where(known[:, None], sums, 0.0)
         self._counted = counted
+        self._measured = None
         self._measured_at = now
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _WITHHELD: Final = (Cause.BUDGET, Cause.PINNED_FIRST, Cause.SCREEN_FIRST, Cause.SPEAKER)
 """Causes that end when the path carries more."""
+_IS_WITHHELD: Final = np.isin(list(Cause), _WITHHELD)
+"""The same by cause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +38,23 @@ class Wishes:
 
 def wishes_of(decisions: StructArray) -> Wishes:
     """Sum up the decisions of each subscriber: (n,) of `DECISION_DTYPE`, in any order."""
-    ordered = decisions[np.argsort(decisions["subscriber"], kind="stable")]
-    subscriber = ordered["subscriber"].astype(np.int64)
+    order = np.argsort(decisions["subscriber"], kind="stable")
+    subscriber = decisions["subscriber"].take(order).astype(np.int64)
     starts = np.flatnonzero(np.diff(subscriber, prepend=-1))
     if not len(starts):
         nothing = np.zeros(0)
         return Wishes(subscriber, nothing, nothing, nothing)
-    allocated = np.add.reduceat(ordered["rate_bps"], starts)
-    is_withheld = np.isin(ordered["cause"], _WITHHELD)
+    rate_bps, best_bps, next_bps, budget_bps = (
+        decisions[name].take(order) for name in ("rate_bps", "best_rate_bps", "next_rate_bps", "budget_bps")
+    )
+    is_withheld = _IS_WITHHELD.take(decisions["cause"].take(order))
+    allocated = np.add.reduceat(rate_bps, starts)
     # Of what is more than its path's share for another reason (a ceiling, no picture) nothing is desired.
-    desired = np.add.reduceat(np.where(is_withheld, ordered["best_rate_bps"], ordered["rate_bps"]), starts)
-    rows = np.diff(starts, append=len(ordered))
-    room = ordered["budget_bps"] - np.repeat(allocated, rows)
-    least = np.full(len(ordered), np.inf)
-    for name in ("best_rate_bps", "next_rate_bps"):
-        step = MARGIN * ordered[name] - ordered["rate_bps"]
+    desired = np.add.reduceat(np.where(is_withheld, best_bps, rate_bps), starts)
+    room = budget_bps - np.repeat(allocated, np.diff(starts, append=len(order)))
+    least = np.full(len(order), np.inf)
+    for better_bps in (best_bps, next_bps):
+        step = MARGIN * better_bps - rate_bps
         np.copyto(least, step, where=is_withheld & (step > 0) & (step > room))
     least = np.minimum.reduceat(least, starts)
     # Each step by itself would fit: what is waited for is all together.

@@ -15,7 +15,7 @@ import numpy as np
 
 from sfu.allocation.few import best_of_few
 from sfu.allocation.options import UNUSABLE_BPS, Options, densest_first, numbered
-from sfu.allocation.problem import NEVER
+from sfu.allocation.problem import LAYERS, NEVER
 from sfu.allocation.rotation import has_turn
 from sfu.allocation.worth import short_worths, turned
 from sfu.rows import PAUSED
@@ -107,7 +107,7 @@ def _options(problem: Problem, rows: IntArray) -> tuple[Options, IntArray]:
     subscriber, starts = numbered(problem.subscriber[rows])
     worth, costs = short_worths(problem, rows), turned(problem.costs_bps, rows)
     costs += np.float32(UNUSABLE_BPS) * (worth <= 0)
-    return Options(worth, costs, subscriber, starts), problem.subscriber[rows[starts]]
+    return Options.of(worth, costs, subscriber, starts), problem.subscriber[rows[starts]]
 
 
 def _hold(problem: Problem, rows: IntArray, options: Options) -> ShortArray:
@@ -120,12 +120,11 @@ def _hold(problem: Problem, rows: IntArray, options: Options) -> ShortArray:
     age_s = (problem.now - problem.previous_at[rows]) / NS_PER_S
     stay = STAY * np.clip(1.0 - age_s / STAY_S, 0.0, 1.0)
     is_new = problem.previous_at[rows] == NEVER
-    at = np.maximum(previous, 0), np.arange(len(previous))
-    was_given = previous != PAUSED
-    before_bps = np.where(was_given, costs[at], np.float32(0.0))
+    was_given, before_bps = previous != PAUSED, options.costs_of(previous)
     bonus = np.where(is_new, 0.0, stay * worth.max(axis=0)).astype(np.float32)
-    worth -= np.where(was_given, np.float32(0.0), bonus)
-    worth[at] += np.where(was_given & (before_bps < UNUSABLE_BPS), bonus, np.float32(0.0))
+    worth[:LAYERS] -= np.where(was_given, np.float32(0.0), bonus)
+    stays = was_given & (before_bps < UNUSABLE_BPS)
+    worth[previous, np.arange(len(previous))] += np.where(stays, bonus, np.float32(0.0))
     is_dearer = costs > np.where(is_new, np.float32(UNUSABLE_BPS), before_bps)
     costs *= np.float32(1.0) + np.float32(MARGIN - 1.0) * is_dearer
     return bonus

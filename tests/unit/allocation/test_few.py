@@ -43,7 +43,7 @@ def test_more_budget_never_gives_less(seed: int, part: float, more: float) -> No
 def test_a_large_picture_is_found_that_greedy_steps_pass_over() -> None:
     worths, costs = np.zeros((LAYERS, 2), np.float32), np.full((LAYERS, 2), 1e15, np.float32)
     worths[0], costs[0] = [1.0, 9.0], [100_000, 1_000_000]
-    options = Options(worths, costs, *numbered(np.zeros(2, np.int64)))
+    options = Options.of(worths, costs, *numbered(np.zeros(2, np.int64)))
     budget = np.array([1_050_000.0])
     assert densest_first(options, np.full(2, PAUSED), budget).tolist() == [0, PAUSED]
     assert best_of_few(options, budget).tolist() == [PAUSED, 0]
@@ -51,5 +51,5 @@ def test_a_large_picture_is_found_that_greedy_steps_pass_over() -> None:
 
 def test_nothing_is_chosen_where_nothing_is_worth_anything() -> None:
     worths, costs = np.zeros((LAYERS, 2), np.float32), np.full((LAYERS, 2), 1_000, np.float32)
-    options = Options(worths, costs, *numbered(np.zeros(2, np.int64)))
+    options = Options.of(worths, costs, *numbered(np.zeros(2, np.int64)))
     assert best_of_few(options, np.array([1e9])).tolist() == [PAUSED, PAUSED]

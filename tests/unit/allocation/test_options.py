@@ -18,7 +18,7 @@ def options_of(seed: int, rows: int, count: int) -> Options:
     worths = rng.uniform(0.2, 4, rows) * (costs / 3e6) ** rng.uniform(0.1, 0.9, rows)
     costs[rng.random(costs.shape) < 0.3] = UNUSABLE_BPS
     worths[costs == UNUSABLE_BPS] = 0.0
-    return Options(worths.astype(np.float32), costs.astype(np.float32), *numbered(subscriber))
+    return Options.of(worths.astype(np.float32), costs.astype(np.float32), *numbered(subscriber))
 
 
 def one_by_one(options: Options, budget_bps: np.ndarray[tuple[int], np.dtype[np.float64]]) -> list[int]:
@@ -63,7 +63,7 @@ def test_a_start_that_does_not_fit_is_left_as_it_is() -> None:
 def test_a_step_that_does_not_fit_is_passed_over_and_smaller_ones_are_taken() -> None:
     worths, costs = np.zeros((LAYERS, 2), np.float32), np.full((LAYERS, 2), UNUSABLE_BPS, np.float32)
     worths[0], costs[0] = [9.0, 1.0], [900_000, 200_000]
-    options = Options(worths, costs, *numbered(np.zeros(2, np.int64)))
+    options = Options.of(worths, costs, *numbered(np.zeros(2, np.int64)))
     for budget, layers in ((1_200_000, [0, 0]), (1_000_000, [0, PAUSED]), (800_000, [PAUSED, 0])):
         assert densest_first(options, np.full(2, PAUSED), np.array([float(budget)])).tolist() == layers
 
@@ -74,7 +74,7 @@ def test_only_so_many_steps_are_passed_over() -> None:
     # Each next one is less dense, and fits only where the one before is not taken.
     costs[0] = 600_000.0 * 0.9 ** np.arange(rows)
     worths[0] = costs[0] / 1e5 * 0.9 ** np.arange(rows)
-    options = Options(worths, costs, *numbered(np.zeros(rows, np.int64)))
+    options = Options.of(worths, costs, *numbered(np.zeros(rows, np.int64)))
     budget = float(costs[0, -1]) * 1.001
     assert densest_first(options, np.full(rows, PAUSED), np.array([budget])).tolist() == [
         *[PAUSED] * (rows - 1),
@@ -85,7 +85,7 @@ def test_only_so_many_steps_are_passed_over() -> None:
 def test_of_equal_rows_the_first_are_served() -> None:
     worths, costs = np.zeros((LAYERS, 50), np.float32), np.full((LAYERS, 50), UNUSABLE_BPS, np.float32)
     worths[0], costs[0] = 1.0, 100_000
-    options = Options(worths, costs, *numbered(np.zeros(50, np.int64)))
+    options = Options.of(worths, costs, *numbered(np.zeros(50, np.int64)))
     found = densest_first(options, np.full(50, PAUSED), np.array([3_050_000.0]))
     assert found.tolist() == [0] * 30 + [PAUSED] * 20
 
@@ -93,7 +93,7 @@ def test_of_equal_rows_the_first_are_served() -> None:
 def test_a_higher_layer_that_costs_less_is_taken_and_gives_nothing_back() -> None:
     worths, costs = np.zeros((LAYERS, 1), np.float32), np.full((LAYERS, 1), UNUSABLE_BPS, np.float32)
     worths[:2, 0], costs[:2, 0] = [1.0, 2.0], [500_000, 300_000]
-    options = Options(worths, costs, *numbered(np.zeros(1, np.int64)))
+    options = Options.of(worths, costs, *numbered(np.zeros(1, np.int64)))
     assert densest_first(options, np.array([0]), np.array([510_000.0])).tolist() == [1]
     assert densest_first(options, np.array([PAUSED]), np.array([310_000.0])).tolist() == [1]
 

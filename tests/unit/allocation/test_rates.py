@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import astuple
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -61,6 +62,20 @@ def test_readings_that_are_too_close_are_not_divided_by_their_distance() -> None
     assert of(rates).rates_bps[0, 0] == pytest.approx(80_000)
     rates.update(stats_of(after_ms(NOW, 1_100), {(1, 0): 11_000, (1, 1): 5}))
     assert of(rates).rates_bps[0, 0] == pytest.approx(80_000)
+
+
+def test_what_is_measured_is_the_same_object_until_something_changes() -> None:
+    rates, seen = EncodingRates(), []
+    for ms, rows in (
+        (0, {(1, 0): 0}),
+        (1, {(1, 0): 9}),
+        (2, {(1, 0): 9, (2, 0): 0}),
+        (100, {(1, 0): 9, (2, 0): 9}),
+    ):
+        rates.update(stats_of(after_ms(NOW, ms), rows))
+        seen.append(rates.measured)
+        assert len(rates.measured.live) == len(rows)
+    assert [one is other for one, other in pairwise(seen)] == [True, False, False]
 
 
 def test_the_first_key_frame_is_not_taken_for_the_rate() -> None:

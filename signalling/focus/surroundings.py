@@ -48,6 +48,10 @@ class Surroundings:
         """Every client's leg, oldest first."""
         return ((leg.transport, leg.key) for leg in self._calls.legs if leg.trunk is None)
 
+    def trunks(self) -> Iterator[TransportId]:
+        """Every leg that leads to another focus, oldest first."""
+        return (leg.transport for leg in self._calls.legs if leg.trunk is not None)
+
     def call_of(self, transport: TransportId) -> CallKey | None:
         """The call that a leg is in; None where it is gone."""
         leg = self._calls.leg(transport)

@@ -113,6 +113,8 @@ class Recorder:
         self._around = Around(subject, surroundings, self._redactor)
         self._began_at: Instant | None = None
         self._legs: set[TransportId] = set()
+        self._trunks: set[TransportId] = set()
+        """Those of them that lead, or have just led, to other foci: of one's own leg there are none."""
         self._tracks: dict[TrackHandle, tuple[TransportId, str]] = {}
         self._gone_at: Instant | None = None
 
@@ -257,18 +259,26 @@ class Recorder:
     # --- within -------------------------------------------------------------------------------------------
 
     def _live_legs(self) -> set[TransportId]:
-        return {
+        legs = {
             transport
             for transport, key in self._surroundings.legs()
             if self._subject.is_leg(key.user_id, key.device_id, key.call.conf_id)
         }
+        if self._subject.is_everybody:
+            trunks = set(self._surroundings.trunks())
+            self._trunks = trunks | (self._trunks & self._legs)
+            legs |= trunks
+        return legs
 
     def _lines(self, now: Instant, entries: Iterable[Entry]) -> list[Line]:
         at_ms = 0.0 if self._began_at is None else round((now - self._began_at) / NS_PER_MS, 3)
         return [
-            Line(at_ms, direction, via, kind, content, self._redactor.redact(facts))
+            Line(at_ms, direction, via, kind, content, self._redactor.redact(self._with_trunk(facts)))
             for direction, via, kind, content, facts in entries
         ]
+
+    def _with_trunk(self, facts: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {**facts, "trunk": True} if facts.get("leg") in self._trunks else facts
 
 
 Entry = tuple[Direction, Via, str, "Redacted", "Mapping[str, Any]"]

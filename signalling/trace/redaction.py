@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final, NewType
 
+from signalling.events.cascade import LAYERS_KEY, ROOM_KEY
 from signalling.events.metadata import STABLE_KEY, UNSTABLE_KEY
 from signalling.events.to_device import FOCUS_SESSION_ID
 from signalling.trace.sdp import REDACTED, redacted_candidate, redacted_sdp
@@ -37,6 +38,9 @@ _WORDS: Final = frozenset(
             "membership",
             "active",
             "label",
+            "layer",
+            LAYERS_KEY,
+            "state",
             "codecs",
         ),
     }
@@ -67,7 +71,7 @@ class Redactor:
             **dict.fromkeys(("sender_session_id", "dest_session_id", "session_id"), sessions),
             **dict.fromkeys(("conf_id", "m.call_id"), self.conference),
             "call_id": lambda value: names.plain("call", value),
-            "room_id": names.room,
+            **dict.fromkeys(("room_id", ROOM_KEY), names.room),
             "stream_id": self._stream,
             "track_id": lambda value: names.plain("track", value),
             "candidate": lambda value: redacted_candidate(value, names),

@@ -6,8 +6,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.e2e.cascade import serving_hop
-from tests.e2e.venue import closed_venue
+from tests.e2e.venue import closed_venue, serving
 from tests.support.door import Door
 from tests.support.line import Line
 
@@ -78,7 +77,7 @@ async def open_apart(near: tuple[Homeserver, Path], far: tuple[Homeserver, Path]
     async with _end(*near) as one, _end(*far) as other:
         for here, there in ((one, other), (other, one)):
             here.door.changes[_candidate(there.venue.focus.media_port)] = _candidate(there.line.port)
-        async with serving_hop(one.venue), serving_hop(other.venue):
+        async with serving(one.venue), serving(other.venue):
             yield Apart(one, other)
 
 

@@ -2,44 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
-from tests.e2e.venue import closed_venue
-
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
-    from pathlib import Path
-
     from loadtest.client.participant import Participant
-    from loadtest.homeserver.server import Homeserver
     from tests.e2e.venue import Call, Venue
-
-
-@contextlib.asynccontextmanager
-async def open_hop(homeserver: Homeserver, folder: Path, **tables: Mapping[str, Any]) -> AsyncIterator[Venue]:
-    """A focus that serves beside others, and at the end has made no mistake of its own.
-
-    What it says is not held to the schemas, as at other venues: they are of what is said to clients, and a
-    recording does not tell clients from foci.
-
-    Args:
-        homeserver: runs.
-        folder: is empty.
-        tables: of the focus's configuration.
-    """
-    async with closed_venue(homeserver, folder, **tables) as venue, serving_hop(venue):
-        yield venue
-
-
-@contextlib.asynccontextmanager
-async def serving_hop(venue: Venue) -> AsyncIterator[None]:
-    """While inside, the focus of a closed venue serves."""
-    await venue.focus.start()
-    await venue.focus.wait_ready()
-    yield
-    assert venue.focus.status is None, venue.focus.log_tail()
-    assert await venue.admin.counted("focus_internal_failures_total") == 0
 
 
 async def join_at(venue: Venue, call: Call, *names: str) -> list[Participant]:

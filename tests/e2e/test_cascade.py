@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from loadtest.lifeline import bound
-from tests.e2e.cascade import has_no_trunk, has_trunks, join_at, open_hop, trunks_of
+from tests.e2e.cascade import has_no_trunk, has_trunks, join_at, trunks_of
+from tests.e2e.listening import Listener
+from tests.e2e.venue import open_venue
 from tests.e2e.watching import all_receive, forgets, is_clean, until_told
+from tests.support.schemas import TRUNK, check_lines
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,14 +34,36 @@ PATIENCE_S: Final = 100.0
 @pytest.fixture
 async def venue(homeserver: Homeserver, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Venue]:
     """Where the room is made."""
-    async with open_hop(homeserver, tmp_path_factory.mktemp("near")) as venue:
+    async with open_venue(homeserver, tmp_path_factory.mktemp("near")) as venue:
         yield venue
 
 
 @pytest.fixture
 async def far(own_homeserver: Homeserver, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Venue]:
-    async with open_hop(own_homeserver, tmp_path_factory.mktemp("far")) as far:
+    async with open_venue(own_homeserver, tmp_path_factory.mktemp("far")) as far:
         yield far
+
+
+async def test_what_foci_say_to_each_other_is_held_to_the_schemas(venue: Venue, far: Venue) -> None:
+    listeners = [Listener(one.focus.admin_url) for one in (venue, far)]
+    for listener in listeners:
+        listener.start()
+    async with venue.call() as call:
+        people = [*await join_at(venue, call, "alice"), *await join_at(far, call, "carol")]
+        await all_receive(people)
+        for one in people:
+            await one.leave()
+        await until_told(lambda: has_no_trunk(venue), "the trunk is gone")
+    checks = [check_lines(listener.stop()) for listener in listeners]
+    assert [check.faults for check in checks] == [[], []]
+    for check in checks:
+        assert {kind for direction, way, kind in check.checked if (direction, way) == (TRUNK, "channel")} >= {
+            "m.call.negotiate",
+            "m.call.sdp_stream_metadata_changed",
+            "m.call.track_subscription",
+        }
+    to_device = {key for check in checks for key in check.checked if key[:2] == (TRUNK, "to-device")}
+    assert {kind for _, _, kind in to_device} >= {"m.call.invite", "m.call.answer"}
 
 
 async def test_people_of_two_homeservers_are_in_one_call(venue: Venue, far: Venue) -> None:

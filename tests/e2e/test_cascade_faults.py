@@ -13,7 +13,8 @@ import pytest_asyncio
 from loadtest.client.scene import AUDIO
 from loadtest.homeserver.server import homeservers
 from tests.e2e.apart import open_apart
-from tests.e2e.cascade import has_no_trunk, is_up, join_at, open_hop, trunk_to, trunks_of
+from tests.e2e.cascade import has_no_trunk, is_up, join_at, trunk_to, trunks_of
+from tests.e2e.venue import open_venue
 from tests.e2e.watching import (
     all_receive,
     both_ways,
@@ -137,7 +138,7 @@ async def test_of_a_focus_that_is_killed_and_comes_again_others_notice_nothing(
     homeserver: Homeserver,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    async with open_hop(homeserver, tmp_path_factory.mktemp("beside")) as beside, ended(apart) as call:
+    async with open_venue(homeserver, tmp_path_factory.mktemp("beside")) as beside, ended(apart) as call:
         (alice,) = await join_at(venue, call, "alice")
         (bob,) = await join_at(beside, call, "bob")
         # Real clients know nothing of a kill: they dial again when they are hung up.

@@ -27,9 +27,10 @@ from signalling.events.cascade import LAYERS_KEY, PATH_KEY
 from signalling.events.metadata import StreamMetadata, TrackMetadata, metadata_content
 from signalling.events.room_state import CALL_MEMBER_TYPES, FocusDevice, MemberDevice, member_content
 from signalling.events.to_device import INVITE
-from tests.e2e.cascade import has_no_trunk, open_hop, trunks_of
+from tests.e2e.cascade import has_no_trunk, trunks_of
 from tests.e2e.hostile_focus import HostileFocus
 from tests.e2e.test_bad_input import GARBAGE, counts
+from tests.e2e.venue import open_venue
 from tests.e2e.watching import (
     OBSERVED_FRAMES,
     all_receive,
@@ -69,7 +70,7 @@ async def venue(homeserver: Homeserver, tmp_path_factory: pytest.TempPathFactory
     limits = {"messages_per_s": MESSAGES_PER_S, "subscriptions_per_leg": SUBSCRIPTIONS}
     folder = tmp_path_factory.mktemp("focus")
     # With a hop more than there is, so that who is no relay is told from what came too far.
-    async with open_hop(homeserver, folder, cascade={"max_hops": 2}, limits=limits) as venue:
+    async with open_venue(homeserver, folder, cascade={"max_hops": 2}, limits=limits) as venue:
         yield venue
 
 

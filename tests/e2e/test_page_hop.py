@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.e2e.cascade import join_at, open_hop
+from tests.e2e.cascade import join_at
 from tests.e2e.page_driver import NARROW, page_browser
+from tests.e2e.venue import open_venue
 from tests.e2e.watching import all_receive, is_clean
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ NARROW_BPS: Final = 60_000
 @pytest.fixture
 async def venue(homeserver: Homeserver, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Venue]:
     """Where the room is made, and where the page is."""
-    async with open_hop(homeserver, tmp_path_factory.mktemp("near")) as venue:
+    async with open_venue(homeserver, tmp_path_factory.mktemp("near")) as venue:
         yield venue
 
 
@@ -37,7 +38,7 @@ async def venue(homeserver: Homeserver, tmp_path_factory: pytest.TempPathFactory
 async def far(
     own_homeserver: Homeserver, tmp_path_factory: pytest.TempPathFactory, budget_bps: int
 ) -> AsyncIterator[Venue]:
-    async with open_hop(
+    async with open_venue(
         own_homeserver, tmp_path_factory.mktemp("far"), cascade={"budget_bps": budget_bps}
     ) as far:
         yield far

@@ -175,7 +175,7 @@ async def open_venue(
         folder: is empty.
         tables: of the focus's configuration.
     """
-    async with closed_venue(homeserver, folder, **tables) as venue, _serving(venue):
+    async with closed_venue(homeserver, folder, **tables) as venue, serving(venue):
         yield venue
 
 
@@ -202,12 +202,13 @@ async def open_appservice_venue(registered: Registered, folder: Path) -> AsyncIt
     settings = FocusSettings(homeserver.base_url, registered.user_id, "", more=tables)
     user = registered.focus_user(settings.device_id)
     venue = Venue(homeserver, FocusProcess(folder, settings), user, is_invited=False)
-    async with _stopped(venue), _serving(venue):
+    async with _stopped(venue), serving(venue):
         yield venue
 
 
 @contextlib.asynccontextmanager
-async def _serving(venue: Venue) -> AsyncIterator[None]:
+async def serving(venue: Venue) -> AsyncIterator[None]:
+    """While inside, the focus of a closed venue serves, and says and takes what the schemas say."""
     await venue.focus.start()
     await venue.focus.wait_ready()
     with held_to_schemas(venue.focus.admin_url):

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
 from sfu.conference.turn import SendData
 from sfu.units import TransportId
-from tests.support.schemas import ACCEPTED, EVERY, FIRST, SENT, TRUNK
+from signalling.trace.lines import written
+from signalling.trace.recorder import Recorder
+from signalling.trace.subject import Subject
+from signalling.trace.traced import Traced
+from tests.support.schemas import ACCEPTED, EVERY, FIRST, SENT, TRUNK, check_lines, validator
 from tests.support.simulation.label import Source
 from tests.support.simulation.simulation import Simulation
 from tests.support.simulation.spread import spread
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sfu.units import Instant
 
 
 def test_messages_of_a_simulated_call_are_looked_at_and_fit() -> None:
@@ -70,3 +83,44 @@ def test_of_many_a_sample_is_looked_at() -> None:
     for _ in range(2 * EVERY):
         simulation.server.spoken.said(SendData(TransportId(1), 0, '{"type":"m.call.ping","content":{}}'))
     assert simulation.server.spoken.checked[SENT, "channel", "m.call.ping"] == FIRST + 2
+
+
+class Notebook:
+    """A `Tap` that keeps the lines of a recording, as a file would have them."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self.lines: list[dict[str, Any]] = []
+
+    def turn(self, now: Instant, given: object, outputs: Sequence[Any]) -> None:
+        self.lines += [json.loads(written(line)) for line in self._recorder.turn(now, given, outputs)]
+
+    def failed(self, now: Instant, given: object, error: Exception) -> None:
+        raise AssertionError(now, given) from error
+
+
+def test_a_recording_of_everybody_tells_what_goes_to_foci_from_what_goes_to_clients() -> None:
+    simulation = spread(2)
+    server = simulation.server
+    subject, identity = Subject(), (server.site.focus.user_id, server.site.focus.device_id)
+    notebook = Notebook(Recorder(subject, identity, server.focus.surroundings, "1.2.3"))
+    traced = Traced(server.focus)
+    traced.tap = notebook
+    server.engine = traced
+    simulation.run_s(3)
+    check = check_lines(notebook.lines)
+    assert check.faults == []
+    assert {kind for direction, way, kind in check.checked if (direction, way) == (TRUNK, "channel")} >= {
+        "m.call.negotiate",
+        "m.call.sdp_stream_metadata_changed",
+        "m.call.track_subscription",
+        "org.matrix_focus.why",
+    }
+    assert {kind for direction, way, kind in check.checked if (direction, way) == (SENT, "channel")} >= {
+        "m.call.negotiate",
+        "m.call.sdp_stream_metadata_changed",
+    }
+    for line in notebook.lines:
+        validator("trace.json").validate(line)
+    opened = [line for line in notebook.lines if line["type"] == "leg_opened"]
+    assert Counter("trunk" in line for line in opened) == {False: 1, True: 1}

@@ -20,7 +20,7 @@ from signalling.events.room_state import (
     parse_call,
     parse_call_member,
 )
-from signalling.events.to_device import UnreadableInvite
+from signalling.events.to_device import FOCUS_SESSION_ID, UnreadableInvite
 from signalling.focus.turn import MessageReceived, SendToDevice
 
 if TYPE_CHECKING:
@@ -78,8 +78,9 @@ def types_of(name: str, direction: str) -> list[str]:
 class SchemaCheck:
     """Holds the lines of a recording to the schemas.
 
-    What the focus sends must fit what is `sent`, what it takes what is `accepted`; of room state, which it
-    reads piece by piece, also the reverse: what fits, it must take.
+    What the focus sends must fit what is `sent`, or `trunk` where it goes to another focus; what it takes
+    must fit what is `accepted`; of room state, which it reads piece by piece, also the reverse: what fits, it
+    must take.
     """
 
     def __init__(self) -> None:
@@ -93,7 +94,8 @@ class SchemaCheck:
             if line.get("note") != "snapshot":
                 self._state(line)
         elif way in WAYS and line["direction"] == "out":
-            self.message(SENT, str(way), {"type": kind, "content": content})
+            direction = TRUNK if _is_between_foci(line) else SENT
+            self.message(direction, str(way), {"type": kind, "content": content})
         elif way in WAYS and _is_taken(line):
             self.message(ACCEPTED, str(way), {"type": kind, "content": content})
 
@@ -205,6 +207,13 @@ def check_lines(lines: Iterable[Mapping[str, Any]]) -> SchemaCheck:
     for line in lines:
         check.line(line)
     return check
+
+
+def _is_between_foci(line: Mapping[str, Any]) -> bool:
+    """Whether a message is one of a trunk; to-device messages say so by the sessions of their ends."""
+    content = line["content"]
+    sessions = {content.get("sender_session_id"), content.get("dest_session_id")}
+    return "trunk" in line or (line["via"] == "to-device" and sessions == {FOCUS_SESSION_ID})
 
 
 def _is_taken(line: Mapping[str, Any]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING
 
 from sfu.conference.caps import Caps
@@ -40,6 +41,8 @@ class LiveCall:
     views: Views = field(default_factory=Views)
     guests: Mapping[TransportId, Guest] = field(default_factory=lambda: NOBODY)
     """Who is connected to other foci. Everybody is told of them: it is not made anew for each."""
+    version: int = 0
+    """Another one whenever something has changed by which trunks go; no two calls ever have the same."""
 
     @property
     def people(self) -> list[Leg]:
@@ -72,6 +75,7 @@ class Calls:
         self._by_route: dict[RouteId, LiveCall] = {}
         self._reports = Reports()
         self._touched: dict[LiveCall, None] = {}
+        self._versions = count(1)
         self._agenda: Agenda[LiveCall] = Agenda()
         self._reportable: Agenda[LiveCall] = Agenda()
         """From when on a call must hear of the next report, whatever is in it."""
@@ -128,7 +132,7 @@ class Calls:
                 self._reports,
                 Caps(max_bps=allocation.max_bps, max_videos=allocation.max_videos),
             )
-            call = self._by_key[key] = LiveCall(key, conference)
+            call = self._by_key[key] = LiveCall(key, conference, version=next(self._versions))
         return call
 
     def place_in(self, call: LiveCall) -> LocalMedia:
@@ -148,7 +152,7 @@ class Calls:
         self._legs[leg.transport] = leg
         self._by_leg_key[leg.key] = leg
         self._by_dial[leg.dialled] = leg
-        self.touch(call)
+        self.change(call)
 
     def remove(self, leg: Leg) -> None:
         """A leg has ended; its call ends with the last one."""
@@ -158,6 +162,7 @@ class Calls:
         del self._legs[leg.transport]
         del self._by_leg_key[leg.key]
         del self._by_dial[leg.dialled]
+        self.change(call)
         self.close_if_empty(call)
 
     def close_if_empty(self, call: LiveCall) -> None:
@@ -202,6 +207,11 @@ class Calls:
     def touch(self, call: LiveCall) -> None:
         """Something was done to the call or a leg of it."""
         self._touched[call] = None
+
+    def change(self, call: LiveCall) -> None:
+        """Touch, for what trunks go by: a leg comes, goes, connects, is admitted; streams are told of."""
+        call.version = next(self._versions)
+        self.touch(call)
 
     @property
     def touched(self) -> Sequence[LiveCall]:

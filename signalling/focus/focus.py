@@ -250,7 +250,7 @@ class Focus:
         match given:
             case LegConnected():
                 leg.connection = Connected()
-                self._calls.touch(self._calls.call_of(leg))
+                self._calls.change(self._calls.call_of(leg))
                 return []
             case LegFailed(_, reason):
                 return self._endings.end(now, leg, ending_of_failure(reason))

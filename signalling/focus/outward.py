@@ -247,7 +247,9 @@ class Outward:
             return metadata_of(view, call.legs, call.guests)
         me = FocusDevice(self._identity.user_id, self._identity.device_id)
         announced = announcement(view, call.legs, call.guests, me)
-        leg.trunk.announced = len(announced)
+        if len(announced) != leg.trunk.announced:
+            leg.trunk.announced = len(announced)
+            self._calls.change(call)
         return announced
 
     def _written(self, call: LiveCall, leg: Leg) -> str:

@@ -94,4 +94,4 @@ class Places:
 
     def _admit_until(self, now: Instant, wall: WallTime, leg: Leg, named: Named) -> None:
         leg.standing = Admitted(after_ms(now, self._admission.left_ms(wall, named.expires_at)))
-        self._calls.touch(self._calls.call_of(leg))
+        self._calls.change(self._calls.call_of(leg))

@@ -1,7 +1,8 @@
 """The trunks of all calls: which there are to be, and what becomes of each (docs/cascade.md).
 
-Nothing in the focus says what has changed for a trunk. After every turn the calls that it has touched, and
-those whose room or clock says something new, are looked at; what is missing is brought about.
+Nothing in the focus says what has changed for which trunk. After every turn the calls in which something has
+changed that trunks go by, and those whose room or clock says something new, are looked at; what is missing is
+brought about.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sfu.units import Instant, WallTime
-    from signalling.focus.calls import Calls
+    from signalling.focus.calls import Calls, LiveCall
     from signalling.focus.cascade.dialling import Step
     from signalling.focus.cascade.hearing import Hearing
     from signalling.focus.cascade.hops import Hop, Neighbourhood
@@ -116,7 +117,7 @@ class Cascade:
         self._hearing = hearing
         self._ringing = ringing
         self._concerned: dict[CallKey, None] = {}
-        """Calls to be looked at, beside those that are touched."""
+        """Calls to be looked at, beside those that have changed."""
         self._agenda: Agenda[CallKey] = Agenda()
 
     # --- invites ------------------------------------------------------------------------------------------
@@ -182,7 +183,7 @@ class Cascade:
 
     def follow(self, now: Instant, wall: WallTime) -> Outputs:
         """Bring about what is missing, after everything else of a turn."""
-        self._concerned |= {call.key: None for call in self._calls.touched}
+        self._concerned |= {call.key: None for call in self._calls.touched if self._is_news(call)}
         outputs: Outputs = []
         while self._concerned:
             key = next(iter(self._concerned))
@@ -196,6 +197,11 @@ class Cascade:
 
     # --- one call -----------------------------------------------------------------------------------------
 
+    def _is_news(self, call: LiveCall) -> bool:
+        """Whether a call may want something else of its trunks than when it was looked at."""
+        near = self._neighbourhood.of(call.key)
+        return near is None or near.version != call.version or near.is_stale or near.is_resting
+
     def _follow(self, now: Instant, wall: WallTime, key: CallKey) -> Outputs:
         call = self._calls.call(key)
         people = [] if call is None else call.people
@@ -205,9 +211,9 @@ class Cascade:
                 return []
             near = self._near(now, wall, key)
             self._neighbourhood.add(near)
+        version, up = 0 if call is None else call.version, near.up
         is_otherwise = self._look(now, wall, near, people)
-        has_children = self._has_children(near)
-        self._want(near, wall, has_children=has_children)
+        self._want(near, wall, has_children=bool(up & self._tree.children))
         outputs: Outputs = []
         for hop in tuple(near.hops.values()):
             leg = hop.leg
@@ -216,7 +222,9 @@ class Cascade:
         if is_otherwise:
             outputs += self._hearing.judge(now, near)
         near.is_stale = False
-        if self._has_children(near) is not has_children:
+        near.version = version
+        if near.up != up or (call is not None and call.version != version):
+            # What was done just now may have changed whom we want, or what is of use.
             self._concerned[key] = None
         self._settle(near)
         return outputs
@@ -243,9 +251,6 @@ class Cascade:
         near.wanted = self._tree.wanted(near.others, has_people=near.has_people, has_children=has_children)
         for focus in sorted(near.wanted, key=lambda one: (one.user_id, one.device_id)):
             self._neighbourhood.hop(near, focus, wall)
-
-    def _has_children(self, near: Neighbours) -> bool:
-        return any(hop.is_up for hop in near.hops.values() if hop.focus in self._tree.children)
 
     def _see_to(self, now: Instant, wall: WallTime, near: Neighbours, hop: Hop) -> Outputs:
         leg, stance = hop.leg, self._stance(near, hop.focus)

@@ -74,7 +74,9 @@ class Hearing:
         hop, near = self._neighbourhood.hop_of(leg), self._neighbourhood.of(leg.key.call)
         if metadata is None or hop is None or near is None:
             return []
-        hop.streams, hop.has_announced = metadata, True
+        if (hop.streams, hop.has_announced) != (metadata, True):
+            hop.streams, hop.has_announced = metadata, True
+            self._calls.change(self._calls.call_of(leg))
         return self.judge(now, near)
 
     def asked(self, leg: Leg, foci: tuple[FocusDevice, ...]) -> None:

@@ -122,6 +122,8 @@ class Neighbours:
     hops: dict[FocusDevice, Hop] = field(default_factory=dict)
     is_stale: bool = True
     """Room state may say something else than when it was read."""
+    version: int = 0
+    """Of the call, when it was looked at last."""
     figures: tuple[Instant, tuple[HopStats, ...]] | None = None
     """What clients were told last of the trunks, and when it was found out."""
     look_at: Instant | None = None
@@ -131,6 +133,16 @@ class Neighbours:
         """Room state says this now."""
         self.foci, self.read_at = foci, (now, wall)
         self.look_at = None if foci.until is None else self.instant(foci.until)
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether a trunk begins as soon as somebody has something to announce."""
+        return any(isinstance(hop.trunk.state, Resting) for hop in self.hops.values())
+
+    @property
+    def up(self) -> frozenset[FocusDevice]:
+        """The foci to which there is a trunk."""
+        return frozenset(focus for focus, hop in self.hops.items() if hop.is_up)
 
     def instant(self, until: WallTime) -> Instant:
         """When that is, by the clocks as they were when room state was read."""

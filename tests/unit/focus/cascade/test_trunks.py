@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from sfu.conference.turn import Dial, OpenChannel, SetCaps, StartDtls
 from sfu.plane import SetRoute
 from signalling.events import data_channel
 from signalling.events.data_channel import Negotiate, TrackSubscription
 from signalling.events.to_device import Answer, Invite, Reject
+from signalling.focus.cascade.dialling import Trunk
 from signalling.focus.cascade.settings import CascadeSettings
 from signalling.focus.settings import CallSettings
 from signalling.focus.turn import RoomState
@@ -24,6 +26,12 @@ from tests.unit.focus.cascade.circle import (
     two,
 )
 from tests.unit.focus.stage import ROOM, membership
+
+if TYPE_CHECKING:
+    import pytest
+
+    from sfu.units import Instant
+    from signalling.focus.cascade.dialling import Stance, Step
 
 
 def test_people_on_two_foci_see_each_other() -> None:
@@ -125,6 +133,25 @@ def test_it_is_shown_who_is_behind_a_trunk_and_what_goes_over_it() -> None:
         *("video", "camera", alice.user_id, "ALICE")
     ]
     assert [unknown[key] for key in ("kind", "source", "from")] == ["track", None, "nobody"]
+
+
+def test_turns_that_change_nothing_for_trunks_look_at_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    circle, _, bob = two()
+    circle.pass_s(5)
+    looks: list[Trunk] = []
+    stand = Trunk.stand
+
+    def noted(trunk: Trunk, now: Instant, stance: Stance) -> list[Step]:
+        looks.append(trunk)
+        return stand(trunk, now, stance)
+
+    monkeypatch.setattr(Trunk, "stand", noted)
+    for _ in range(10):
+        circle.subscribe("b", bob, ALICE_VIDEO)
+        circle.say("b", bob, data_channel.Ping())
+    assert looks == []
+    circle.join("b", "carol")
+    assert looks != []
 
 
 def test_nothing_is_asked_for_that_nobody_wants() -> None:

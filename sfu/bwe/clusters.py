@@ -24,6 +24,10 @@ TIMEOUT_NS: Final = 2_000 * NS_PER_MS
 """A cluster is judged then by what is known of it. Lower: paths with long queues never pass. Higher: what was
 never sent, or nobody tells of, is waited for."""
 
+QUIET_NS: Final = 400 * NS_PER_MS
+"""Or when nothing more of it was told for so long, after something was: the ends of it may be lost, and where
+nothing else goes nobody says so. Lower: a report that comes late is not in it. Higher: the next one waits."""
+
 AFTERMATH_NS: Final = 400 * NS_PER_MS
 """What a probe left in a queue is seen for so long after its end. Lower: it looks like overuse. Higher:
 overuse at that time is answered later."""
@@ -48,6 +52,7 @@ _BLANK: Final = np.zeros(
             ("number", "<i8", (SLOTS,)),
             ("size_bytes", "<i8", (SLOTS,)),
             ("asked_at", "<i8", (SLOTS,)),
+            ("told_at", "<i8", (SLOTS,)),
             ("told_bytes", "<i8", (SLOTS,)),
             ("told_packets", "<i8", (SLOTS,)),
             ("bytes", "<i8", (SLOTS,)),
@@ -99,6 +104,7 @@ class Clusters:
             "number": rows["given"][which],
             "size_bytes": sizes_bytes,
             "asked_at": now,
+            "told_at": _NEVER,
             "told_bytes": 0,
             "told_packets": 0,
             "bytes": 0,
@@ -124,9 +130,10 @@ class Clusters:
         for slot in range(SLOTS):
             of_slot = reports.cluster == rows["number"][reports.row, slot]
             if of_slot.any():
-                _count(rows, slot, reports.only(of_slot))
+                _count(now, rows, slot, reports.only(of_slot))
         is_told = rows["told_bytes"] >= rows["size_bytes"]
-        ends: BoolArray = (rows["number"] > 0) & (is_told | (now - rows["asked_at"] >= TIMEOUT_NS))
+        is_over = (now - rows["asked_at"] >= TIMEOUT_NS) | (now - rows["told_at"] >= QUIET_NS)
+        ends: BoolArray = (rows["number"] > 0) & (is_told | is_over)
         has_ended: BoolArray = ends.max(1)
         if not has_ended.any():
             return ProbeResults(has_ended, np.full(len(rows), np.nan), has_ended)
@@ -155,8 +162,9 @@ class Clusters:
         return np.where(says, np.where(full, np.minimum(sent, came), HELD_PART * came), np.nan), full
 
 
-def _count(rows: StructArray, slot: int, reports: Reports) -> None:
+def _count(now: Instant, rows: StructArray, slot: int, reports: Reports) -> None:
     told, arrived = reports, reports.only(is_arrived(reports))
+    rows["told_at"][:, slot] = np.where(told.counts() > 0, now, rows["told_at"][:, slot])
     rows["told_bytes"][:, slot] += told.bytes().astype(np.int64)
     rows["told_packets"][:, slot] += told.counts()
     rows["bytes"][:, slot] += arrived.bytes().astype(np.int64)

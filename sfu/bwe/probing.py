@@ -174,11 +174,14 @@ class Prober:
         passes = results.is_full & (is_proof | rows["starts"])
         fails = results.has_ended & ~is_proof & ~passes & ~self.clusters.is_probing & ~rows["feels"]
         rows["goes_on"] = np.where(results.has_ended, passes, rows["goes_on"])
+        # Where the first say nothing, the peer was not ready: it has its keys a little later than we.
+        is_early = rows["starts"] & results.has_ended & np.isnan(results.rate_bps)
         rows["starts"] &= self.clusters.is_probing
         rows["begins"] &= self.clusters.is_probing | rows["goes_on"]
         rows["raised_at"] = np.where(is_proof, now, rows["raised_at"])
         rows["raised_bps"] = np.where(is_proof, results.rate_bps, rows["raised_bps"])
-        self._back_off(now, fails)
+        self._back_off(now, fails & ~is_early)
+        rows["next_at"] = np.where(is_early, now, rows["next_at"])
         return np.where(is_proof, results.rate_bps, np.nan)
 
     def ask(self, now: Instant, transports: IdArray, needs: ProbeNeeds) -> StructArray:

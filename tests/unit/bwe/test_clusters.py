@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sfu.bwe.clusters import AFTERMATH_NS, HELD_PART, TIMEOUT_NS, Clusters, ProbeResults
+from sfu.bwe.clusters import AFTERMATH_NS, HELD_PART, QUIET_NS, TIMEOUT_NS, Clusters, ProbeResults
 from sfu.units import NS_PER_MS
 
 from .arrays import SIZE, at_ms, packet, reports_of, sized
@@ -45,14 +45,26 @@ def test_what_was_held_up_tells_a_part_of_the_rate_at_which_it_came() -> None:
     assert results.rate_bps[0] == pytest.approx(HELD_PART * RATE / 2, rel=0.01)
 
 
-def test_it_is_not_judged_before_all_is_told_but_in_the_end() -> None:
+def test_where_nothing_more_is_told_of_it_it_is_judged_by_what_was() -> None:
     clusters = clusters_of()
     assert not probe(clusters, 1.0, told=6).has_ended[0]
+    quiet_at_ms = 150 + QUIET_NS / NS_PER_MS
+    assert not clusters.update(at_ms(quiet_at_ms - 1), reports_of([]), NO_LOSS).has_ended[0]
     assert clusters.is_probing[0]
-    ended = clusters.update(at_ms(TIMEOUT_NS / NS_PER_MS), reports_of([]), NO_LOSS)
+    ended = clusters.update(at_ms(quiet_at_ms), reports_of([]), NO_LOSS)
     assert ended.has_ended[0]
     assert ended.rate_bps[0] == pytest.approx(RATE, rel=0.01)
     assert not clusters.is_probing[0]
+
+
+def test_where_nothing_is_told_at_all_it_is_judged_in_the_end() -> None:
+    clusters = clusters_of()
+    probe(clusters, 1.0, told=0)
+    timeout_ms = TIMEOUT_NS / NS_PER_MS
+    assert not clusters.update(at_ms(timeout_ms - 1), reports_of([]), NO_LOSS).has_ended[0]
+    ended = clusters.update(at_ms(timeout_ms), reports_of([]), NO_LOSS)
+    assert ended.has_ended[0]
+    assert np.isnan(ended.rate_bps[0])
 
 
 def test_too_little_says_nothing() -> None:

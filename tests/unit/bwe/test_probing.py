@@ -142,6 +142,16 @@ def test_who_told_nothing_of_the_first_is_probed_again_when_it_speaks() -> None:
     assert len(subscriber.tick()) == len(START_FACTORS)
 
 
+def test_where_the_first_say_nothing_the_next_follow_at_once() -> None:
+    subscriber = Subscriber()
+    subscriber.allocated, subscriber.next = 0, 9e6
+    subscriber.tick()
+    subscriber.ends(np.nan, is_full=False)
+    assert subscriber.tick()["rate_bps"].tolist() == [MAX_FACTOR * 1e6]
+    subscriber.ends(np.nan, is_full=False)
+    assert not len(subscriber.tick())
+
+
 def test_at_the_start_it_goes_on_whatever_is_desired_while_probes_pass() -> None:
     subscriber = Subscriber()
     subscriber.desired = subscriber.next = 0
@@ -298,7 +308,7 @@ def test_who_asks_for_much_more_is_probed_for_at_once() -> None:
 def test_who_asks_again_at_once_or_for_a_little_more_is_not() -> None:
     subscriber = Subscriber()
     subscriber.tick()
-    subscriber.ends(np.nan, is_full=False)
+    subscriber.ends(5e5, is_full=False)
     subscriber.desired *= 1.1 * GREW
     after_s, _ = subscriber.wait(2)
     assert after_s == pytest.approx(GREW_GAP_NS / NS_PER_S, abs=0.1)

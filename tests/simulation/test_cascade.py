@@ -86,6 +86,19 @@ def test_the_control_is_foci_that_do_not_connect() -> None:
     assert all(meter.crossings == [] for _, meter in meters(sim))
 
 
+@pytest.mark.parametrize("is_off", [True, False])
+def test_a_focus_that_is_off_is_dialled_once_and_one_that_is_gone_again_and_again(*, is_off: bool) -> None:
+    sim = spread(
+        2, cascade=[CascadeSettings(enabled=True), ALONE if is_off else CascadeSettings(enabled=True)]
+    )
+    if not is_off:
+        sim.at_s(0.3, sim.servers[1].end)
+    sim.run_until_s(40)
+    assert (sim.homeserver.counts.to_device["m.call.invite"] == 1) is is_off
+    if is_off:
+        assert states(sim) == [["backing_off"], []]
+
+
 def first_picture_of_a_newcomer_ms(focus: int) -> float:
     """Where everybody else is there already, and those on other foci are connected."""
     sim = spread(2, people=3)

@@ -258,7 +258,7 @@ class Cascade:
         steps = hop.trunk.stand(now, stance)
         if leg is not None and self._calls.leg(leg.transport) is not leg:
             hop.take_leg(None)
-            steps += hop.trunk.ended(now, leg.dialled.call_id)
+            steps += hop.trunk.ended(now, leg.dialled.call_id, is_off=hop.is_off)
         elif leg is not None:
             self._vouch(near, leg)
             if isinstance(leg.connection, Connected) and not hop.is_up:

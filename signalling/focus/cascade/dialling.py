@@ -32,6 +32,10 @@ LONGEST_PAUSE_S: Final = 60.0
 MEMORY_S: Final = 60.0
 """Failures are remembered for so long after the last pause; so a trunk that was up for as long is dialled as
 if for the first time. Lower: what flaps is dialled often. Higher: a failure long ago delays a recovery."""
+OFF_S: Final = 600.0
+"""A focus that says that it has no trunks is not dialled for up to so long, at least half of it. Lower: its
+homeserver and its log hear of us in vain. Higher: where it is switched on and does not dial us itself, people
+wait for each other."""
 _MOST_TRIES: Final = 6
 """After so many, pauses grow no more."""
 IDLE_S: Final = 60.0
@@ -185,6 +189,8 @@ class Trunk:
         """Dials and trunks that ended lately."""
         self._rested_at = Instant(0)
         """When the pause after the last end is over; no dial of ours goes before."""
+        self._off_until = Instant(0)
+        """Likewise, since the other focus has no trunks; only for as long as we need it all the time."""
         self._forgotten_at: Instant | None = None
         """When tries count no more; None: there are none."""
         self.state: State = Idle()
@@ -198,6 +204,8 @@ class Trunk:
     def stand(self, now: Instant, stance: Stance) -> list[Step]:
         """The focus stands so with the call from now on."""
         self._stance = stance
+        if stance is not Stance.WANTED:
+            self._off_until = Instant(0)
         match stance:
             case Stance.STRANGER:
                 return self._give_up(Ending.NOT_NAMED, now)
@@ -232,6 +240,7 @@ class Trunk:
 
         Of two that crossed the one with the smaller call id goes on, on both sides.
         """
+        self._off_until = Instant(0)
         before: list[Step] = []
         match self.state:
             case Dialling(mine) if (mine, self._ours) < (call_id, self._theirs):
@@ -255,8 +264,14 @@ class Trunk:
             case _:
                 pass
 
-    def ended(self, now: Instant, call_id: str) -> list[Step]:
-        """The leg of this dial has failed, or the other focus has rejected it or hung up."""
+    def ended(self, now: Instant, call_id: str, *, is_off: bool = False) -> list[Step]:
+        """The leg of this dial has failed, or the other focus has rejected it or hung up.
+
+        Args:
+            now: of the turn.
+            call_id: of the dial.
+            is_off: the other focus says that it has no trunks.
+        """
         match self.state:
             case Up(current, idle_at) if current == call_id:
                 self._count_end(now)
@@ -268,6 +283,8 @@ class Trunk:
                 self._count_end(now)
             case _:
                 return []
+        if is_off:
+            self._off_until = after_s(now, OFF_S * self._rng.uniform(0.5, 1.0))
         self.state = Idle()
         return self._begin(now) if self._stance is Stance.WANTED else []
 
@@ -311,8 +328,9 @@ class Trunk:
 
     def _pause_or(self, now: Instant, go_on: Callable[[Instant], list[Step]]) -> list[Step]:
         """Go on, or not before the pause after the last end is over."""
-        if now < self._rested_at:
-            self.state = BackingOff(self._rested_at)
+        rested_at = max(self._rested_at, self._off_until)
+        if now < rested_at:
+            self.state = BackingOff(rested_at)
             return []
         return go_on(now)
 

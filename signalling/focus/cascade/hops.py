@@ -18,6 +18,7 @@ from signalling.focus.cascade.dialling import (
     Up,
     Waiting,
 )
+from signalling.focus.cascade.trust import InviteRefusal
 from signalling.focus.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ class Hop:
     """Lines of the log about what is not believed: whoever lies fast fills no disk."""
     wants_olm: bool = False
     """It has rejected a dial in the clear."""
+    is_off: bool = False
+    """It has rejected the last dial since its operator lets it connect to no other."""
     _noted: str = ""
 
     @property
@@ -93,6 +96,7 @@ class Hop:
         """A dial begins, or is over."""
         if self.leg is not None and self.leg.trunk is not None:
             self.wants_olm |= self.leg.trunk.rejected_as == Refusal.OLM_REQUIRED
+            self.is_off = self.leg.trunk.rejected_as == InviteRefusal.NO_TRUNKS
         self.leg, self.has_announced, self.described = leg, False, None
 
     def note_state(self, wall: WallTime) -> None:

@@ -16,6 +16,7 @@ from signalling.focus.cascade.dialling import (
     IDLE_S,
     LONGEST_PAUSE_S,
     MEMORY_S,
+    OFF_S,
     WAIT_S,
     Answer,
     Answering,
@@ -238,6 +239,37 @@ def test_an_answer_without_a_connection_is_given_up() -> None:
     trunk.invited(NOW, "theirs")
     assert trunk.handle_timeout(after_s(NOW, DIAL_S)) == [HangUp("theirs", Ending.NO_CONNECTION)]
     assert state_of(trunk) == Idle()
+
+
+def test_a_focus_that_is_off_is_left_alone_for_minutes() -> None:
+    spans: list[float] = []
+    for seed in range(20):
+        trunk = first(seed)
+        assert trunk.ended(NOW, dialled(trunk), is_off=True) == []
+        spans.append(pause_s(trunk, NOW))
+        later = after_s(NOW, spans[-1])
+        (again,) = trunk.handle_timeout(later)
+        assert isinstance(again, Dial)
+        assert trunk.ended(later, again.call_id) == []
+        assert pause_s(trunk, later) <= LONGEST_PAUSE_S
+    assert OFF_S / 2 <= min(spans) < max(spans) <= OFF_S
+
+
+def test_a_focus_that_was_off_is_taken_up_when_it_dials() -> None:
+    trunk = first()
+    trunk.ended(NOW, dialled(trunk), is_off=True)
+    assert trunk.invited(NOW, SMALLEST) == [Answer(SMALLEST)]
+    trunk.ended(NOW, SMALLEST)
+    assert pause_s(trunk, NOW) <= 2 * FIRST_PAUSE_S
+
+
+@pytest.mark.parametrize("stance", [Stance.STRANGER, Stance.WELCOME])
+def test_a_focus_that_was_off_is_tried_when_it_is_needed_anew(stance: Stance) -> None:
+    trunk = first()
+    trunk.ended(NOW, dialled(trunk), is_off=True)
+    trunk.stand(NOW, stance)
+    trunk.stand(NOW, Stance.WANTED)
+    assert pause_s(trunk, NOW) <= FIRST_PAUSE_S
 
 
 def test_who_pauses_answers_at_once() -> None:

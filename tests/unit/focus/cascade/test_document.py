@@ -73,6 +73,7 @@ def test_timers_and_limits_are_those_of_the_code() -> None:
         "first pause after a failure": f"{dialling.FIRST_PAUSE_S:g} s",
         "longest pause": f"{dialling.LONGEST_PAUSE_S:g} s",
         "failures count no more after": f"{dialling.MEMORY_S:g} s",
+        "longest pause after `no_trunks": f"{dialling.OFF_S:g} s",
         "a trunk of no use is kept for": f"{dialling.IDLE_S:g} s",
         "foci of a call that are dialled": str(foci.MAX_OTHERS),
         "foci that the devices of one user are on": str(foci.MAX_NAMED_BY_USER),

@@ -52,6 +52,10 @@ CONSENT_CHECKS: Final = 6
 """Checks within the consent timeout, however short that is. Lower: a few lost datagrams end a trunk. Higher:
 a short timeout makes many checks."""
 
+SILENT_CHECKS: Final = 3
+"""Checks of consent that were sent since the last answer, when the other addresses are tried again. Lower: a
+few lost datagrams move a trunk that works. Higher: it is dead for longer, and nearer to its end."""
+
 CONSENT_JITTER: Final = 0.2
 
 _PRIORITY: Final = (110 << 24 | 65_535 << 8 | 255).to_bytes(4, "big")
@@ -126,8 +130,7 @@ class _Checking:
     until: Instant
 
     def awaits(self, address: UdpAddress, transaction_id: bytes) -> bool:
-        asked = (address, transaction_id)
-        return any((check.address, check.transaction_id) == asked for check in self.checks)
+        return _among(self.checks, address, transaction_id) is not None
 
 
 @dataclass(slots=True)
@@ -138,9 +141,13 @@ class _Consenting:
     check_at: Instant
     until: Instant
     unanswered: list[bytes] = field(default_factory=list)
+    checks: list[_Check] = field(default_factory=list)
+    """Of the other addresses, while the selected one is silent; or the one that nominates one of them."""
 
     def awaits(self, address: UdpAddress, transaction_id: bytes) -> bool:
-        return address == self.address and transaction_id in self.unanswered
+        if address == self.address:
+            return transaction_id in self.unanswered
+        return _among(self.checks, address, transaction_id) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +199,8 @@ class Dialler:
         unlike = list(dict.fromkeys(udp_address(*one) for one in addresses))[:MAX_ADDRESSES]
         self._ours = ours
         self._theirs = theirs
-        due = [after_ms(now, number * SPACING_MS) for number in range(len(unlike))]
-        checks = [self._check(address, at) for address, at in zip(unlike, due, strict=True)]
+        self._addresses = unlike
+        checks = self._first_checks(now, unlike)
         self._state = _Checking(checks, after_s(now, UNREACHABLE_S) if checks else now)
 
     def poll(self, now: Instant) -> list[DialOutput]:
@@ -206,7 +213,8 @@ class Dialler:
             case _Consenting() as state:
                 if now >= state.until:
                     return self._fail(DialFailure.CONSENT_LOST)
-                return [self._ask_consent(now, state)] if now >= state.check_at else []
+                asked = [self._ask_consent(now, state)] if now >= state.check_at else []
+                return [*asked, *(self._send(now, check) for check in state.checks if now >= check.due_at)]
             case _Over():
                 return []
             case _:
@@ -239,8 +247,8 @@ class Dialler:
         match self._state:
             case _Checking(checks, until):
                 return earliest(until, *(check.due_at for check in checks))
-            case _Consenting(_, check_at, until):
-                return min(check_at, until)
+            case _Consenting(_, check_at, until, _, checks):
+                return earliest(check_at, until, *(check.due_at for check in checks))
             case _Over():
                 return None
             case _:
@@ -255,9 +263,10 @@ class Dialler:
     ) -> list[DialOutput]:
         """Take an authentic response to a check that is awaited."""
         until = after_s(now, self._consent_timeout_s)
-        if isinstance(state, _Consenting):
+        if isinstance(state, _Consenting) and transaction_id in state.unanswered:
             del state.unanswered[: state.unanswered.index(transaction_id) + 1]
             state.until = until
+            state.checks = []
             return []
         check = next(one for one in state.checks if one.transaction_id == transaction_id)
         if check.nominates:
@@ -271,6 +280,10 @@ class Dialler:
         # A nomination each time: where a NAT has given us another port, a lite far side moves there.
         check = self._check(state.address, now, nominates=True)
         state.unanswered.append(check.transaction_id)
+        if len(state.unanswered) >= SILENT_CHECKS and not state.checks:
+            # One of them may work where the selected one does so no more, long before consent is over.
+            others = [address for address in self._addresses if address != state.address]
+            state.checks = self._first_checks(now, others)
         state.check_at = self._next_consent(now)
         return self._send(now, check)
 
@@ -286,6 +299,12 @@ class Dialler:
         spread = self._rng.uniform(1 - CONSENT_JITTER, 1 + CONSENT_JITTER)
         return after_s(now, spread * self._consent_check_s)
 
+    def _first_checks(self, now: Instant, addresses: Sequence[UdpAddress]) -> list[_Check]:
+        return [
+            self._check(address, after_ms(now, number * SPACING_MS))
+            for number, address in enumerate(addresses)
+        ]
+
     def _check(self, address: UdpAddress, due_at: Instant, *, nominates: bool = False) -> _Check:
         """A new transaction (RFC 8445 section 7.2.4)."""
         username = f"{self._theirs.ufrag}:{self._ours.ufrag}".encode()
@@ -299,6 +318,11 @@ class Dialler:
         request = StunMessage(MessageClass.REQUEST, BINDING, transaction_id, attributes)
         data = request.serialise(self._theirs.password)
         return _Check(address, transaction_id, data, nominates, due_at)
+
+
+def _among(checks: Sequence[_Check], address: UdpAddress, transaction_id: bytes) -> _Check | None:
+    asked = (address, transaction_id)
+    return next((one for one in checks if (one.address, one.transaction_id) == asked), None)
 
 
 def _error_code(message: StunMessage) -> int | None:

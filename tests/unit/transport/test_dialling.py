@@ -337,6 +337,113 @@ def test_one_answer_in_four_keeps_it_alive_and_nothing_grows() -> None:
     assert len(one._state.unanswered) < 4  # type: ignore[union-attr]  # it is consenting
 
 
+class Path:
+    """A far side at some addresses, of which some are alive."""
+
+    def __init__(self, one: Dialler, *alive: UdpAddress, loss: float = 0.0) -> None:
+        self.one = one
+        self.alive = set(alive)
+        self.now = START
+        self.chosen: list[tuple[float, UdpAddress]] = []
+        """When after the start, in seconds."""
+        self.over: list[tuple[float, DialFailure]] = []
+        self.asked: list[tuple[float, UdpAddress]] = []
+        self._rng = random.Random(7)
+        self._loss = loss
+
+    def run_s(self, seconds: float) -> None:
+        until = after_s(self.now, seconds)
+        while (due_at := self.one.next_timeout()) is not None and due_at <= until:
+            self.now = due_at
+            self._perform(self.one.poll(self.now))
+        self.now = until
+
+    def _perform(self, outputs: Sequence[DialOutput]) -> None:
+        at_s = (self.now - START) / NS_PER_S
+        for output in outputs:
+            match output:
+                case SendCheck(address):
+                    self.asked.append((at_s, address))
+                    if address in self.alive and self._rng.random() >= self._loss:
+                        self._perform(self.one.response(self.now, address, answer_to(output)))
+                case Selected(address):
+                    self.chosen.append((at_s, address))
+                case DialFailed(reason):
+                    self.over.append((at_s, reason))
+
+
+def test_where_the_selected_address_dies_another_is_taken_before_consent_is_over() -> None:
+    path = Path(dialler(FAR, OTHER), FAR, OTHER)
+    path.run_s(60)
+    assert path.chosen == [(0.0, FAR)]
+    assert {address for _, address in path.asked} == {FAR}
+    path.alive = {OTHER}
+    path.run_s(30)
+    _, (at_s, address) = path.chosen
+    assert address == OTHER
+    assert 60 + 1.2 * CONSENT_CHECK_S <= at_s <= 60 + 3.6 * CONSENT_CHECK_S
+    path.run_s(300)
+    assert len(path.chosen) == 2
+    assert path.over == []
+
+
+def test_it_moves_on_and_back_as_often_as_it_must() -> None:
+    path = Path(dialler(FAR, OTHER, HERE), FAR)
+    for alive in (FAR, HERE, OTHER, FAR):
+        path.alive = {alive}
+        path.run_s(60)
+    assert [address for _, address in path.chosen] == [FAR, HERE, OTHER, FAR]
+    assert path.over == []
+
+
+def test_where_no_other_address_works_it_ends_as_with_one() -> None:
+    path = Path(dialler(FAR, OTHER), FAR)
+    path.run_s(4)
+    path.alive = set()
+    path.run_s(60)
+    ((at_s, reason),) = path.over
+    assert (at_s, reason) == (CONSENT_S, DialFailure.CONSENT_LOST)
+
+
+def test_a_selected_address_that_is_heard_again_stays() -> None:
+    path = Path(dialler(FAR, OTHER), FAR)
+    path.run_s(4)
+    path.alive = set()
+    path.run_s(20)
+    tried = [at_s for at_s, address in path.asked if address == OTHER]
+    assert tried
+    path.alive = {FAR}
+    path.run_s(6)
+    path.alive = {FAR, OTHER}
+    before = len(path.asked)
+    path.run_s(60)
+    assert {address for _, address in path.asked[before:]} == {FAR}
+    assert path.chosen == [(0.0, FAR)]
+
+
+def test_what_the_other_address_has_not_signed_moves_nothing() -> None:
+    one = dialler(FAR, OTHER)
+    selected(one)
+    now = START
+    while not (checks := [check for check in checks_of(one.poll(now)) if check.address == OTHER]):
+        due_at = one.next_timeout()
+        assert due_at is not None
+        now = due_at
+    assert not nominates(checks[0])
+    assert one.response(now, OTHER, answer_to(checks[0], "somebody-else's-password")) == []
+    assert one.response(now, FAR, answer_to(checks[0])) == []
+    (nomination,) = one.response(now, OTHER, answer_to(checks[0]))
+    assert isinstance(nomination, SendCheck)
+    assert (nomination.address, nominates(nomination)) == (OTHER, True)
+
+
+def test_of_many_datagrams_that_are_lost_few_move_it() -> None:
+    path = Path(dialler(FAR, OTHER), FAR, OTHER, loss=0.1)
+    path.run_s(3_600)
+    assert len(path.chosen) <= 3
+    assert path.over == []
+
+
 def test_a_role_conflict_ends_a_dial_that_was_up_too() -> None:
     one = dialler(FAR)
     selected(one)

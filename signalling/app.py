@@ -6,7 +6,7 @@ import json
 import time
 from importlib.metadata import version as version_of
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -14,7 +14,8 @@ from rich.console import Console
 from sfu.config import AUTO
 from sfu.errors import ConfigError, TransportError
 from signalling.cli import bench, media, trace
-from signalling.cli.admin import ask
+from signalling.cli.admin import DEFAULT_URL, UrlOption, ask
+from signalling.cli.ending import EXIT_CONFIG, fail
 from signalling.cli.hops import hops_of, hops_tables
 from signalling.cli.registration import make_registration
 from signalling.cli.tables import calls_tree, status_table
@@ -29,15 +30,8 @@ if TYPE_CHECKING:
 
 ReadT = TypeVar("ReadT")
 
-EXIT_FAILED: Final = 1
-EXIT_CONFIG: Final = 2
-
 _ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Configuration file (TOML).")]
-_UrlOption = Annotated[
-    str, typer.Option("--url", envvar="FOCUS_ADMIN_URL", help="Private listener of the focus.")
-]
 _JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-_DEFAULT_URL: Final = "http://127.0.0.1:9190"
 
 app = typer.Typer(
     help="A group-call media server (SFU) for Matrix: an MSC3401 focus.",
@@ -64,19 +58,19 @@ def serve(config: _ConfigOption = Path("focus.toml")) -> None:
 
         trouble = process.serve(settings, secrets, typer.echo)
     except ConfigError as error:
-        _fail(f"configuration: {error}", EXIT_CONFIG)
+        fail(f"configuration: {error}", EXIT_CONFIG)
     if trouble is not None:
-        _fail(trouble, EXIT_FAILED)
+        fail(trouble)
 
 
 @app.command()
-def status(url: _UrlOption = _DEFAULT_URL, as_json: _JsonOption = False) -> None:
+def status(url: UrlOption = DEFAULT_URL, as_json: _JsonOption = False) -> None:
     """Show how a running focus is."""
     _show(_ask(url, STATUS), status_table, as_json=as_json)
 
 
 @app.command()
-def calls(url: _UrlOption = _DEFAULT_URL, as_json: _JsonOption = False) -> None:
+def calls(url: UrlOption = DEFAULT_URL, as_json: _JsonOption = False) -> None:
     """Show who is in which call, what they send and what they receive."""
     _show(_ask(url, CALLS), lambda answer: calls_tree(answer["calls"]), as_json=as_json)
 
@@ -88,7 +82,7 @@ def why(
         str | None,
         typer.Argument(help="Whose: USER_ID, USER_ID/camera, …/microphone, …/screen; or a track id. [all]"),
     ] = None,
-    url: _UrlOption = _DEFAULT_URL,
+    url: UrlOption = DEFAULT_URL,
     as_json: _JsonOption = False,
 ) -> None:
     """Say why somebody gets a track the way they do, and by which numbers that was decided."""
@@ -96,27 +90,27 @@ def why(
     pairs = _read(lambda: pairs_of(answer["calls"], subscriber, track))
     if not pairs:
         wanted = f"{subscriber} wants nothing" if track is None else f"{subscriber} wants no track {track}"
-        _fail(f"{wanted} now: `focus calls` shows who wants what", EXIT_FAILED)
+        fail(f"{wanted} now: `focus calls` shows who wants what")
     _show({"pairs": pairs}, lambda answer: why_lines(answer["pairs"]), as_json=as_json)
 
 
 @app.command()
 def hops(
     call: Annotated[str | None, typer.Argument(help="Its id, or the id of its room. [all]")] = None,
-    url: _UrlOption = _DEFAULT_URL,
+    url: UrlOption = DEFAULT_URL,
     as_json: _JsonOption = False,
 ) -> None:
     """Show the trunks to other foci: how they are, who is behind them, what goes over them each way."""
     answer = _ask(url, CALLS)
     found = _read(lambda: hops_of(answer["calls"], call))
     if call is not None and not found:
-        _fail(f"there is no call {call} now: `focus calls` shows those that there are", EXIT_FAILED)
+        fail(f"there is no call {call} now: `focus calls` shows those that there are")
     _show({"calls": found}, lambda answer: hops_tables(answer["calls"], time.time() * 1_000), as_json=as_json)
 
 
 @app.command()
 def drain(
-    url: _UrlOption = _DEFAULT_URL,
+    url: UrlOption = DEFAULT_URL,
     deadline: Annotated[
         int, typer.Option(min=0, max=86_400, help="Seconds after which who is left is hung up.")
     ] = 300,
@@ -155,7 +149,7 @@ def registration(
     try:
         text = make_registration(load_config(config), url, output, overwrite=force)
     except ConfigError as error:
-        _fail(f"configuration: {error}", EXIT_CONFIG)
+        fail(f"configuration: {error}", EXIT_CONFIG)
     typer.echo(text, nl=False)
 
 
@@ -185,7 +179,7 @@ def main() -> None:
 def _focus(text: str) -> dict[str, str]:
     user_id, _, device_id = text.rpartition("/")
     if not user_id or not device_id:
-        _fail(f"--focus {text}: must be USER_ID/DEVICE_ID", EXIT_FAILED)
+        fail(f"--focus {text}: must be USER_ID/DEVICE_ID")
     return {"user_id": user_id, "device_id": device_id}
 
 
@@ -193,7 +187,7 @@ def _ask(url: str, path: str, body: dict[str, Any] | None = None) -> dict[str, A
     try:
         return ask(url, path, body)
     except TransportError as error:
-        _fail(str(error), EXIT_FAILED)
+        fail(str(error))
 
 
 def _show(
@@ -210,9 +204,4 @@ def _read(reading: Callable[[], ReadT]) -> ReadT:
     try:
         return reading()
     except (KeyError, TypeError, ValueError, AttributeError):
-        _fail("that focus is of another version; --json shows what it answers", EXIT_FAILED)
-
-
-def _fail(text: str, code: int) -> NoReturn:
-    typer.echo(f"focus: {text}", err=True)
-    raise typer.Exit(code)
+        fail("that focus is of another version; --json shows what it answers")

@@ -144,7 +144,9 @@ def load_config(path: Path) -> Config:
         source = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: there is no such file") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
     return parse_config(source, path.parent)
 
@@ -352,8 +354,10 @@ def _secret(source: Mapping[str, str], name: str) -> str | None:
         return source.get(name) or None
     try:
         return Path(path).read_text(encoding="utf-8").strip() or None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{name}_FILE: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{name}_FILE = {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{name}_FILE = {path}: {error}") from error
 
 
 def _example_lines(item: Any, value: object) -> list[str]:  # noqa: ANN401  # dataclasses.Field of any type

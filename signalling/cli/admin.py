@@ -6,13 +6,22 @@ import json
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
 
 from sfu.errors import TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from http.client import HTTPResponse
+
+UrlOption = Annotated[
+    str, typer.Option("--url", envvar="FOCUS_ADMIN_URL", help="Private listener of the focus.")
+]
+"""Which focus a command asks."""
+DEFAULT_URL: Final = "http://127.0.0.1:9190"
+"""That of one with the default configuration, on the same machine."""
 
 SILENCE_S: Final = 15.0
 """A focus whose stream says nothing for this long is gone: it says every other second that it is there."""

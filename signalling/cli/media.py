@@ -10,13 +10,14 @@ import sys
 import urllib.parse
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any, Final, NoReturn
+from typing import IO, TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
 
 from sfu.errors import ConfigError, ParseError, TransportError
-from signalling.cli.admin import streaming
+from signalling.cli.admin import DEFAULT_URL, UrlOption, streaming
+from signalling.cli.ending import EXIT_DIFFERENT, fail, fail_at, recording_ended, say
 from signalling.web.paths import MEDIA
 
 if TYPE_CHECKING:
@@ -25,14 +26,8 @@ if TYPE_CHECKING:
     from sfu.allocation.problem import Policy
     from sfu.recording.replay import Recording
 
-EXIT_FAILED: Final = 1
-EXIT_DIFFERENT: Final = 3
-
 _PIECE_BYTES: Final = 1 << 20
 
-_UrlOption = Annotated[
-    str, typer.Option("--url", envvar="FOCUS_ADMIN_URL", help="Private listener of the focus.")
-]
 _FileArgument = Annotated[Path, typer.Argument(help="A recording.")]
 
 app = typer.Typer(
@@ -47,7 +42,7 @@ def record(
     max_mb: Annotated[
         float | None, typer.Option(help="End at this size, in MB. [default: 100]", min=0)
     ] = None,
-    url: _UrlOption = "http://127.0.0.1:9190",
+    url: UrlOption = DEFAULT_URL,
     *,
     packets: Annotated[
         bool, typer.Option("--packets", help="Also what subscribers tell of each packet; ten times as large.")
@@ -63,12 +58,10 @@ def record(
         with _opened(output) as file:
             end = _copy(f"{url.rstrip('/')}{MEDIA}?{told}", file)
     except (TransportError, ParseError) as error:
-        _fail(str(error))
+        fail(str(error))
     except OSError as error:
-        _fail(f"{output}: {error.strerror or error}")
-    typer.echo(f"focus: the recording has ended: {end}", err=True)
-    if end in {"too_slow", "failed"}:
-        raise typer.Exit(EXIT_FAILED)
+        fail_at(output, error)
+    recording_ended(end)
 
 
 @app.command()
@@ -123,15 +116,15 @@ def replay(
     agreement = replays[then].agreement
     if estimate:
         off = f"on average {agreement.targets_off:.1%} off what was found then"
-        _say(f"of paths that began in the recording, {agreement.targets} estimates are {off}")
+        say(f"of paths that began in the recording, {agreement.targets} estimates are {off}")
         return
     if agreement.different_steps:
         first = f"the first after {agreement.first_at_s or 0:.1f} s"
-        _say(
+        say(
             f"{then} chooses otherwise now in {agreement.different_steps} of {agreement.steps} steps, {first}"
         )
         raise typer.Exit(EXIT_DIFFERENT)
-    _say(f"{then} chooses the same now, {agreement.decisions} times in {agreement.seconds:.0f} s")
+    say(f"{then} chooses the same now, {agreement.decisions} times in {agreement.seconds:.0f} s")
 
 
 def _copy(url: str, file: IO[bytes]) -> str:
@@ -148,7 +141,7 @@ def _copy(url: str, file: IO[bytes]) -> str:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with streaming(url) as answer:
-            _say("recording; Ctrl-C ends it")
+            say("recording; Ctrl-C ends it")
             file.write(MAGIC)
             for content in contents_of(iter(lambda: answer.read1(_PIECE_BYTES), b"")):
                 last = content
@@ -180,12 +173,12 @@ def _reading(path: Path) -> Iterator[Recording]:
     try:
         file = path.open("rb")
     except OSError as error:
-        _fail(f"{path}: {error.strerror or error}")
+        fail_at(path, error)
     with file:
         try:
             yield read_recording(iter(lambda: file.read(_PIECE_BYTES), b""))
         except ParseError as error:
-            _fail(f"{path}: {error}")
+            fail(f"{path}: {error}")
 
 
 def _policy(name: str) -> Policy:
@@ -196,7 +189,7 @@ def _policy(name: str) -> Policy:
         # Time stands still: in a replay nobody is too slow.
         return choose_policy(name, lambda: Instant(0))
     except ConfigError as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401  # JSON
@@ -208,12 +201,3 @@ def _finite(value: Any) -> Any:  # noqa: ANN401  # JSON
             return None
         case _:
             return value
-
-
-def _say(text: str) -> None:
-    typer.echo(f"focus: {text}", err=True)
-
-
-def _fail(text: str) -> NoReturn:
-    _say(text)
-    raise typer.Exit(EXIT_FAILED)

@@ -8,12 +8,13 @@ import sys
 import urllib.parse
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Final, NoReturn
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
 from sfu.errors import ParseError, TransportError
-from signalling.cli.admin import streaming
+from signalling.cli.admin import DEFAULT_URL, UrlOption, streaming
+from signalling.cli.ending import EXIT_DIFFERENT, fail, fail_at, recording_ended, say
 from signalling.trace.lines import End, read_recording, written
 from signalling.web.paths import TRACE
 
@@ -22,12 +23,6 @@ if TYPE_CHECKING:
 
     from signalling.trace.lines import Header, Line, Recording
 
-EXIT_FAILED: Final = 1
-EXIT_DIFFERENT: Final = 3
-
-_UrlOption = Annotated[
-    str, typer.Option("--url", envvar="FOCUS_ADMIN_URL", help="Private listener of the focus.")
-]
 _FileArgument = Annotated[Path, typer.Argument(help="A recording.")]
 
 app = typer.Typer(help="Record one leg's signalling; read it, and let it happen again.", no_args_is_help=True)
@@ -45,7 +40,7 @@ def record(
         bool, typer.Option("--everybody", help="All signalling, of everybody; it can't be replayed.")
     ] = False,
     seconds: Annotated[float | None, typer.Option("--seconds", help="End after this long.", min=0)] = None,
-    url: _UrlOption = "http://127.0.0.1:9190",
+    url: UrlOption = DEFAULT_URL,
 ) -> None:
     """Record what is said to a leg and by it, until it is gone, Ctrl-C or SIGTERM.
 
@@ -53,19 +48,17 @@ def record(
     names in the file.
     """
     if (user is None) is not everybody:
-        _fail("either --user or --everybody")
+        fail("either --user or --everybody")
     query = {"user": user, "device": device, "call": call, "seconds": seconds}
     told = urllib.parse.urlencode({name: value for name, value in query.items() if value is not None})
     try:
         with _opened(output) as file:
             end = _copy(f"{url.rstrip('/')}{TRACE}?{told}", file)
     except TransportError as error:
-        _fail(str(error))
+        fail(str(error))
     except OSError as error:
-        _fail(f"{output}: {error.strerror or error}")
-    typer.echo(f"focus: the recording has ended: {end}", err=True)
-    if end in {"too_slow", "failed"}:
-        raise typer.Exit(EXIT_FAILED)
+        fail_at(output, error)
+    recording_ended(end)
 
 
 @app.command()
@@ -100,17 +93,20 @@ def replay(
     try:
         again = Replay(read).run()
     except ParseError as error:
-        _fail(f"{recording}: {error}")
+        fail(f"{recording}: {error}")
     if output is not None:
         ended = End(again.end or "replayed")
         parts: list[Header | Line | End] = [again.header, *again.lines, ended]
         text = "".join(f"{written(one)}\n" for one in parts)
-        output.write_text(text, encoding="utf-8")
+        try:
+            output.write_text(text, encoding="utf-8")
+        except OSError as error:
+            fail_at(output, error)
     different = list(differences(read, again))
     typer.echo(as_text(read.lines), nl=False)
     for one in different:
         typer.echo(one)
-    typer.echo(f"focus: {len(different)} differences", err=True)
+    say(f"{len(different)} differences")
     if different:
         raise typer.Exit(EXIT_DIFFERENT)
 
@@ -135,7 +131,7 @@ def _copy(url: str, file: IO[str]) -> str:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with streaming(url) as answer:
-            typer.echo("focus: recording; Ctrl-C ends it", err=True)
+            say("recording; Ctrl-C ends it")
             for raw in answer:
                 line = raw.decode()
                 if line.strip():
@@ -155,12 +151,7 @@ def _read(path: Path) -> Recording:
     try:
         with path.open(encoding="utf-8") as file:
             return read_recording(file)
-    except (OSError, UnicodeDecodeError) as error:
-        _fail(f"{path}: {error}")
-    except ParseError as error:
-        _fail(f"{path}: {error}")
-
-
-def _fail(text: str) -> NoReturn:
-    typer.echo(f"focus: {text}", err=True)
-    raise typer.Exit(EXIT_FAILED)
+    except OSError as error:
+        fail_at(path, error)
+    except (UnicodeDecodeError, ParseError) as error:
+        fail(f"{path}: {error}")

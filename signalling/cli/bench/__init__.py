@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-EXIT_FAILED: Final = 1
+from signalling.cli.ending import EXIT_FAILED
 
-_JsonOption = Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")]
+
+def _writable(path: Path | None) -> Path | None:
+    """What takes minutes to measure must not be lost for a folder that is not there."""
+    if path is not None and not path.absolute().parent.is_dir():
+        raise typer.BadParameter(f"{path.parent}: no such folder")
+    return path
+
+
+_JsonOption = Annotated[
+    Path | None,
+    typer.Option("--json", dir_okay=False, callback=_writable, help="Write all figures to this file."),
+]
 _RoundsOption = Annotated[int, typer.Option("--rounds", min=1, help="Medians are over so many.")]
 _ScenarioOption = Annotated[
     list[str] | None, typer.Option("--scenario", help="Only this one, by name; may be repeated.")

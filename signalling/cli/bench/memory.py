@@ -61,12 +61,13 @@ def bytes_per_subscription(kind: Kind) -> float:
     """Measured in a fresh process.
 
     Raises:
-        OSError: it failed, and has said why.
+        OSError: it failed; its last line says why.
     """
     command = [sys.executable, "-m", __name__, kind]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=False)  # noqa: S603  # ourselves
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # ourselves
     if done.returncode:
-        raise OSError(f"measuring {kind} subscriptions ended with {done.returncode}")
+        last = (done.stderr.splitlines() or [f"status {done.returncode}"])[-1]
+        raise OSError(f"measuring {kind} subscriptions: {last}")
     return float(json.loads(done.stdout))
 
 

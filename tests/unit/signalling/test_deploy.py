@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from signalling.app import EXIT_CONFIG
+from signalling.cli.ending import EXIT_CONFIG
 from signalling.config import Config, parse_config
 
 ROOT = Path(__file__).parents[3]

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from signalling.app import app
-from signalling.cli.media import EXIT_DIFFERENT, EXIT_FAILED
+from signalling.cli.ending import EXIT_DIFFERENT, EXIT_FAILED
 from tests.unit.recording.calls import VERSION, Call
 
 if TYPE_CHECKING:

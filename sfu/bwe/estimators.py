@@ -213,7 +213,9 @@ class Estimators:
         estimates = np.zeros(len(ids), ESTIMATE_DTYPE)
         estimates["transport"] = ids
         estimates["target_bps"] = target_bps
-        estimates["stable_bps"] = np.minimum(self._lowest.update(now, steady_bps), target_bps)
+        # Who never says anything is sent all, and at once: there is nothing to wait for.
+        lowest_bps = np.where(np.isinf(target_bps), np.inf, self._lowest.update(now, steady_bps))
+        estimates["stable_bps"] = np.minimum(lowest_bps, target_bps)
         estimates["acked_bps"] = signs.acked_bps
         estimates["queue_ms"] = signs.queue_ms
         estimates["loss"] = path.losses.loss

@@ -104,6 +104,7 @@ def test_a_path_to_which_nothing_was_sent_is_tried_when_something_is_withheld_fr
         assert not len(update.probes)
         is_waited_for = ms < 100 + UNANSWERED_S * 1_000
         assert update.estimates["target_bps"][0] == (START_BPS if is_waited_for else np.inf)
+        assert update.estimates["stable_bps"][0] == update.estimates["target_bps"][0]
 
 
 def test_what_arrives_and_the_round_trip_are_told() -> None:

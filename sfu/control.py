@@ -324,7 +324,7 @@ class Control:
         target_bps = _of(estimates, "target_bps", wishes["transport"], np.inf)
         if (target_bps < ENOUGH * wishes["desired_bps"]).any():
             return False
-        is_quiet = np.isin(estimates["state"], (EstimateState.NORMAL, EstimateState.UNKNOWN))
+        is_quiet = (estimates["state"] == _NORMAL) | (estimates["state"] == _UNKNOWN)
         is_lossy = estimates["loss"] > CALM_LOSS
         return bool((is_quiet & ~is_lossy & ~estimates["is_probing"]).all())
 
@@ -341,6 +341,8 @@ class Control:
         return bool((is_over | has_room).any())
 
 
+# An enumeration's members are slow to look up.
+_UNKNOWN, _NORMAL = np.int8(EstimateState.UNKNOWN), np.int8(EstimateState.NORMAL)
 _NO_FEEDBACK: Final = np.zeros(0, FEEDBACK_DTYPE)
 _NO_PACING: Final = np.zeros(0, PACING_DTYPE)
 _NO_PROBES: Final = np.zeros(0, PROBE_DTYPE)

@@ -66,7 +66,7 @@ class AckedRates:
         if jumped.any():
             self.table.clear(jumped)
         rows["bytes"] += arrived.bytes().astype(np.int64)
-        which = np.flatnonzero(has_news)
+        which = has_news.nonzero()[0]
         # The newest stands first: who reads a window reads backwards.
         for name, value in (
             ("at", np.maximum(newest, last * (rows["used"] > 0))),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from sfu.bwe.overuse import Signal
+from sfu.bwe.overuse import NORMAL, OVER, UNDER
 from sfu.bwe.roster import Table
 from sfu.units import NS_PER_MS, NS_PER_S
 
@@ -88,6 +88,7 @@ SILENT_FACTOR: Final = 0.64
 picture. Higher: a path that is dead is filled for longer."""
 
 _LONG_AGO: Final = -(2**62)
+_LOG_GROWTH: Final = np.log1p(GROWTH)
 
 _BLANK: Final = np.zeros(
     1,
@@ -158,7 +159,7 @@ class DelayRate:
     def update(self, now: Instant, signs: PathSigns) -> DelayRates:
         """Advance all rates to now."""
         rows = self.table.rows
-        is_over = signs.signal == Signal.OVER
+        is_over = signs.signal == OVER
         elapsed_s = np.minimum((now - rows["updated_at"]) / NS_PER_S, 1.0)
         if is_over.any():
             self._decrease(now, signs, is_over)
@@ -172,7 +173,7 @@ class DelayRate:
         drains = ~signs.has_rival & (now - rows["decreased_at"] < MAX_DRAIN_NS)
         if not drains.any():
             return DelayRates(rate, rate, outgrew)
-        held = np.clip((signs.queue_ms - DRAIN_FROM_MS) / DRAIN_MS, 0.0, MAX_DRAIN)
+        held = np.minimum(np.maximum((signs.queue_ms - DRAIN_FROM_MS) / DRAIN_MS, 0.0), MAX_DRAIN)
         drained = np.maximum(np.where(drains, rate * (1.0 - held), rate), MIN_BPS)
         return DelayRates(rate, drained, outgrew)
 
@@ -208,7 +209,7 @@ class DelayRate:
 
     def _give_way(self, now: Instant, signs: PathSigns) -> None:
         rows = self.table.rows
-        falls = signs.has_rival & (signs.signal == Signal.UNDER)
+        falls = signs.has_rival & (signs.signal == UNDER)
         falls &= now - rows["decreased_at"] >= RIVAL_WAIT_NS
         self.lower_to(np.where(falls, RIVAL_BACKOFF * rows["rate_bps"], np.inf))
         rows["decreased_at"][falls] = now
@@ -217,21 +218,22 @@ class DelayRate:
         rows = self.table.rows
         rate, limit = rows["rate_bps"], rows["limit_bps"]
         knows_limit = np.isfinite(limit)
-        response_s = signs.round_trip_ns / NS_PER_S + RESPONSE_MS / 1000
-        packets = np.maximum(NEAR_PACKETS * PACKET_BITS / response_s, NEAR_GROWTH[0] * rate)
-        near = elapsed_s * np.minimum(packets, NEAR_GROWTH[1] * rate)
-        far = rate * np.expm1(elapsed_s * np.log1p(GROWTH))
+        growth = rate * np.expm1(elapsed_s * _LOG_GROWTH)
         arrived = signs.acked_bps / (1.0 - signs.inherent_loss)
         most = np.minimum(MAX_ACKED_FACTOR * arrived + ACKED_MARGIN_BPS, MAX_BPS)
-        known = np.fmax(np.fmax(limit, KNOWN_ACKED_FACTOR * arrived), FREE_BPS)
-        most = np.where(knows_limit, np.minimum(most, known), most)
-        beside = elapsed_s * PACKET_BITS / (signs.round_trip_ns / NS_PER_S) ** 2
-        growth = np.where(signs.has_rival, beside, np.where(knows_limit, near, far))
+        if knows_limit.any():
+            response_s = signs.round_trip_ns / NS_PER_S + RESPONSE_MS / 1000
+            packets = np.maximum(NEAR_PACKETS * PACKET_BITS / response_s, NEAR_GROWTH[0] * rate)
+            near = elapsed_s * np.minimum(packets, NEAR_GROWTH[1] * rate)
+            growth = np.where(knows_limit, near, growth)
+            known = np.fmax(np.fmax(limit, KNOWN_ACKED_FACTOR * arrived), FREE_BPS)
+            most = np.where(knows_limit, np.minimum(most, known), most)
+        if signs.has_rival.any():
+            beside = elapsed_s * PACKET_BITS / (signs.round_trip_ns / NS_PER_S) ** 2
+            growth = np.where(signs.has_rival, beside, growth)
         grown = np.minimum(rate + growth, most)
         grows = (
-            (signs.signal == Signal.NORMAL)
-            & ~signs.is_silent
-            & (now - rows["decreased_at"] > signs.round_trip_ns)
+            (signs.signal == NORMAL) & ~signs.is_silent & (now - rows["decreased_at"] > signs.round_trip_ns)
         )
         rows["rate_bps"] = np.where(grows, np.fmax(rate, grown), rate)
         outgrew: BoolArray = knows_limit & (rows["rate_bps"] > FREE_FACTOR * limit)

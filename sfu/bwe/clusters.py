@@ -48,6 +48,7 @@ _BLANK: Final = np.zeros(
     np.dtype(
         [
             ("given", "<i8"),
+            ("is_probing", "?"),
             ("ended_at", "<i8"),
             ("number", "<i8", (SLOTS,)),
             ("size_bytes", "<i8", (SLOTS,)),
@@ -88,7 +89,7 @@ class Clusters:
     @property
     def is_probing(self) -> BoolArray:
         """(subscribers,) whether any is under way."""
-        is_probing: BoolArray = self.table.rows["number"].max(1) > 0
+        is_probing: BoolArray = self.table.rows["is_probing"].copy()
         return is_probing
 
     def disturbs(self, now: Instant) -> BoolArray:
@@ -116,6 +117,7 @@ class Clusters:
         }
         for name, value in fresh.items():
             rows[name][which, slot] = value
+        rows["is_probing"][which] = True
         return rows["given"][which]
 
     def update(self, now: Instant, reports: Reports, inherent_loss: FloatArray) -> ProbeResults:
@@ -140,6 +142,7 @@ class Clusters:
         rates, full = self._rates(inherent_loss)
         rates = np.where(ends, rates, np.nan)
         rows["number"][ends] = 0
+        rows["is_probing"] = rows["number"].max(1) > 0
         rows["ended_at"][has_ended] = now
         has_rate = np.isfinite(rates)
         best = np.argmax(np.where(has_rate, rates, -1.0), axis=1)

@@ -117,10 +117,11 @@ class DelayTrend:
         is_new = counts > 0
         rows = self.table.rows
         if len(row):
-            self._begin(now, row, at, delay, counts)
+            firsts, told = counts.cumsum() - counts, is_new.nonzero()[0]
+            self._begin(now, told, at[firsts[told]], delay[firsts[told]])
             at_ms = (at - rows["origin_at"][row]) / NS_PER_MS
             delay_ms = (delay - rows["origin_delay"][row]) / NS_PER_MS
-            self._keep(row, at_ms, delay_ms, counts)
+            self._keep(row, np.arange(len(row)) - firsts[row], at_ms, delay_ms, counts)
             np.minimum.at(rows["base_ms"], row, delay_ms)
         self._age(now, has_rival)
         rows["heard_at"][is_new] = now
@@ -144,12 +145,9 @@ class DelayTrend:
         )
         return waited
 
-    def _begin(self, now: Instant, row: IntArray, at: IntArray, delay: IntArray, counts: IntArray) -> None:
-        """Begin anew where the clock jumped, and where nothing is known yet."""
+    def _begin(self, now: Instant, which: IntArray, first_at: IntArray, first_delay: IntArray) -> None:
+        """Begin anew where the clock jumped, and where nothing is known yet, by the first samples of each."""
         rows = self.table.rows
-        firsts = np.cumsum(counts) - counts
-        which = counts.nonzero()[0]
-        first_delay, first_at = delay[firsts[which]], at[firsts[which]]
         offset_ms = (first_delay - rows["origin_delay"][which]) / NS_PER_MS
         jumped = (rows["used"][which] > 0) & (np.abs(offset_ms) > MAX_JUMP_MS)
         if jumped.any():
@@ -160,14 +158,17 @@ class DelayTrend:
         rows["origin_at"][which] = first_at[begins]
         rows["base_since"][which] = now
 
-    def _keep(self, row: IntArray, at_ms: FloatArray, delay_ms: FloatArray, counts: IntArray) -> None:
-        """Remember the newest samples."""
+    def _keep(
+        self, row: IntArray, index: IntArray, at_ms: FloatArray, delay_ms: FloatArray, counts: IntArray
+    ) -> None:
+        """Remember the newest samples; `index` is the number of each among those of its row."""
         rows = self.table.rows
-        index = np.arange(len(row)) - (np.cumsum(counts) - counts)[row]
-        keeps = index >= (counts - PLACES)[row]
+        if counts.max() > PLACES:
+            keeps = index >= (counts - PLACES)[row]
+            row, index, at_ms, delay_ms = row[keeps], index[keeps], at_ms[keeps], delay_ms[keeps]
         place = (rows["next"][row] + index) % PLACES
-        rows["at_ms"][row[keeps], place[keeps]] = at_ms[keeps]
-        rows["delay_ms"][row[keeps], place[keeps]] = delay_ms[keeps]
+        rows["at_ms"][row, place] = at_ms
+        rows["delay_ms"][row, place] = delay_ms
         rows["next"] = (rows["next"] + counts) % PLACES
         rows["used"] = np.minimum(rows["used"] + counts, PLACES)
 

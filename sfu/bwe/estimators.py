@@ -13,7 +13,7 @@ from sfu.bwe.delay import DelayTrend
 from sfu.bwe.estimate import ESTIMATE_DTYPE, WISH_DTYPE, BweUpdate, EstimateState
 from sfu.bwe.loss import LossRate
 from sfu.bwe.lowest import LowestTargets
-from sfu.bwe.overuse import OveruseDetector, Signal
+from sfu.bwe.overuse import OVER, UNDER, OveruseDetector
 from sfu.bwe.pacing import PacingRows
 from sfu.bwe.probing import ProbeNeeds, Prober
 from sfu.bwe.reports import is_arrived, sorted_reports
@@ -97,7 +97,7 @@ class Estimators:
             transports: (transports,) of `TRANSPORT_DTYPE`; those not in it are forgotten.
             wishes: (n,) of `WISH_DTYPE`; a transport without one wants nothing.
         """
-        transports = transports[np.argsort(transports["transport"], kind="stable")]
+        transports = _ascending(transports)
         self._arrange(transports["transport"].copy())
         reports = sorted_reports(feedback, self._roster)
         is_media, arrived = reports.cluster == 0, is_arrived(reports)
@@ -157,6 +157,8 @@ class Estimators:
             return path
         probes = reports.only(reports.cluster != 0)
         results = self._prober.clusters.update(now, probes, path.losses.inherent)
+        if not results.has_ended.any():
+            return path
         rate_bps = np.minimum(path.rates.rate_bps, path.losses.limit_bps)
         lowered_bps = self._prober.disproven(results)
         proven_bps = self._prober.judge(now, results, rate_bps, self._delay.knows_limit)
@@ -183,6 +185,7 @@ class Estimators:
     def _told(self, now: Instant, path: _Path, wishes: StructArray) -> BweUpdate:
         """Put together what is said, and ask for probes."""
         signs, sent, transports = path.signs, path.sent, path.transports
+        is_over = signs.signal == OVER
         ids = self._roster.transports
         target_bps, state = _targets(path, path.rates.drained_bps, path.losses.held_bps), _states(path)
         # What is held back for a moment is no reason to wait with a step up.
@@ -196,16 +199,13 @@ class Estimators:
                 allocated_bps=wishes["allocated_bps"],
                 desired_bps=wishes["desired_bps"],
                 next_bps=wishes["next_bps"],
-                may_probe=sent.has_reports
-                & ~sent.is_silent
-                & (signs.signal != Signal.OVER)
-                & (signs.queue_ms < PROBE_QUEUE_MS),
+                may_probe=sent.has_reports & ~sent.is_silent & ~is_over & (signs.queue_ms < PROBE_QUEUE_MS),
                 is_untried=sent.can_send
                 & ~sent.has_reports
                 & np.isnan(sent.unanswered_s)
                 & np.isinf(path.remb_bps),
                 has_reports=sent.has_reports,
-                fell=(signs.signal == Signal.OVER) | sent.is_silent,
+                fell=is_over | sent.is_silent,
                 outgrew=path.rates.outgrew,
             ),
         )
@@ -244,6 +244,14 @@ class _Path:
     others_bps: FloatArray
 
 
+def _ascending(transports: StructArray) -> StructArray:
+    """(transports,) in order of their ids, as most often they are."""
+    ids = transports["transport"]
+    if (ids[1:] > ids[:-1]).all():
+        return transports
+    return transports[np.argsort(ids, kind="stable")]
+
+
 def _remb(transports: StructArray) -> FloatArray:
     """(subscribers,) what peers estimate themselves; infinite where they say nothing of it."""
     remb_bps = transports["remb_bps"]
@@ -268,9 +276,9 @@ def _states(path: _Path) -> IntArray:
     state = np.where(loss_bps <= delay_bps, _LOSS, _NORMAL)
     # What comes later is the better reason.
     for holds, value in (
-        (signal == Signal.UNDER, _UNDERUSE),
+        (signal == UNDER, _UNDERUSE),
         (path.remb_bps < np.minimum(delay_bps, loss_bps), _REMB),
-        (signal == Signal.OVER, _OVERUSE),
+        (signal == OVER, _OVERUSE),
         (path.sent.is_silent, _SILENT),
         (~path.sent.has_reports, np.where(np.isinf(path.remb_bps), _UNKNOWN, _REMB)),
     ):
@@ -280,6 +288,8 @@ def _states(path: _Path) -> IntArray:
 
 def _aligned(wishes: StructArray, roster: Roster) -> StructArray:
     """(subscribers,) wishes in the roster's order; of one who has none, nothing."""
+    if np.array_equal(wishes["transport"], roster.transports):
+        return wishes
     aligned = np.zeros(len(roster), WISH_DTYPE)
     at, found = roster.find(wishes["transport"])
     aligned[at[found]] = wishes[found]

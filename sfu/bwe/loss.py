@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from sfu.bwe.aimd import MIN_BPS
-from sfu.bwe.reports import is_arrived
+from sfu.bwe.reports import begins, is_arrived
 from sfu.bwe.roster import Table
 from sfu.units import NS_PER_MS, NS_PER_S
 
@@ -195,23 +195,23 @@ class LossRate:
             return
         lost = np.where(is_late, -1, ~came) * reports.size_bytes
         rows["lost_bytes"] += np.bincount(reports.row, lost, reports.size).astype(np.int64)
-        rows["lost"] += reports.only(~came).counts()
+        rows["lost"] += reports.counts_of(~came)
         # Losses in a row are one gap; one that goes on in the next report is two.
         is_gap = ~came
-        is_gap[1:] &= came[:-1] | (np.diff(reports.row) != 0) | (np.diff(reports.seq) != 1)
-        rows["gaps"] += reports.only(is_gap).counts()
+        is_gap[1:] &= came[:-1] | begins(reports.row)[1:] | (reports.seq[1:] - reports.seq[:-1] != 1)
+        rows["gaps"] += reports.counts_of(is_gap)
 
     def _close(self, reports: Reports) -> IntArray:
         """Count, and end observations that are long enough; return whose."""
         self._count(reports)
         rows = self.table.rows
         sent_at = reports.newest(reports.sent_at, 0)
-        begins = (rows["began_at"] == 0) & (sent_at > 0)
-        if begins.any():
+        is_first = (rows["began_at"] == 0) & (sent_at > 0)
+        if is_first.any():
             # What came with the first report was sent over an unknown time.
-            rows["began_at"][begins] = sent_at[begins]
+            rows["began_at"][is_first] = sent_at[is_first]
             for name in _COUNTS:
-                rows[name][begins] = 0
+                rows[name][is_first] = 0
         span_ns = sent_at - rows["began_at"]
         is_enough = (span_ns >= WINDOW_NS) & (rows["packets"] >= MIN_PACKETS)
         closes = (sent_at > 0) & (is_enough | (span_ns >= MAX_WINDOW_NS)) & (rows["packets"] > 0)
@@ -223,7 +223,7 @@ class LossRate:
             "sum_packets": told["packets"],
             # In packets of the mean size: a bottleneck counts bytes, and sound is small.
             "sum_lost": told["packets"]
-            * np.clip(told["lost_bytes"] / np.maximum(told["bytes"], 1), 0.0, 1.0),
+            * np.minimum(np.maximum(told["lost_bytes"] / np.maximum(told["bytes"], 1), 0.0), 1.0),
             "sum_apart": told["gaps"] / np.maximum(told["lost"], 1),
             "rate_bps": told["bytes"] * 8 * NS_PER_S / np.maximum(span_ns[which], 1),
             "closed_at": sent_at[which],
@@ -315,7 +315,7 @@ def _likely_limit(
     limits = np.concatenate((none, arrived, arrived / (1.0 - usual)), axis=1)
     over = np.maximum(1.0 - limits[:, :, None] / np.maximum(rates_bps, 1.0)[:, None, :], 0.0)
     inherent = (gone - seen * over).sum(2) / np.maximum((seen * (1.0 - over)).sum(2), 1e-9)
-    inherent = np.clip(inherent, 1e-3, MAX_INHERENT)
+    inherent = np.minimum(np.maximum(inherent, 1e-3), MAX_INHERENT)
     expected = np.minimum(inherent, least[:, None])
     free = _likelihood(seen, gone, over, inherent) - np.where(inherent > expected, SURPRISE, 0.0)
     bound = _likelihood(seen, gone, over, expected)

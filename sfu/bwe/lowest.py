@@ -42,8 +42,10 @@ class LowestTargets:
         """(subscribers,) the lowest so far, this one included."""
         rows = self.table.rows
         ends = now - rows["since"] >= GENERATION_NS
-        rows["last_bps"] = np.where(ends, rows["this_bps"], rows["last_bps"])
-        rows["this_bps"] = np.where(ends, target_bps, np.minimum(rows["this_bps"], target_bps))
-        rows["since"] = np.where(ends, now, rows["since"])
+        if ends.any():
+            rows["last_bps"][ends] = rows["this_bps"][ends]
+            rows["this_bps"][ends] = np.inf
+            rows["since"][ends] = now
+        rows["this_bps"] = np.minimum(rows["this_bps"], target_bps)
         lowest: FloatArray = np.minimum(rows["this_bps"], rows["last_bps"])
         return lowest

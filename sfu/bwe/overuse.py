@@ -65,6 +65,9 @@ class Signal(enum.IntEnum):
     """Its queue grows."""
 
 
+UNDER, NORMAL, OVER = (np.int8(signal) for signal in Signal)
+"""The same as arrays are compared with: an enumeration's members are slow to look up."""
+
 _BLANK: Final = np.zeros(1, np.dtype([("signal", "i1"), ("threshold_ms", "<f8"), ("updated_at", "<i8")]))
 _BLANK["threshold_ms"] = THRESHOLD_MS
 
@@ -102,6 +105,6 @@ class OveruseDetector:
         moves = delays.is_new & (height <= threshold + MAX_EXCESS_MS)
         moved = np.minimum(np.maximum(moved, MIN_THRESHOLD_MS), MAX_THRESHOLD_MS)
         rows["threshold_ms"] = np.where(moves, moved, threshold)
-        rows["updated_at"] = np.where(delays.is_new, now, rows["updated_at"])
+        rows["updated_at"][delays.is_new] = now
         signals: NDArray[np.int8] = rows["signal"].copy()
         return signals

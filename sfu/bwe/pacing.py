@@ -55,11 +55,14 @@ class PacingRows:
         changed = np.zeros(len(rows), np.bool_)
         for name, value in wanted.items():
             told = rows[name]
+            is_other = value != told
+            if not is_other.any():
+                continue
             # From and to infinite there is no difference to compare.
             least = np.minimum(value, told)
             both = np.isfinite(value) & np.isfinite(told)
             difference = np.subtract(value, told, out=np.zeros(len(rows)), where=both)
-            changed |= np.where(both, np.abs(difference) > CHANGE * least, value != told)
+            changed |= np.where(both, np.abs(difference) > CHANGE * least, is_other)
         which = changed.nonzero()[0]
         pacing = np.zeros(len(which), PACING_DTYPE)
         pacing["transport"] = transports[which]

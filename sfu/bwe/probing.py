@@ -178,21 +178,23 @@ class Prober:
         is_early = rows["starts"] & results.has_ended & np.isnan(results.rate_bps)
         rows["starts"] &= self.clusters.is_probing
         rows["begins"] &= self.clusters.is_probing | rows["goes_on"]
-        rows["raised_at"] = np.where(is_proof, now, rows["raised_at"])
+        rows["raised_at"][is_proof] = now
         rows["raised_bps"] = np.where(is_proof, results.rate_bps, rows["raised_bps"])
         self._back_off(now, fails & ~is_early)
-        rows["next_at"] = np.where(is_early, now, rows["next_at"])
+        rows["next_at"][is_early] = now
         return np.where(is_proof, results.rate_bps, np.nan)
 
     def ask(self, now: Instant, transports: IdArray, needs: ProbeNeeds) -> StructArray:
         """Probes to send now, (n,) of `PROBE_DTYPE`."""
         rows = self.table.rows
         self._watch(now, needs)
-        for name in ("next_at", "feels_at"):
-            rows[name] = np.where(needs.fell, np.maximum(rows[name], now + MIN_INTERVAL_NS), rows[name])
+        if needs.fell.any():
+            for name in ("next_at", "feels_at"):
+                rows[name][needs.fell] = np.maximum(rows[name][needs.fell], now + MIN_INTERVAL_NS)
         grew = self._grew(now, needs)
-        rows["next_at"] = np.where(needs.outgrew | grew, now, rows["next_at"])
-        rows["interval_ns"][needs.outgrew | grew] = MIN_INTERVAL_NS
+        is_new = needs.outgrew | grew
+        rows["next_at"][is_new] = now
+        rows["interval_ns"][is_new] = MIN_INTERVAL_NS
         rows["goes_on"] |= grew
         # What is too large for a path that nobody knows is never given, and nobody would know the path.
         knocks = needs.is_untried & (needs.next_bps > 0)
@@ -261,7 +263,7 @@ class Prober:
         is_lost = needs.target_bps < SURVIVES * raised
         survives = now - rows["raised_at"] >= WATCH_NS
         self._back_off(now, is_lost)
-        rows["feels_at"] = np.where(is_lost, now + FEEL_LATER_NS, rows["feels_at"])
+        rows["feels_at"][is_lost] = now + FEEL_LATER_NS
         lasts = np.isfinite(raised) & survives & ~is_lost
         rows["interval_ns"][lasts] = MIN_INTERVAL_NS
         rows["next_at"] = np.where(lasts, np.minimum(rows["next_at"], now + MIN_INTERVAL_NS), rows["next_at"])

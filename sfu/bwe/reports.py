@@ -52,6 +52,10 @@ class Reports:
         """(subscribers,) packets of each."""
         return np.bincount(self.row, minlength=self.size)
 
+    def counts_of(self, which: BoolArray) -> IntArray:
+        """(subscribers,) of some of the packets only."""
+        return np.bincount(self.row[which], minlength=self.size)
+
     def bytes(self) -> FloatArray:
         """(subscribers,) bytes of each."""
         return np.bincount(self.row, self.size_bytes, self.size).astype(np.float64, copy=False)
@@ -75,6 +79,8 @@ class Reports:
         return self.row[self.starts]
 
     def _extreme(self, ufunc: np.ufunc, values: IntArray, nothing: int) -> IntArray:
+        if len(self.told) == self.size:
+            return ufunc.reduceat(values, self.starts)
         extreme = np.full(self.size, nothing, np.int64)
         if len(values):
             extreme[self.told] = ufunc.reduceat(values, self.starts)

@@ -45,7 +45,7 @@ class Rivals:
         """(subscribers,) whether a rival fills the queue."""
         rows = self.table.rows
         is_low = delays.is_new & (delays.queue_ms < STANDING_MS)
-        rows["low_at"] = np.where(is_low | (rows["low_at"] == 0), now, rows["low_at"])
+        rows["low_at"][is_low | (rows["low_at"] == 0)] = now
         stands = delays.is_new & (now - rows["low_at"] >= AFTER_NS)
         is_gone = delays.is_new & (delays.queue_ms < GONE_MS)
         rows["has_rival"] = (rows["has_rival"] | stands) & ~is_gone

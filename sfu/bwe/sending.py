@@ -30,6 +30,8 @@ SILENT_PACKETS: Final = 10
 """A peer that says nothing of so many packets for so long is silent. Lower: a lost report is an alarm.
 Higher: a path that is dead is filled for longer."""
 
+_NEVER: Final = 2**63 - 1
+
 _BLANK: Final = np.zeros(
     1,
     np.dtype(
@@ -90,8 +92,7 @@ class Sending:
         rows["rate_bps"] = np.where(is_first, 0.0, rate)
         rows["media_bytes"] = media
         rows["updated_at"] = now
-        begins = (rows["began_at"] < 0) & (packets > 0)
-        rows["began_at"] = np.where(begins, now, rows["began_at"])
+        rows["began_at"][(rows["began_at"] < 0) & (packets > 0)] = now
         self._hear(reports, packets)
         rows["packets"] = packets
         has_reports = rows["reported_at"] > 0
@@ -115,7 +116,7 @@ class Sending:
     def tried(self, now: Instant, which: BoolArray) -> None:
         """Packets are to go out to these for their size alone, where the peer says that it would tell."""
         rows = self.table.rows
-        rows["began_at"] = np.where(which & (rows["began_at"] < 0), now, rows["began_at"])
+        rows["began_at"][which & (rows["began_at"] < 0)] = now
 
     def limited(self, target_bps: FloatArray) -> BoolArray:
         """(subscribers,) whether less is sent than these targets."""
@@ -131,8 +132,7 @@ class Sending:
         has_news = reported_at > 0
         rows["reported_at"] = np.maximum(rows["reported_at"], reported_at)
         rows["reported_packets"] = np.where(has_news, packets, rows["reported_packets"])
-        nothing = np.iinfo(np.int64).max
-        newest = reports.least(reports.reported_at - reports.sent_at, nothing)
+        newest = reports.least(reports.reported_at - reports.sent_at, _NEVER)
         known = np.where(np.isnan(rows["round_trip_ns"]), newest, rows["round_trip_ns"])
         # The least of a report tells of the path; the receiver waits with the others.
         rows["round_trip_ns"] = np.where(has_news, known + 0.2 * (newest - known), rows["round_trip_ns"])

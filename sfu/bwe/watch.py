@@ -60,12 +60,16 @@ class Watch:
                 say nothing is not.
         """
         ids = transports["transport"]
-        self._named = ids.tobytes()
-        self._order = np.argsort(ids, kind="stable")
-        self._roster = Roster()
-        self._roster.adopt(ids[self._order])
+        named = ids.tobytes()
+        if named != self._named:
+            self._named = named
+            self._order = np.argsort(ids, kind="stable")
+            self._roster = Roster()
+            self._roster.adopt(ids[self._order])
         self._shortest = np.full(len(ids), _NEVER)
-        self._heard_at = np.where(np.isin(self._roster.transports, unheard), _NEVER, now)
+        self._heard_at = np.full(len(ids), now, np.int64)
+        at, is_there = self._roster.find(unheard)
+        self._heard_at[at[is_there]] = _NEVER
         self._packets = transports["numbered_packets_sent"][self._order]
         self._unheard = frozenset(unheard.tolist())
 

@@ -84,7 +84,8 @@ class Subscriber:
 
     def ends(self, rate_bps: float, *, is_full: bool = True, knows_limit: bool = False) -> float:
         """All that is under way ends with this result; what is proven by it."""
-        self.prober.clusters.table.rows["number"] = 0
+        for name in ("number", "is_probing"):
+            self.prober.clusters.table.rows[name] = 0
         results = ProbeResults(np.array([True]), np.array([rate_bps]), np.array([is_full]))
         proven = self.prober.judge(at_ms(self.ms), results, np.array([self.target]), np.array([knows_limit]))
         if np.isfinite(proven[0]):

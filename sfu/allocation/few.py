@@ -24,6 +24,9 @@ CELLS: Final = 128
 """Cells of worth between nothing and all. Lower: combinations that differ fall into one cell, and the cheaper
 is kept. Higher: time, in proportion."""
 
+_CHOICES: Final = np.arange(PAUSED, LAYERS)[:, None]
+"""Nothing first: of what costs the same, the first is taken."""
+
 
 def best_of_few(options: Options, budget_bps: FloatArray) -> IntArray:
     """Choose for subscribers of few rows each, from nothing.
@@ -49,28 +52,22 @@ def best_of_few(options: Options, budget_bps: FloatArray) -> IntArray:
     columns = np.arange(CELLS + 1, width + CELLS + 1)
     for number in range(int(sizes.max())):
         has_row = np.flatnonzero(sizes > number)
-        row = options.starts[has_row] + number
-        found_costs, found_worths = costs[has_row, CELLS + 1 :], worths[has_row, CELLS + 1 :]
-        choice = np.full(found_costs.shape, PAUSED, np.int8)
-        for layer in range(LAYERS):
-            is_use = (options.worths[layer, row] > 0) & (options.costs_bps[layer, row] < UNUSABLE_BPS)
-            if not is_use.any():
-                continue
-            at = columns - np.where(is_use, steps[layer, row], 0)[:, None]
-            extra = np.where(is_use, options.costs_bps[layer, row], UNUSABLE_BPS)
-            cost = costs[has_row[:, None], at] + extra[:, None]
-            is_cheaper = cost < found_costs
-            found_costs = np.where(is_cheaper, cost, found_costs)
-            worth = worths[has_row[:, None], at] + options.worths[layer, row][:, None]
-            found_worths = np.where(is_cheaper, worth, found_worths)
-            choice[is_cheaper] = layer
-        costs[has_row, CELLS + 1 :], worths[has_row, CELLS + 1 :] = found_costs, found_worths
-        taken.append((has_row, row, choice))
+        each, row = np.arange(len(has_row))[:, None], options.starts[has_row] + number
+        worth, cost = options.worths[_CHOICES, row], options.costs_bps[_CHOICES, row]
+        is_use = (_CHOICES == PAUSED) | ((worth > 0) & (cost < UNUSABLE_BPS))
+        step = np.where(is_use, steps[_CHOICES, row], 0)
+        # (choices, subscribers, cells); what is the cheapest of each cell is (subscribers, cells).
+        found_costs = costs[has_row[:, None], columns - step[:, :, None]]
+        found_costs += np.where(is_use, cost, UNUSABLE_BPS)[:, :, None]
+        best = found_costs.argmin(axis=0)
+        costs[has_row, CELLS + 1 :] = found_costs.min(axis=0)
+        found_worths = worths[has_row[:, None], columns - step[best, each]] + worth[best, each]
+        worths[has_row, CELLS + 1 :] = found_worths
+        taken.append((has_row, row, best - 1))
     fits = costs[:, CELLS + 1 :] <= SAFE * budget_bps[:, None]
     at = np.where(fits, worths[:, CELLS + 1 :], -1.0).argmax(axis=1)
     layers = np.full(len(options.subscriber), PAUSED)
     for has_row, row, choice in reversed(taken):
-        chosen = choice[np.arange(len(has_row)), at[has_row]].astype(np.int64)
-        layers[row] = chosen
-        at[has_row] -= np.where(chosen == PAUSED, 0, steps[np.maximum(chosen, 0), row])
+        layers[row] = choice[np.arange(len(has_row)), at[has_row]]
+        at[has_row] -= steps[layers[row], row]
     return layers

@@ -19,20 +19,17 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from loadtest.bench.cascade.sockets import MAX_DATAGRAM, udp
 from loadtest.bench.cascade.traffic import Count, Traffic
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from loadtest.bench.cascade.sockets import Address
     from loadtest.bench.cascade.traffic import Way
 
-Address = tuple[str, int]
-
-BUFFER_BYTES: Final = 4 << 20
-"""Of each socket. Smaller: a burst while the interpreter does something else is lost, and resent."""
 BATCH: Final = 64
 """Datagrams taken from one socket before the others have their turn."""
-_MAX_DATAGRAM: Final = 65_535
 
 
 def focus_host(number: int) -> str:
@@ -92,7 +89,7 @@ class TrunkRelay:
     def __enter__(self) -> Self:
         self._selector.register(self._stopped, selectors.EVENT_READ)
         for number, port in self._ports.items():
-            door = _Near(number, port, _udp(door_host(number), port), {})
+            door = _Near(number, port, udp(door_host(number), port), {})
             self._selector.register(door.socket, selectors.EVENT_READ, door)
         self._thread.start()
         return self
@@ -131,7 +128,7 @@ class TrunkRelay:
     def _take(self, side: _Near | _Far) -> None:
         for _ in range(BATCH):
             try:
-                datagram, sender = side.socket.recvfrom(_MAX_DATAGRAM)
+                datagram, sender = side.socket.recvfrom(MAX_DATAGRAM)
             except BlockingIOError:
                 return
             except ConnectionError:
@@ -160,17 +157,8 @@ class TrunkRelay:
                 out.sendto(datagram, to)
 
     def _let_in(self, door: _Near, guest: Address) -> _Far:
-        out = _udp("127.0.0.1", 0)
+        out = udp()
         out.connect((focus_host(door.number), door.port))
         far = door.guests[guest] = _Far(door, guest, self._numbers.get(guest[0]), out)
         self._selector.register(out, selectors.EVENT_READ, far)
         return far
-
-
-def _udp(host: str, port: int) -> socket.socket:
-    opened = socket.socket(type=socket.SOCK_DGRAM)
-    opened.setblocking(False)
-    for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-        opened.setsockopt(socket.SOL_SOCKET, option, BUFFER_BYTES)
-    opened.bind((host, port))
-    return opened

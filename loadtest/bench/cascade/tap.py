@@ -14,20 +14,19 @@ import threading
 from typing import TYPE_CHECKING, Final, Self
 
 from loadtest.bench.cascade.hop_delay import Arrival
+from loadtest.bench.cascade.sockets import MAX_DATAGRAM, udp
 from loadtest.bench.cascade.traffic import Content, content_of
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-Address = tuple[str, int]
+    from loadtest.bench.cascade.sockets import Address
 
-BUFFER_BYTES: Final = 4 << 20
 _SO_TIMESTAMPNS: Final = getattr(socket, "SO_TIMESTAMPNS", 35)
 """Linux's number, which the standard library names from 3.13 on."""
 _TIMESPEC: Final = struct.Struct("@qq")
 _HEADER: Final = struct.Struct("!BBHII")
 """The fixed part of RTP's (RFC 3550 section 5.1), which SRTP leaves readable."""
-_MAX_DATAGRAM: Final = 65_535
 
 
 class Tap:
@@ -41,7 +40,7 @@ class Tap:
         self.arrivals: list[Arrival] = []
         """Packets of media from the focus, in order; others append to it while one reads."""
         self._focus = focus
-        self._near, self._far = _udp(), _udp()
+        self._near, self._far = udp(), udp()
         self.port = int(self._near.getsockname()[1])
         self._guest: Address | None = None
         self._stop, self._stopped = socket.socketpair()
@@ -77,11 +76,11 @@ class Tap:
                     if self._far in ready:
                         self._from_focus()
                     if self._near in ready:
-                        datagram, self._guest = self._near.recvfrom(_MAX_DATAGRAM)
+                        datagram, self._guest = self._near.recvfrom(MAX_DATAGRAM)
                         self._far.send(datagram)
 
     def _from_focus(self) -> None:
-        datagram, ancillary, _, _ = self._far.recvmsg(_MAX_DATAGRAM, 64)
+        datagram, ancillary, _, _ = self._far.recvmsg(MAX_DATAGRAM, 64)
         if content_of(datagram) is Content.RTP and len(datagram) >= _HEADER.size:
             seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2][: _TIMESPEC.size])
             _, _, number, timestamp, ssrc = _HEADER.unpack_from(datagram)
@@ -90,12 +89,3 @@ class Tap:
             )
         if self._guest is not None:
             self._near.sendto(datagram, self._guest)
-
-
-def _udp() -> socket.socket:
-    opened = socket.socket(type=socket.SOCK_DGRAM)
-    opened.setblocking(False)
-    for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-        opened.setsockopt(socket.SOL_SOCKET, option, BUFFER_BYTES)
-    opened.bind(("127.0.0.1", 0))
-    return opened

@@ -16,6 +16,7 @@ from sfu.allocation.budgets import BUDGET_DTYPE, CAPS_DTYPE
 from sfu.allocation.decision import DECISION_DTYPE, targets_of
 from sfu.allocation.flow import picked
 from sfu.allocation.layout import layout_of
+from sfu.allocation.meanwhile import bridge
 from sfu.allocation.past import Past
 from sfu.allocation.policies.utility import utility
 from sfu.allocation.rates import EncodingRates
@@ -25,7 +26,7 @@ from sfu.allocation.wishes import Wishes, wishes_of
 from sfu.bwe.estimate import NO_ESTIMATES, WISH_DTYPE, EstimateState
 from sfu.bwe.estimators import Estimators
 from sfu.bwe.watch import Watch
-from sfu.rows import FEEDBACK_DTYPE, PACING_DTYPE, PAUSED, PROBE_DTYPE
+from sfu.rows import FEEDBACK_DTYPE, PACING_DTYPE, PAUSED, PROBE_DTYPE, ROUTE_DTYPE
 from sfu.units import after_ms
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ class Control:
         self._estimates = NO_ESTIMATES
         self._decisions = np.zeros(0, DECISION_DTYPE)
         self._wishes = _wish_rows(wishes_of(self._decisions))
+        self._routes = np.zeros(0, ROUTE_DTYPE)
         self._waiting: list[StructArray] = []
         """Feedback that was not looked at yet."""
         self._watch = Watch()
@@ -237,13 +239,13 @@ class Control:
             feedback: (n,) of `FEEDBACK_DTYPE`, all since the last tick.
             is_full: decide anew although nothing seems to have changed.
         """
-        self._rates.update(stats)
+        self._count(stats)
         pacing, probes = self._estimate(now, stats, feedback)
         return self._decided(pacing, probes, is_full=is_full)
 
     def follow(self, stats: PlaneStats, estimates: StructArray, *, is_full: bool = False) -> ControlUpdate:
         """Advance like `tick`, by what was found of paths elsewhere: (n,) of `ESTIMATE_DTYPE`, ascending."""
-        self._rates.update(stats)
+        self._count(stats)
         self._estimates, self._matters = estimates, None
         return self._decided(_NO_PACING, _NO_PROBES, is_full=is_full)
 
@@ -269,6 +271,10 @@ class Control:
 
     # --- within -------------------------------------------------------------------------------------------
 
+    def _count(self, stats: PlaneStats) -> None:
+        self._rates.update(stats)
+        self._routes = stats.routes
+
     def _decided(self, pacing: StructArray, probes: StructArray, *, is_full: bool) -> ControlUpdate:
         if self._matters is None:
             self._matters = self._estimates_matter()
@@ -277,12 +283,15 @@ class Control:
         return ControlUpdate(self._estimates, self._decisions, targets, has_news, pacing, probes)
 
     def _targets(self) -> StructArray:
-        """What the plane is told: what was decided, and the lowest encoding of pictures that have not begun.
+        """What the plane is told: what was decided, or until it comes what does.
+
+        Of pictures that have not begun it is the lowest encoding.
 
         What is asked of another focus begins with a key frame, before a tick can see that it flows. Who lets
         that go by asks for another, and waits for as long as such requests are apart.
         """
         targets = targets_of(self._decisions)
+        bridge(targets, self._demand.rows, self._routes, self._rates)
         decisions = self._decisions
         is_hidden = decisions["is_audio"] | decisions["is_unseen"]
         awaited = np.flatnonzero((decisions["chosen_encoding"] == PAUSED) & ~is_hidden)

@@ -77,7 +77,7 @@ class Allocator:
 
         Args:
             demand: who wants what.
-            rates: brought up to date with this tick's counters; is told what is wanted now.
+            rates: brought up to date with this tick's counters; is told what is given now.
             budgets: (n,) of `BUDGET_DTYPE`; who is not in it has no limit.
             caps: (n,) of `CAPS_DTYPE`, each transport once; who is not in it has none.
             speech: (n,) of `SPEECH_DTYPE`, sorted by track.
@@ -95,7 +95,8 @@ class Allocator:
         layer = self._policy(problem)
         chosen = Chosen(layer, *flow.targets(layer), why_short(self._policy, problem, layer, past.short))
         self._past = _remembered(problem, flow, past, chosen, self._due(problem))
-        _want(layout, places, chosen, rates)
+        given = (chosen.encoding != PAUSED) & picked(places.found, chosen.encoding)
+        rates.give_at(picked(places.at, chosen.encoding)[given])
         return records(layout, flow, problem, chosen)
 
     def _layout_of(self, demand: DemandTable, speech: StructArray, caps: StructArray) -> Layout:
@@ -172,14 +173,6 @@ def _problem(
         decided_at=past.decided_at,
         decided_bps=past.decided_bps,
     )
-
-
-def _want(layout: Layout, places: Places, chosen: Chosen, rates: EncodingRates) -> None:
-    """Tell what would fit, and what is given, of what anybody looks at: the rest may be switched off."""
-    given = np.where(chosen.encoding == PAUSED, layout.allowed, chosen.encoding)
-    is_seen = ~layout.is_unseen
-    at = [picked(places.at, one)[picked(places.found, one) & is_seen] for one in (layout.allowed, given)]
-    rates.want_at(np.concatenate(at))
 
 
 def _remembered(problem: Problem, flow: Flow, past: Past, chosen: Chosen, due: BoolArray) -> Past:

@@ -28,7 +28,7 @@ class Flow:
     """One tick, in the order of a layout."""
 
     sent: BoolArray
-    """(MAX_ENCODINGS, rows) it flows; of audio the only one is always taken to."""
+    """(MAX_ENCODINGS, rows) it flows, or rests; of audio the only one is always taken to."""
     best: IntArray
     """(rows,) the encoding that is given where the budget allows it; `PAUSED`: none can be."""
     whole: IntArray
@@ -81,8 +81,10 @@ def flow_of(layout: Layout, rates: EncodingRates, places: Places) -> Flow:
     layers = layers_of(measured, rates.encodings)
     at, found = places.at, places.found
     live, flowing = found & _taken(measured.live, at), found & _taken(measured.flowing, at)
-    # After a stall of the whole track nothing is live yet: then what flows is good enough at once.
-    sent = np.where(live.any(axis=0), live, flowing)
+    rests = found & _taken(measured.rests, at)
+    # After a stall of the whole track nothing is live yet: then what flows is good enough at once. And of a
+    # track of which nothing flows, what rests will not come either.
+    sent = np.where(live.any(axis=0), live | rests, flowing)
     sent = np.where(is_audio, _IS_FIRST, sent)
     permitted = sent & layout.permitted
     best = _nearest(permitted, layout.allowed)

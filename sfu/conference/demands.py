@@ -2,8 +2,9 @@
 
 A trunk carries nothing that nobody asked for. So as soon as there is a wish for a guest's track, what it will
 take is asked for, and once there are decisions about it, what these say. What nobody wants any more is given
-up after a while, like a publisher's encodings (`sender_layers.py`). While there is a wish, if only for
-something that is out of sight, its trunk keeps the section: looked at again, it is there after a key frame.
+up after a while, like a publisher's encodings (`sender_layers.py`), and so is what nobody here can be given.
+While there is a wish, if only for something that is out of sight, its trunk keeps the section: looked at
+again, it is there after a key frame.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from sfu.allocation.table import DemandTable
 from sfu.allocation.wanted import below_ceiling, encoding_size, wanted_encodings
 from sfu.conference.forwarding import NO_ROUTE
 from sfu.conference.outcomes import NO_MARK
-from sfu.conference.sender_layers import WantedLayers
+from sfu.conference.sender_layers import WantedEncodings, WantedLayers
 from sfu.conference.turn import SetDemand
 from sfu.conference.values import LayersDemanded, Source, Wish
 from sfu.rows import MAX_ENCODINGS
@@ -91,7 +92,7 @@ class Demands:
             if subscription.route is None:
                 self._waiting[member.transport, one] = None
             self._layers.set(now, track.handle, _FLAGS)
-            bits = _bits(track, subscription, member)
+            bits = self._layers.hopeful(track.handle, _bits(track, subscription, member))
             if self._layers.ask(now, track.handle, bits):
                 self._touched[track.handle] = None
             self._is_stale = True
@@ -101,13 +102,15 @@ class Demands:
         self._is_stale = False
         if not self._guests.tracks and not self._waiting:
             return
-        wanted: dict[TrackHandle, int] = {}
-        for number, bits in self._routes.demanded_layers(outcomes).items():
+        demanded = self._routes.demanded_layers(outcomes)
+        wanted = WantedEncodings({}, {})
+        for number, bits in demanded.needed.items():
             track = self._guests.tracks.get(number)
             if track is not None:
-                wanted[track.handle] = wanted.get(track.handle, 0) | bits | _WISHED
+                wanted.needed[track.handle] = bits | _WISHED
+                wanted.withheld[track.handle] = demanded.withheld[number]
         for handle, bits in self._undecided(outcomes):
-            wanted[handle] = wanted.get(handle, 0) | bits
+            wanted.needed[handle] = wanted.needed.get(handle, 0) | bits
         self._touched |= dict.fromkeys(self._layers.want(now, wanted))
 
     def look_again(self) -> None:
@@ -200,7 +203,7 @@ class Demands:
                     subscription.forwarding is not None and subscription.forwarding.refusal is not None
                 )
                 bits = _WISHED if is_refused else _bits(track, subscription, member)
-                wanted.append((track.handle, bits))
+                wanted.append((track.handle, self._layers.hopeful(track.handle, bits)))
         self._waiting = waiting
         return wanted
 

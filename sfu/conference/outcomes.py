@@ -118,6 +118,10 @@ class Outcomes:
         """(len(at),) one column of `DECISION_DTYPE`."""
         return self._decisions[name][at]
 
+    def flowing_at(self, at: IntArray) -> IntArray:
+        """(len(at),) the encoding that flows, `PAUSED`: none."""
+        return self._current[at]
+
     def outcomes(self, routes: RouteArray) -> list[Outcome | None]:
         """The decision about each route, and what flows on it; None: nothing was decided."""
         at, marks = self.find(routes)

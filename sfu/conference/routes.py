@@ -8,6 +8,8 @@ import numpy as np
 
 from sfu.allocation.decision import Cause
 from sfu.conference.outcomes import NO_MARK, find
+from sfu.conference.sender_layers import LOWEST, WantedEncodings
+from sfu.rows import PAUSED
 
 if TYPE_CHECKING:
     from sfu.conference.outcomes import BoolArray, IntArray, Outcomes, RouteArray
@@ -78,11 +80,12 @@ class Routes:
             return [] if was_stale else None
         return [self._wishes[number] for number in self._numbers[changed].tolist()]
 
-    def wanted_layers(self, outcomes: Outcomes) -> dict[TrackHandle, int]:
-        """Which encodings anybody wants of each track, as bits, by what was reported last.
+    def wanted_layers(self, outcomes: Outcomes) -> WantedEncodings:
+        """Which encodings anybody wants of each track, by what was reported last.
 
-        Wanted is what a size and the operator's ceiling ask for, whether it flows or not. Where less can be
-        given, each lower one is a step that may fit. Of what is not looked at, nothing is wanted.
+        Wanted is what a size and the operator's ceiling ask for, whether it flows or not, and what is given.
+        Where less can be given, each lower one is a step that may fit. Of what is not looked at, nothing is
+        wanted.
         """
         at, is_fixed = self._decided(outcomes)
         cause = outcomes.decisions_at(at, "cause")
@@ -91,14 +94,15 @@ class Routes:
         at, is_fixed, cause = at[is_seen], is_fixed[is_seen], cause[is_seen]
         highest = np.int64(1) << outcomes.decisions_at(at, "allowed_encoding").astype(np.int64)
         is_any_lower = np.isin(cause, _SHORT) & ~is_fixed
-        return _by_track(outcomes, at, np.where(is_any_lower, 2 * highest - 1, highest))
+        bits = np.where(is_any_lower, 2 * highest - 1, highest)
+        return _wanted(outcomes, at, bits, _given(outcomes, at))
 
-    def demanded_layers(self, outcomes: Outcomes) -> dict[TrackHandle, int]:
+    def demanded_layers(self, outcomes: Outcomes) -> WantedEncodings:
         """The same, of tracks of which nothing is sent unless somebody asks for it.
 
         Where what is wanted does not flow, what is given in its place goes on being wanted; and where nothing
         flows, each lower one: it may be that the way is too narrow for more. A track of which nothing is
-        wanted now, but that somebody has a wish for, is in it with no bits.
+        wanted now, but that somebody has a wish for, is needed with no bits.
         """
         at, is_fixed = self._decided(outcomes)
         cause = outcomes.decisions_at(at, "cause")
@@ -107,7 +111,8 @@ class Routes:
         lowest = np.where(np.isin(cause, _SHORT), 0, np.clip(chosen, 0, allowed))
         lowest = np.where(is_fixed, allowed, lowest)
         bits = (np.int64(2) << allowed) - (np.int64(1) << lowest)
-        return _by_track(outcomes, at, np.where(outcomes.decisions_at(at, "is_unseen"), 0, bits))
+        bits = np.where(outcomes.decisions_at(at, "is_unseen"), 0, bits)
+        return _wanted(outcomes, at, bits, _given(outcomes, at))
 
     def _decided(self, outcomes: Outcomes) -> tuple[IntArray, BoolArray]:
         """Where the decisions about routes of the call stand, and whether each is for one encoding only."""
@@ -122,6 +127,24 @@ class Routes:
         marks[found] = self._marks[at[found]]
         self._numbers, self._marks = numbers, marks
         self._is_fixed = np.isin(numbers, np.fromiter(self._fixed, np.uint32, len(self._fixed)))
+
+
+def _given(outcomes: Outcomes, at: IntArray) -> IntArray:
+    """(len(at),) what was chosen, and what flows until it comes, as bits."""
+    chosen = outcomes.decisions_at(at, "chosen_encoding").astype(np.int64)
+    either = np.stack([chosen, np.where(chosen == PAUSED, PAUSED, outcomes.flowing_at(at))])
+    bits = np.where(either == PAUSED, 0, np.int64(1) << np.maximum(either, 0))
+    given: IntArray = np.bitwise_or.reduce(bits, axis=0)
+    return given
+
+
+def _wanted(outcomes: Outcomes, at: IntArray, bits: IntArray, given: IntArray) -> WantedEncodings:
+    """Of what a budget withholds, only what is given is needed, and a lowest encoding always."""
+    is_short = np.isin(outcomes.decisions_at(at, "cause"), _SHORT)
+    needed = np.where(is_short, bits & LOWEST, bits) | given
+    return WantedEncodings(
+        _by_track(outcomes, at, needed), _by_track(outcomes, at, np.where(is_short, bits, 0))
+    )
 
 
 def _by_track(outcomes: Outcomes, at: IntArray, bits: IntArray) -> dict[TrackHandle, int]:

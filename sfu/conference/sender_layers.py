@@ -1,8 +1,12 @@
 """Which encodings of each simulcast track its publisher need send at all.
 
-Nobody looks at most people in full size, so most of what browsers encode and send is for nobody. A publisher
-is told which encodings anybody wants; one that obeys switches the others off, and on again when it is told
-so. Nothing relies on it: what flows is what is measured.
+Nobody looks at most people in full size, and some who would are behind lines that do not carry it, so most of
+what browsers encode and send is for nobody. A publisher is told which encodings are of use to anybody; one
+that obeys switches the others off, and on again when it is told so. Nothing relies on it: what flows is what
+is measured.
+
+What is withheld from all who want it is given up after a while, too, and asked for again when it is needed:
+the allocator remembers what it took (`sfu/allocation/rates.py`), and gives it before it flows.
 """
 
 from __future__ import annotations
@@ -13,13 +17,23 @@ from typing import TYPE_CHECKING, Final, Protocol
 from sfu.units import after_s, earliest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from sfu.units import Instant, TrackHandle
 
 OFF_AFTER_S: Final = 3.0
 """An encoding is given up when nobody has wanted it for this long; it is asked for at once. Lower: somebody
 who changes the layout and back waits for encoders to start. Higher: publishers send longer for nobody."""
+
+WITHHELD_AFTER_S: Final = 15.0
+"""One that is wanted, but that nobody is given, because no path of those who want it carries it, is given up
+after this long. Lower: a line that wavers starts and stops encoders, and each start is a key frame. Higher:
+publishers send longer for nobody."""
+
+AGAIN_S: Final = 60.0
+"""Where it is asked for again sooner than so long after that, it is given up after twice the time when it
+comes to that again. Lower: encoders follow each turn of a line that comes and goes. Higher: what has once
+come and gone is sent for nobody for longer."""
+MOST_WITHHELD_S: Final = 120.0
+"""The longest that this comes to."""
 
 EXPECTED_FOR_S: Final = 3.0
 """How long an encoding that was asked for is said to be on its way. Lower: a slow client is blamed for
@@ -27,6 +41,16 @@ sending too little. Higher: it takes longer until people are told that the sende
 
 LOWEST: Final = 1
 """The lowest encoding, as a bit: always wanted, so that whoever joins gets a picture at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class WantedEncodings:
+    """Encodings of tracks, as bits."""
+
+    needed: dict[TrackHandle, int]
+    """Somebody is given them, or is given less for want of them alone."""
+    withheld: dict[TrackHandle, int]
+    """Somebody is given less, because a budget does not reach, and these are the steps that may fit."""
 
 
 class SenderLayers(Protocol):
@@ -40,8 +64,8 @@ class SenderLayers(Protocol):
         """A track is published no more."""
         ...
 
-    def want(self, now: Instant, wanted: Mapping[TrackHandle, int]) -> list[TrackHandle]:
-        """Take up which encodings anybody wants, as bits; return the tracks of which others are active."""
+    def want(self, now: Instant, wanted: WantedEncodings) -> list[TrackHandle]:
+        """Take up which encodings anybody wants; return the tracks of which others are active."""
         ...
 
     def active(self, track: TrackHandle) -> tuple[int, ...] | None:
@@ -60,10 +84,48 @@ class SenderLayers(Protocol):
 @dataclass(slots=True)
 class _Encoding:
     is_active: bool = True
+    unneeded_at: Instant | None = None
+    """Since when nobody is given it, or could be; None: somebody is."""
     unwanted_at: Instant | None = None
-    """Since when nobody wants it; None: somebody does."""
+    """Since when nobody even wants it; None: somebody does."""
     asked_at: Instant | None = None
     """When it was asked for again, if it ever was."""
+    withheld_at: Instant | None = None
+    """When it was given up although somebody wanted it; None: it was not, or nobody does any more."""
+    patience_s: float = WITHHELD_AFTER_S
+    """After how long that comes next."""
+
+    @property
+    def given_up_at(self) -> Instant | None:
+        """When it is given up, if it stays as it is; None: never, or it has been."""
+        if not self.is_active or self.unneeded_at is None:
+            return None
+        unwanted_at = None if self.unwanted_at is None else after_s(self.unwanted_at, OFF_AFTER_S)
+        return earliest(unwanted_at, after_s(self.unneeded_at, self.patience_s))
+
+    def need(self, now: Instant) -> bool:
+        """Somebody is given it, or would be; return whether it was off."""
+        self.unneeded_at = self.unwanted_at = None
+        if self.is_active:
+            return False
+        is_again = self.withheld_at is not None and now < after_s(self.withheld_at, AGAIN_S)
+        self.patience_s = min(2 * self.patience_s, MOST_WITHHELD_S) if is_again else WITHHELD_AFTER_S
+        self.is_active, self.asked_at, self.withheld_at = True, now, None
+        return True
+
+    def spare(self, now: Instant, *, is_wanted: bool) -> bool:
+        """Nobody is given it now; return whether it is given up."""
+        if self.unneeded_at is None:
+            self.unneeded_at = now
+        if is_wanted:
+            self.unwanted_at = None
+        elif self.unwanted_at is None:
+            self.unwanted_at, self.withheld_at = now, None
+        due_at = self.given_up_at
+        if due_at is None or now < due_at:
+            return False
+        self.is_active, self.withheld_at = False, now if is_wanted else None
+        return True
 
 
 class WantedLayers:
@@ -84,7 +146,7 @@ class WantedLayers:
         if len(self._tracks.get(track, ())) == encodings:
             return False
         self._tracks[track] = tuple(
-            _Encoding(is_active=self._always != 0, unwanted_at=None if self._always >> index & 1 else now)
+            _Encoding(self._always != 0, *((None, None) if self._always >> index & 1 else (now, now)))
             for index in range(encodings)
         )
         if self._always:
@@ -100,17 +162,35 @@ class WantedLayers:
 
         It holds until `want` is told who wants what, and for a while after.
         """
-        return _ask(now, self._tracks.get(track, ()), wanted)
+        encodings = self._tracks.get(track, ())
+        asked = [one.need(now) for index, one in enumerate(encodings) if wanted >> index & 1]
+        return any(asked)
 
-    def want(self, now: Instant, wanted: Mapping[TrackHandle, int]) -> list[TrackHandle]:
-        """Take up which encodings anybody wants, as bits; return the tracks of which others are active."""
-        changed = [
-            track
-            for track, encodings in self._tracks.items()
-            if _want(now, encodings, wanted.get(track, 0) | self._always)
-        ]
-        given_up = (_given_up_at(one) for encodings in self._tracks.values() for one in encodings)
-        self._due_at = earliest(*given_up)
+    def hopeful(self, track: TrackHandle, wanted: int) -> int:
+        """Of encodings, as bits, those that were not given up as withheld.
+
+        The others are asked for when somebody is given them: what they take is known.
+        """
+        encodings = self._tracks.get(track, ())
+        return wanted & ~sum(1 << index for index, one in enumerate(encodings) if one.withheld_at is not None)
+
+    def want(self, now: Instant, wanted: WantedEncodings) -> list[TrackHandle]:
+        """Take up which encodings anybody wants; return the tracks of which others are active."""
+        changed = []
+        for track, encodings in self._tracks.items():
+            needed = wanted.needed.get(track, 0) | self._always
+            withheld = wanted.withheld.get(track, 0)
+            is_changed = [
+                one.need(now)
+                if needed >> index & 1
+                else one.spare(now, is_wanted=bool(withheld >> index & 1))
+                for index, one in enumerate(encodings)
+            ]
+            if any(is_changed):
+                changed.append(track)
+        self._due_at = earliest(
+            *(one.given_up_at for encodings in self._tracks.values() for one in encodings)
+        )
         return changed
 
     def active(self, track: TrackHandle) -> tuple[int, ...] | None:
@@ -141,7 +221,7 @@ class EveryLayer:
     def drop(self, track: TrackHandle) -> None:
         """Nothing is known of it."""
 
-    def want(self, now: Instant, wanted: Mapping[TrackHandle, int]) -> list[TrackHandle]:
+    def want(self, now: Instant, wanted: WantedEncodings) -> list[TrackHandle]:
         """Never another one."""
         return []
 
@@ -156,31 +236,3 @@ class EveryLayer:
     def next_timeout(self) -> Instant | None:
         """Never."""
         return None
-
-
-def _want(now: Instant, encodings: tuple[_Encoding, ...], wanted: int) -> bool:
-    """Bring one track up to date; return whether other encodings are active than before."""
-    is_changed = _ask(now, encodings, wanted)
-    for index, one in enumerate(encodings):
-        if wanted >> index & 1:
-            continue
-        if one.unwanted_at is None:
-            one.unwanted_at = now
-        elif one.is_active and now >= after_s(one.unwanted_at, OFF_AFTER_S):
-            one.is_active, is_changed = False, True
-    return is_changed
-
-
-def _ask(now: Instant, encodings: tuple[_Encoding, ...], wanted: int) -> bool:
-    """Switch on what is wanted; return whether something was off."""
-    is_changed = False
-    for index, one in enumerate(encodings):
-        if wanted >> index & 1:
-            one.unwanted_at = None
-            if not one.is_active:
-                one.is_active, one.asked_at, is_changed = True, now, True
-    return is_changed
-
-
-def _given_up_at(one: _Encoding) -> Instant | None:
-    return after_s(one.unwanted_at, OFF_AFTER_S) if one.is_active and one.unwanted_at is not None else None

@@ -11,6 +11,7 @@ import pytest
 
 from sfu.allocation.decision import Cause
 from sfu.allocation.policies.lowest_layers_first import lowest_layers_first
+from sfu.allocation.rates import STALLED_AFTER_S
 from sfu.bwe.estimate import EstimateState
 from sfu.bwe.watch import AMISS_LOST, AMISS_MS
 from sfu.control import CALM_MS, CLOSE_MS, Control
@@ -60,6 +61,7 @@ class Plane:
     delay_ms: float = 20.0
     now: Instant = START
     _seq: int = 0
+    _heard_at: dict[tuple[int, int], Instant] = field(default_factory=dict)
 
     def tick(self, *more: tuple[int, ...], is_full: bool = False) -> ControlUpdate:
         """A tick's time later."""
@@ -86,7 +88,9 @@ class Plane:
         for row, key in zip(encodings, keys, strict=True):
             row["track"], row["encoding"] = key
             row["bytes_received"] = LADDER[key[1]] / 8 * (self.now - START) / 1e9
-            row["last_received_at"] = START if key in self.silent else self.now
+            if key not in self.silent:
+                self._heard_at[key] = self.now
+            row["last_received_at"] = self._heard_at.get(key, START)
         return PlaneStats(self.now, transports, encodings, np.zeros(0, ROUTE_DTYPE), {})
 
 
@@ -197,7 +201,7 @@ def test_an_encoding_that_stops_and_one_that_is_back_are_news() -> None:
     plane = settled()
     assert given(plane.control) == ENDS
     plane.silent = {(1, ENDS)}
-    stopped = plane.ticks(2)
+    stopped = plane.ticks(STALLED_AFTER_S + 0.1)
     assert sum(update.has_news for update in stopped) == 1
     assert given(plane.control) == ENDS - 1
     plane.silent = set()

@@ -16,6 +16,7 @@ def layers(
         np.array([rate_bps]),
         is_there,
         is_there,
+        ~is_there,
         np.array([bits]),
         np.array([frames]),
         np.array([settled]),

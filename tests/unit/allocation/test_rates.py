@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from sfu.allocation.rates import RETURN_AFTER_S, STALLED_AFTER_S, EncodingRates, Measured
+from sfu.allocation.rates import ASKED_FOR_S, RETURN_AFTER_S, STALLED_AFTER_S, EncodingRates, Measured
 from sfu.units import Instant, after_ms, after_s
 from tests.unit.allocation.arrays import NOW, stats_of
 
@@ -92,6 +92,7 @@ def test_the_first_key_frame_is_not_taken_for_the_rate() -> None:
 def test_an_encoding_that_is_back_is_measured_anew() -> None:
     rates = EncodingRates()
     for tick in range(60):
+        give(rates, 0)
         counted = 10_000 * min(tick, 20) + 1_000 * max(0, tick - 50)
         at = after_ms(NOW, 100 * tick)
         flows_at = at if tick <= 20 or tick > 50 else after_ms(NOW, 2_000)
@@ -119,15 +120,15 @@ def test_an_encoding_without_packets_for_two_seconds_flows_no_more() -> None:
     assert live(rates) == [False, False, False]
 
 
-def want(rates: EncodingRates, *encodings: int) -> None:
-    """Somebody wants these encodings of the first track, and nobody wants the others."""
-    rates.want(np.ones(len(encodings), np.uint32), np.array(encodings, np.int64))
+def give(rates: EncodingRates, *encodings: int) -> None:
+    """Somebody is given these encodings of the first track, and nobody the others."""
+    rates.give(np.ones(len(encodings), np.uint32), np.array(encodings, np.int64))
 
 
 def test_one_that_failed_flows_at_once_when_it_is_back_and_is_live_after_a_while() -> None:
     rates = EncodingRates()
     rates.update(stats_of(NOW, {(1, 0): 0}))
-    want(rates, 0)
+    give(rates, 0)
     rates.update(stats_of(after_s(NOW, 10), {(1, 0): 0}, {(1, 0): NOW}))
     back = after_s(NOW, 20)
     for seconds, expected in ((0.0, False), (RETURN_AFTER_S - 0.1, False), (RETURN_AFTER_S, True)):
@@ -145,14 +146,14 @@ def back_again(rates: EncodingRates, stopped_at: Instant, back_at: Instant) -> l
     return live(rates)
 
 
-def test_one_that_stopped_while_nobody_wanted_it_is_live_as_soon_as_it_flows() -> None:
+def test_one_that_stopped_while_nobody_was_given_it_is_live_as_soon_as_it_flows() -> None:
     rates = EncodingRates()
     rates.update(stats_of(NOW, {(1, 0): 0, (1, 2): 0}))
-    want(rates, 0)
+    give(rates, 0)
     stopped_at = NOW
     assert back_again(rates, stopped_at, after_s(NOW, 10)) == [True, False, True]
-    # It is wanted now: when it stops again, it has failed.
-    want(rates, 0, 2)
+    # It is given now: when it stops again, it has failed.
+    give(rates, 0, 2)
     stopped_at = after_s(NOW, 11)
     rates.update(stats_of(stopped_at, {(1, 0): 0, (1, 2): 0}))
     assert back_again(rates, stopped_at, after_s(NOW, 20)) == [True, False, False]
@@ -161,7 +162,7 @@ def test_one_that_stopped_while_nobody_wanted_it_is_live_as_soon_as_it_flows() -
 def test_one_that_is_back_for_less_than_a_second_is_not_live_afterwards() -> None:
     rates = EncodingRates()
     rates.update(stats_of(NOW, {(1, 0): 0}))
-    want(rates, 0)
+    give(rates, 0)
     rates.update(stats_of(after_s(NOW, 10), {(1, 0): 0}, {(1, 0): NOW}))
     for tenths in range(8):
         rates.update(stats_of(after_ms(after_s(NOW, 11), 100 * tenths), {(1, 0): 0}))
@@ -175,10 +176,85 @@ def test_one_that_is_back_for_less_than_a_second_is_not_live_afterwards() -> Non
 def test_one_that_is_asked_for_while_its_end_is_not_noticed_yet_has_not_failed() -> None:
     rates = EncodingRates()
     rates.update(stats_of(NOW, {(1, 0): 0, (1, 2): 0}))
-    want(rates, 0)
+    give(rates, 0)
     rates.update(stats_of(after_s(NOW, 1), {(1, 0): 0, (1, 2): 0}, {(1, 2): NOW}))
-    want(rates, 2, 0, 2)
-    assert back_again(rates, NOW, after_s(NOW, 10)) == [True, False, True]
+    give(rates, 2, 0, 2)
+    rates.update(stats_of(after_s(NOW, 2.5), {(1, 0): 0, (1, 2): 0}, {(1, 2): NOW}))
+    assert live(rates) == [True, False, False]
+    rates.update(stats_of(after_s(NOW, 2.9), {(1, 0): 0, (1, 2): 0}))
+    assert live(rates) == [True, False, True]
+
+
+def at_rest() -> tuple[EncodingRates, Instant]:
+    """The highest stopped while nobody was given it, at 800 kbit/s; a minute later it is still so."""
+    rates, now = EncodingRates(), NOW
+    for tick in range(700):
+        now = after_ms(NOW, 100 * tick)
+        stopped_at = after_ms(NOW, 100 * min(tick, 50))
+        rates.update(
+            stats_of(now, {(1, 0): 1_000 * tick, (1, 2): 10_000 * min(tick, 50)}, {(1, 2): stopped_at})
+        )
+        give(rates, 0)
+    return rates, now
+
+
+def test_one_that_stops_while_nobody_is_given_it_rests_and_its_rate_is_remembered() -> None:
+    rates, _ = at_rest()
+    measured = of(rates)
+    assert measured.rests[0].tolist() == [False, False, True]
+    assert live(rates) == [True, False, False]
+    assert measured.rates_bps[0, 2] == pytest.approx(800_000, rel=0.02)
+    assert measured.settled[0, 2] == 1
+
+
+def test_silence_is_no_lower_rate_while_it_is_not_known_what_it_means() -> None:
+    rates, stopped_at = EncodingRates(), NOW
+    for tick in range(70):
+        stopped_at = after_ms(NOW, 100 * min(tick, 50))
+        rates.update(
+            stats_of(after_ms(NOW, 100 * tick), {(1, 2): 10_000 * min(tick, 50)}, {(1, 2): stopped_at})
+        )
+        give(rates, 2)
+        if tick > 50:
+            assert of(rates).rates_bps[0, 2] == pytest.approx(800_000, rel=0.02)
+    rates.update(stats_of(after_ms(NOW, 7_100), {(1, 2): 500_000}, {(1, 2): stopped_at}))
+    assert of(rates).rests[0].tolist() == [False, False, False]
+    for tick in range(20):
+        rates.update(stats_of(after_ms(NOW, 7_200 + 100 * tick), {(1, 2): 500_000}, {(1, 2): stopped_at}))
+    assert of(rates).rates_bps[0, 2] < 100_000
+
+
+def test_one_that_rests_counts_as_soon_as_it_flows_and_by_the_rate_that_it_had() -> None:
+    rates, now = at_rest()
+    give(rates, 0, 2)
+    assert rates.is_awaiting
+    rates.update(stats_of(after_ms(now, 300), {(1, 0): 702_000, (1, 2): 510_000}))
+    assert live(rates) == [True, False, True]
+    assert not of(rates).rests.any()
+    assert not rates.is_awaiting
+    assert of(rates).rates_bps[0, 2] == pytest.approx(800_000, rel=0.3)
+
+
+def test_one_that_is_given_and_does_not_come_for_a_while_has_failed() -> None:
+    rates, now = at_rest()
+    stopped_at = {(1, 2): after_ms(NOW, 5_000)}
+    give(rates, 0, 2)
+    changes = rates.changes
+    for seconds, rests in ((ASKED_FOR_S - 0.1, True), (ASKED_FOR_S, False)):
+        rates.update(stats_of(after_s(now, seconds), {(1, 0): 800_000, (1, 2): 500_000}, stopped_at))
+        assert of(rates).rests[0, 2] == rests
+        assert rates.changes == changes + (not rests)
+    # Back after that, it has to show that it stays.
+    rates.update(stats_of(after_s(now, 9), {(1, 0): 800_000, (1, 2): 510_000}))
+    assert live(rates) == [True, False, False]
+
+
+def test_what_rests_is_remembered_by_one_that_goes_on_where_another_was() -> None:
+    rates, _ = at_rest()
+    give(rates, 0, 2)
+    again = EncodingRates.resumed(rates.remembered, rates.measured_at, rates.now)
+    assert again.is_awaiting
+    assert of(again).rests.tolist() == of(rates).rests.tolist()
 
 
 def test_encodings_that_are_gone_are_forgotten_and_come_anew() -> None:
@@ -224,7 +300,7 @@ def test_ticks_that_find_the_same_encodings_know_what_others_know(seed: int) -> 
         steady.update(stats_of(now, present, last_at))
         shuffled.update(stats_of(now, {key: present[key] for key in keys}, last_at))
         for rates in (steady, shuffled):
-            want(rates, 0, *([2] if tick // 40 % 2 else []))
+            give(rates, 0, *([2] if tick // 40 % 2 else []))
         assert steady.changes == shuffled.changes
         for track in (1, 2):
             for one, other in zip(astuple(of(steady, track)), astuple(of(shuffled, track)), strict=True):

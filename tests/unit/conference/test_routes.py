@@ -7,8 +7,9 @@ import pytest
 from sfu.allocation.decision import Cause
 from sfu.conference.outcomes import Outcomes
 from sfu.conference.routes import Routes
+from sfu.conference.sender_layers import WantedEncodings
 from sfu.rows import PAUSED
-from sfu.units import RouteId, TransportId
+from sfu.units import RouteId, TrackHandle, TransportId
 from tests.unit.conference.test_outcomes import counted, decided
 
 BOB, CAROL = TransportId(2), TransportId(3)
@@ -17,6 +18,12 @@ IDS = ("stream", "track")
 
 def outcomes(*decisions: dict[str, Any]) -> Outcomes:
     return Outcomes(decided(*decisions), counted())
+
+
+def wanted(needed: dict[int, int], withheld: dict[int, int]) -> WantedEncodings:
+    return WantedEncodings(
+        *({TrackHandle(track): bits for track, bits in one.items()} for one in (needed, withheld))
+    )
 
 
 def two_routes() -> Routes:
@@ -49,7 +56,7 @@ def test_a_route_that_ends_is_a_change_about_nobody() -> None:
     assert routes.is_stale
     assert routes.report(decisions) == []
     assert not routes.is_stale
-    assert routes.wanted_layers(decisions) == {}
+    assert routes.wanted_layers(decisions).needed == {}
 
 
 def test_others_routes_keep_what_was_decided_when_one_comes() -> None:
@@ -70,7 +77,7 @@ def test_wanted_is_what_anybody_may_have_of_a_track() -> None:
         {"route": 7, "track": 1, "allowed_encoding": 2},
     )
     routes.report(decisions)
-    assert routes.wanted_layers(decisions) == {1: 0b011, 2: 0b100}
+    assert routes.wanted_layers(decisions) == wanted({1: 0b011, 2: 0b101}, {1: 0, 2: 0})
 
 
 @pytest.mark.parametrize(
@@ -79,34 +86,43 @@ def test_wanted_is_what_anybody_may_have_of_a_track() -> None:
 def test_where_less_can_be_given_every_lower_layer_is_a_step(cause: Cause) -> None:
     routes = two_routes()
     decisions = outcomes(
-        {"route": 4, "track": 1, "allowed_encoding": 2, "cause": cause},
-        {"route": 5, "track": 2, "allowed_encoding": 1, "cause": cause},
+        {"route": 4, "track": 1, "allowed_encoding": 2, "chosen_encoding": 1, "cause": cause},
+        {"route": 5, "track": 2, "allowed_encoding": 1, "chosen_encoding": PAUSED, "cause": cause},
     )
     routes.report(decisions)
-    assert routes.wanted_layers(decisions) == {1: 0b111, 2: 0b011}
+    assert routes.wanted_layers(decisions) == wanted({1: 0b011, 2: 0b001}, {1: 0b111, 2: 0b011})
+
+
+def test_what_flows_is_needed_until_what_was_chosen_does() -> None:
+    routes = two_routes()
+    short = {"track": 1, "allowed_encoding": 2, "chosen_encoding": 0, "cause": Cause.BUDGET}
+    flows = {"route": 4, "encoding": 1}, {"route": 5, "encoding": 2}
+    found = Outcomes(decided({"route": 4} | short), counted(*flows))
+    routes.report(found)
+    assert routes.wanted_layers(found).needed == routes.demanded_layers(found).needed == {1: 0b011}
 
 
 @pytest.mark.parametrize("cause", [Cause.NOT_VISIBLE, Cause.LAST_N])
 def test_of_what_nobody_sees_no_layer_is_wanted(cause: Cause) -> None:
     routes = two_routes()
     decisions = outcomes(
-        {"route": 4, "track": 1, "allowed_encoding": 2, "cause": cause},
-        {"route": 5, "track": 2, "allowed_encoding": 1},
+        {"route": 4, "track": 1, "allowed_encoding": 2, "chosen_encoding": PAUSED, "cause": cause},
+        {"route": 5, "track": 2, "allowed_encoding": 1, "chosen_encoding": 1},
     )
     routes.report(decisions)
-    assert routes.wanted_layers(decisions) == {2: 0b010}
+    assert routes.wanted_layers(decisions) == wanted({2: 0b010}, {2: 0})
 
 
 def test_before_any_report_nothing_is_wanted() -> None:
-    assert Routes().wanted_layers(outcomes()) == {}
-    assert Routes().demanded_layers(outcomes()) == {}
+    assert Routes().wanted_layers(outcomes()) == wanted({}, {})
+    assert Routes().demanded_layers(outcomes()) == wanted({}, {})
 
 
 def demanded(*decisions: dict[str, Any]) -> dict[int, int]:
     routes = two_routes()
     found = outcomes(*decisions)
     routes.report(found)
-    return {int(track): bits for track, bits in routes.demanded_layers(found).items()}
+    return {int(track): bits for track, bits in routes.demanded_layers(found).needed.items()}
 
 
 def test_demanded_of_another_focus_is_what_fits_and_what_is_given_in_its_place() -> None:
@@ -114,12 +130,12 @@ def test_demanded_of_another_focus_is_what_fits_and_what_is_given_in_its_place()
     lower = {"route": 5, "track": 1, "allowed_encoding": 2, "chosen_encoding": 2}
     assert demanded(fits, lower) == {1: 0b110}
     assert demanded(fits | {"chosen_encoding": 0}) == {1: 0b011}
-    assert demanded(fits | {"chosen_encoding": 2}) == {1: 0b010}
+    assert demanded(fits | {"chosen_encoding": 2}) == {1: 0b110}
 
 
-def test_where_nothing_flows_or_less_can_be_given_every_lower_layer_is_demanded() -> None:
+def test_where_nothing_flows_every_lower_layer_is_demanded_and_where_less_can_be_given_what_is() -> None:
     paused = {"route": 4, "track": 1, "allowed_encoding": 2, "chosen_encoding": PAUSED, "cause": Cause.PAUSED}
-    short = {"route": 5, "track": 2, "allowed_encoding": 1, "chosen_encoding": 1, "cause": Cause.BUDGET}
+    short = {"route": 5, "track": 2, "allowed_encoding": 2, "chosen_encoding": 1, "cause": Cause.BUDGET}
     assert demanded(paused, short) == {1: 0b111, 2: 0b011}
 
 
@@ -128,17 +144,20 @@ def test_what_is_not_seen_is_known_to_be_wished_for_and_no_layer_of_it_is_demand
     assert demanded(paused | {"is_unseen": True}) == {1: 0}
 
 
-def test_a_route_for_one_encoding_wants_that_one_whatever_becomes_of_it() -> None:
+def test_a_route_for_one_encoding_wants_that_one_and_needs_it_if_it_is_given_or_the_lowest() -> None:
     routes = Routes()
     for number in range(3):
         routes.set(RouteId(4 + number), BOB, IDS, is_fixed=True)
+    short = {"track": 1, "chosen_encoding": PAUSED, "cause": Cause.BUDGET}
+    unseen = {"chosen_encoding": PAUSED, "is_unseen": True, "cause": Cause.PAUSED}
     found = outcomes(
-        {"route": 4, "track": 1, "allowed_encoding": 0},
-        {"route": 5, "track": 1, "allowed_encoding": 1, "is_unseen": True, "cause": Cause.PAUSED},
-        {"route": 6, "track": 1, "allowed_encoding": 2, "chosen_encoding": PAUSED, "cause": Cause.BUDGET},
+        {"route": 4, "allowed_encoding": 0} | short,
+        {"route": 5, "track": 1, "allowed_encoding": 1} | unseen,
+        {"route": 6, "allowed_encoding": 2} | short,
     )
     routes.report(found)
-    assert routes.wanted_layers(found) == routes.demanded_layers(found) == {1: 0b101}
+    expected = wanted({1: 0b001}, {1: 0b101})
+    assert routes.wanted_layers(found) == routes.demanded_layers(found) == expected
     routes.drop(RouteId(6))
     routes.report(found)
-    assert routes.wanted_layers(found) == {1: 0b001}
+    assert routes.wanted_layers(found) == wanted({1: 0b001}, {1: 0b001})

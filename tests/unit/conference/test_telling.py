@@ -94,6 +94,7 @@ def test_layers_follow_what_subscribers_want_on_at_once_and_off_after_a_while() 
     assert active(ticks.tick(1)) == []
     assert active(ticks.tick(1, after_ms=OFF_MS)) == [(ticks.alice, "qh")]
     assert active(ticks.tick(2, cause=Cause.LAYER_NOT_SENT, chosen_encoding=1)) == [(ticks.alice, "qhf")]
+    assert active(ticks.tick(2)) == []
     assert active(ticks.tick(2, after_ms=OFF_MS - 100)) == []
     assert active(ticks.tick(2, after_ms=100)) == [(ticks.alice, "qf")]
 

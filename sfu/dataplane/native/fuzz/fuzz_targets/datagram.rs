@@ -1,5 +1,5 @@
-//! Any datagrams in any order, from a publisher, a subscriber and a stranger, at any time: the plane's core never
-//! panics, never spins, and what it sends can be read.
+//! Any datagrams in any order, from a publisher, a subscriber, somebody whom we dial and a stranger, at any time: the
+//! plane's core never panics, never spins, and what it sends can be read.
 //!
 //! An input is steps: a kind, how much later, a length, and so many bytes. SRTP is off, so that bytes are packets.
 #![no_main]
@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 
 use focus_dataplane::{Config, MAX_DATAGRAM_BYTES, PlaneCore, Random};
-use focus_ice::{Address, Attribute, BINDING, MessageClass, serialise};
+use focus_ice::{Address, AddressKind, Attribute, BINDING, MessageClass, serialise};
 use focus_plane::{
     Codec, Credentials, EncodingSpec, Event, Extension, ExtensionIds, Operation, Pacing, PayloadFormat,
     Probe, SetRoute, SetTrack, SrtpProfile, Target,
@@ -19,6 +19,8 @@ use libfuzzer_sys::fuzz_target;
 
 const PUBLISHER: TransportId = TransportId(1);
 const SUBSCRIBER: TransportId = TransportId(2);
+/// Whom we dial, from a port of its own.
+const DIALLED: TransportId = TransportId(3);
 /// Calls of `poll` at one time that are still no endless loop.
 const MAX_POLLS: usize = 64;
 const FORMATS: [(&str, Codec, u8); 4] =
@@ -118,9 +120,10 @@ fn call(now: Instant) -> PlaneCore {
     let config = Config { consent_timeout_s: 30.0, packet_cache_bytes: 1 << 18 };
     let mut core = PlaneCore::new(config, Random::from_seed([7; 32]));
     let mut operations = Vec::new();
-    for transport in [PUBLISHER, SUBSCRIBER] {
+    for transport in [PUBLISHER, SUBSCRIBER, DIALLED] {
         let credentials = credentials(transport);
-        operations.push(Operation::AddTransport { transport, credentials, worker: 0, own_port: false });
+        let own_port = transport == DIALLED;
+        operations.push(Operation::AddTransport { transport, credentials, worker: 0, own_port });
         operations.push(Operation::InstallSrtp {
             transport,
             profile: SrtpProfile::Null,
@@ -177,7 +180,7 @@ fn steer(core: &mut PlaneCore, now: Instant, data: &[u8]) {
 
 /// Who is checked by us, and where: at the stranger's, the subscriber's or nobody's address, or at none.
 fn dialled(value: u8) -> (TransportId, String, i64) {
-    let transport = if value & 1 == 0 { PUBLISHER } else { SUBSCRIBER };
+    let transport = [PUBLISHER, SUBSCRIBER, DIALLED, DIALLED][usize::from(value & 1 | value >> 6 & 2)];
     let port = [9_999, i64::from(port_of(SUBSCRIBER)), 1_003, 70_000][usize::from(value >> 1 & 3)];
     (transport, "192.0.2.1".into(), port)
 }
@@ -278,7 +281,11 @@ fuzz_target!(|data: &[u8]| {
                 seen.adjust(&mut datagram);
                 core.handle_datagram(now, address(port_of(SUBSCRIBER)), &mut datagram);
             }
-            6 => core.handle_datagram(now, address(9_999), &mut datagram),
+            6 if kind & 0x40 == 0 => core.handle_datagram(now, address(9_999), &mut datagram),
+            6 => {
+                let by_own_port = address(9_999).carried_by(AddressKind::Own(DIALLED));
+                core.handle_datagram(now, by_own_port, &mut datagram);
+            }
             _ => steer(&mut core, now, bytes),
         }
         if kind & 0x80 == 0 {

@@ -39,12 +39,13 @@ class TcpSender:
 
     Args:
         size_bytes: to be carried in all; None never ends.
+        first_number: of its first packet.
     """
 
-    def __init__(self, size_bytes: int | None = None) -> None:
+    def __init__(self, size_bytes: int | None = None, first_number: int = 0) -> None:
         self._needed: float = math.inf if size_bytes is None else -(-size_bytes // PACKET_BYTES)
         self._acknowledged = 0
-        self._next_number = 0
+        self._first_number = self._next_number = first_number
         self._in_flight: dict[int, Instant] = {}
         self._window = float(INITIAL_WINDOW)
         self._threshold = math.inf
@@ -63,7 +64,12 @@ class TcpSender:
     @property
     def has_begun(self) -> bool:
         """Something was sent."""
-        return self._next_number > 0
+        return self._next_number > self._first_number
+
+    @property
+    def next_number(self) -> int:
+        """Of the packet that comes next."""
+        return self._next_number
 
     @property
     def is_done(self) -> bool:

@@ -50,15 +50,23 @@ def _of_path(case: str, begin_s: float, end_s: float) -> tuple[Figure, ...]:
 
 
 def _short_downloads() -> tuple[TcpFlow, ...]:
-    """Ten people who fetch files of 100 KB to 1 MB, every 10 s on average, whatever the network does."""
+    """Ten people who fetch files of 100 KB to 1 MB with pauses of 10 s on average; two begin with a file."""
     rng = random.Random(8867)  # noqa: S311  # the same downloads in every run
-    downloads = []
-    for _ in range(10):
-        at = rng.expovariate(1 / 10)
-        while at < 300:
-            downloads.append(TcpFlow(at, round(rng.uniform(100_000, 1_000_000))))
-            at += rng.expovariate(1 / 10)
-    return tuple(sorted(downloads, key=lambda download: download.starts_at_s))
+    return tuple(_files(rng, starts_at_s=0.0 if person < 2 else _pause_s(rng)) for person in range(10))
+
+
+def _files(rng: random.Random, starts_at_s: float) -> TcpFlow:
+    """More than there is time for: who waits for a file fetches no other."""
+    later = tuple((_pause_s(rng), _file_bytes(rng)) for _ in range(60))
+    return TcpFlow(starts_at_s, _file_bytes(rng), later)
+
+
+def _pause_s(rng: random.Random) -> float:
+    return rng.expovariate(1 / 10)
+
+
+def _file_bytes(rng: random.Random) -> int:
+    return round(rng.uniform(100_000, 1_000_000))
 
 
 _RISE_AND_FALL: Final = ((40, 2.5e6), (60, 0.6e6), (80, 1e6))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
@@ -11,8 +11,9 @@ from sfu.bwe.estimate import WISH_DTYPE
 from sfu.netem.dumbbell import Dumbbell
 from sfu.netem.link import LinkProfile
 from sfu.netem.network import UDP_OVERHEAD_BYTES
-from sfu.netem.tcp import ACKNOWLEDGEMENT_BYTES, PACKET_BYTES, TcpSender
+from sfu.netem.tcp import ACKNOWLEDGEMENT_BYTES, PACKET_BYTES
 from sfu.simulation.deciding import deciding
+from sfu.simulation.download import Download
 from sfu.simulation.media_end import Carried, MediaEnd
 from sfu.simulation.recording import Recording
 from sfu.simulation.scenario import START, at_s
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from sfu.dataplane.wire import Transmit
     from sfu.netem.dumbbell import Arrival
     from sfu.simulation.deciding import Estimating
-    from sfu.simulation.scenario import MediaFlow, Scenario, TcpFlow
+    from sfu.simulation.scenario import MediaFlow, Scenario
     from sfu.simulation.stand import Core
 
 TICK_MS: Final = 50
@@ -71,14 +72,6 @@ def run(scenario: Scenario, core: Core, mind: Estimating | Control, seed: int) -
     return playing.recording()
 
 
-class _Download(NamedTuple):
-    starts_at: Instant
-    flow: int
-    sender: TcpSender
-    acknowledged: list[int]
-    """Bytes in all, at each tick."""
-
-
 class Run:
     """A scenario that is being played; whoever has the clock calls `step` when `next_timeout` says so.
 
@@ -107,8 +100,12 @@ class Run:
             path_ms = round_trip_ms + 2 * flow.delay_ms
             self._ends.append(MediaEnd(stand, number, flow, path_ms, random.Random(rng.random())))  # noqa: S311
         self._downloads = [
-            self._download(number, tcp) for number, tcp in enumerate(scenario.tcp, len(scenario.flows))
+            Download(number, tcp) for number, tcp in enumerate(scenario.tcp, len(scenario.flows))
         ]
+        for download in self._downloads:
+            net.attach(download.flow)
+        self._downloaded: list[list[int]] = [[] for _ in self._downloads]
+        """Bytes in all of each, at each tick."""
         self._queue: list[tuple[float, float]] = []
         self._tick_at = self._sample_at = START
 
@@ -119,16 +116,11 @@ class Run:
             scenario=self._scenario,
             flows=tuple(media.recording(end) for media in self._ends),
             tcp_acknowledged=tuple(
-                np.diff(np.array(download.acknowledged, np.float64), prepend=0.0)
-                for download in self._downloads
+                np.diff(np.array(acknowledged, np.float64), prepend=0.0) for acknowledged in self._downloaded
             ),
             queue_at_s=np.array([at for at, _ in self._queue]),
             queue_ms=np.array([waiting for _, waiting in self._queue]),
         )
-
-    def _download(self, flow: int, tcp: TcpFlow) -> _Download:
-        self._net.attach(flow)
-        return _Download(at_s(tcp.starts_at_s), flow, TcpSender(tcp.size_bytes), [])
 
     def next_timeout(self) -> Instant:
         """When to step next, or before if something arrives that `net` can't foresee."""
@@ -141,8 +133,7 @@ class Run:
             if due_at is not None and due_at < at:
                 at = due_at
         for download in self._downloads:
-            sender = download.sender
-            due_at = sender.next_timeout() if sender.has_begun else download.starts_at
+            due_at = download.next_timeout()
             if due_at is not None and due_at < at:
                 at = due_at
         return at
@@ -161,9 +152,8 @@ class Run:
                 carried = Carried(compound, None)
                 self._send(now, media.number, carried, is_forward=not media.flow.is_forward)
         for download in self._downloads:
-            if now >= download.starts_at:
-                for number in download.sender.poll(now):
-                    self._net.send(now, download.flow, number, PACKET_BYTES, is_forward=True)
+            for number in download.poll(now):
+                self._net.send(now, download.flow, number, PACKET_BYTES, is_forward=True)
         due_at = self._core.next_timeout()
         if due_at is not None and due_at <= now:
             self._emit(now, self._core.poll(now))
@@ -185,7 +175,7 @@ class Run:
         elif is_forward:
             self._net.send(now, flow, datagram, ACKNOWLEDGEMENT_BYTES, is_forward=False)
         else:
-            self._downloads[flow - len(self._ends)].sender.acknowledged(now, datagram)
+            self._downloads[flow - len(self._ends)].acknowledged(now, datagram)
 
     def _emit(self, now: Instant, transmits: Iterable[Transmit]) -> None:
         """What the plane sends: up to publishers at once, down to subscribers over their lines."""
@@ -211,8 +201,8 @@ class Run:
         self._core.set_targets(now, decided.targets)
         for media in self._ends:
             media.ticked(now, feedback, stats.transports, decided)
-        for download in self._downloads:
-            download.acknowledged.append(download.sender.acknowledged_bytes)
+        for download, acknowledged in zip(self._downloads, self._downloaded, strict=True):
+            acknowledged.append(download.acknowledged_bytes)
 
 
 def _encodings(flow: MediaFlow) -> list[int]:

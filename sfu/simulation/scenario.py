@@ -77,6 +77,8 @@ class TcpFlow:
     starts_at_s: float = 0.0
     size_bytes: int | None = None
     """None: as long as the scenario goes."""
+    later: tuple[tuple[float, int], ...] = ()
+    """More files after it: how many seconds after the one before has come, and of how many bytes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,3 +148,11 @@ def test_the_timeout_follows_the_round_trip() -> None:
     at = sender.next_timeout()
     assert at is not None
     assert 800 * NS_PER_MS <= at - now < 900 * NS_PER_MS
+
+
+def test_a_connection_numbers_on_from_where_it_is_told() -> None:
+    sender = TcpSender(100_000, 40)
+    assert not sender.has_begun
+    assert sender.poll(START) == range(40, 40 + INITIAL_WINDOW)
+    assert sender.has_begun
+    assert sender.next_number == 40 + INITIAL_WINDOW

@@ -77,11 +77,25 @@ MAX_DRAIN_NS: Final = 1_500 * NS_PER_MS
 third of the rate, for the fourth at most: a queue that stays is somebody else's. Faster: layers fall further
 for a moment. Slower: sound comes late for longer."""
 
+GREW_ON_MS: Final = 100.0
+"""Our own queue is shorter when a rate has to be lowered again soon. One that is longer by so much then is a
+rival's that has just begun. Lower: a path that falls in steps is taken for one. Higher: a download that
+begins takes all of the rate, and pictures stand still."""
+
 RIVAL_BACKOFF: Final = 0.7
 RIVAL_WAIT_NS: Final = 2_000 * NS_PER_MS
 """Beside a rival the rate grows as TCP's does, by a packet each round trip, and falls when the rival's does,
 by this and not again within so long: its queue is full then, and packets are lost. Higher: the rival gets
 less. Lower: we do."""
+
+RIVAL_LOSS: Final = 0.03
+"""So does it where more than this of our own packets is lost. Without, two of us that take each other for the
+rival would keep a queue full for good. Lower: one packet is enough. Higher: more is lost."""
+
+RIVAL_ACKED_FACTOR: Final = 1.5
+"""Beside it the rate grows past what arrives by this and `ACKED_MARGIN_BPS`: no probe passes a queue that
+stands, and what was a limit was a moment's share. What has grown so far is left what it was by the next fall,
+and a camera keeps its layer. Lower: a camera stays in its lowest. Higher: several steps are taken at once."""
 
 SILENT_FACTOR: Final = 0.64
 """What is left of a rate after a second in which the peer says nothing. Lower: a few lost reports cost a
@@ -97,6 +111,8 @@ _BLANK: Final = np.zeros(
             ("rate_bps", "<f8"),
             ("limit_bps", "<f8"),
             ("decreased_at", "<i8"),
+            ("decreased_queue_ms", "<f8"),
+            ("grew_on_at", "<i8"),
             ("updated_at", "<i8"),
         ]
     ),
@@ -104,6 +120,7 @@ _BLANK: Final = np.zeros(
 _BLANK["rate_bps"] = START_BPS
 _BLANK["limit_bps"] = np.nan
 _BLANK["decreased_at"] = _LONG_AGO
+_BLANK["grew_on_at"] = _LONG_AGO
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +141,8 @@ class PathSigns:
     """Part of the packets that is lost whatever is sent: the path let it through, but for that."""
     has_rival: BoolArray
     """Somebody else fills the queue on purpose."""
+    excess_loss: FloatArray
+    """Part of the packets that is lost beyond that, lately."""
     is_silent: BoolArray
     """Packets go out, and the peer says nothing of them."""
 
@@ -137,11 +156,13 @@ class DelayRates:
     """The same, less what is held back while a queue is sent off."""
     outgrew: BoolArray
     """The limit that was known is none any more."""
+    grew_on: BoolArray
+    """The rate was lowered, and the queue grew on: somebody else fills it."""
 
     def at_most(self, rates_bps: FloatArray) -> DelayRates:
         """These, or what paths carry at most (NaN: nobody knows), whichever is lower."""
         lower = (np.fmin(self.rate_bps, rates_bps), np.fmin(self.drained_bps, rates_bps))
-        return DelayRates(*lower, self.outgrew)
+        return DelayRates(*lower, self.outgrew, self.grew_on)
 
 
 class DelayRate:
@@ -161,8 +182,7 @@ class DelayRate:
         rows = self.table.rows
         is_over = signs.signal == OVER
         elapsed_s = np.minimum((now - rows["updated_at"]) / NS_PER_S, 1.0)
-        if is_over.any():
-            self._decrease(now, signs, is_over)
+        grew_on = self._decrease(now, signs, is_over) if is_over.any() else is_over
         if signs.has_rival.any():
             self._give_way(now, signs)
         if signs.is_silent.any():
@@ -170,12 +190,15 @@ class DelayRate:
         outgrew = self._increase(now, signs, elapsed_s)
         rows["updated_at"] = now
         rate = rows["rate_bps"].copy()
-        drains = ~signs.has_rival & (now - rows["decreased_at"] < MAX_DRAIN_NS)
+        rows["grew_on_at"][grew_on] = now
+        # The path may have fallen twice, and the queue be our own.
+        is_doubtful = now - rows["grew_on_at"] < MAX_DRAIN_NS
+        drains = (~signs.has_rival | is_doubtful) & (now - rows["decreased_at"] < MAX_DRAIN_NS)
         if not drains.any():
-            return DelayRates(rate, rate, outgrew)
+            return DelayRates(rate, rate, outgrew, grew_on)
         held = np.minimum(np.maximum((signs.queue_ms - DRAIN_FROM_MS) / DRAIN_MS, 0.0), MAX_DRAIN)
         drained = np.maximum(np.where(drains, rate * (1.0 - held), rate), MIN_BPS)
-        return DelayRates(rate, drained, outgrew)
+        return DelayRates(rate, drained, outgrew, grew_on)
 
     def raise_to(self, rates_bps: FloatArray) -> None:
         """It was proven that paths carry this; NaN where nothing was."""
@@ -189,27 +212,36 @@ class DelayRate:
         rows = self.table.rows
         rows["rate_bps"] = np.maximum(np.minimum(rows["rate_bps"], rates_bps), MIN_BPS)
 
-    def _decrease(self, now: Instant, signs: PathSigns, is_over: BoolArray) -> None:
+    def _decrease(self, now: Instant, signs: PathSigns, is_over: BoolArray) -> BoolArray:
+        """Lower rates; return whose queue went on growing after the last time."""
         rows = self.table.rows
         age = now - rows["decreased_at"]
         is_new = age >= signs.round_trip_ns + WAIT_NS
+        grew_on = is_over & is_new & (age < MAX_DRAIN_NS)
+        grew_on &= signs.queue_ms >= rows["decreased_queue_ms"] + GREW_ON_MS
         # Over a short time it is right where the path or the rate has changed, and noise where it has not.
         has_dropped = signs.short_acked_bps < DROP_PART * signs.acked_bps
         acked_bps = np.fmax(signs.short_acked_bps, np.where(has_dropped, 0.0, signs.acked_bps))
         # Of a burst, what arrived in all tells what was sent, and not what the path carries.
         acked_bps = np.fmax(acked_bps, signs.served_bps)
-        # What arrives within a round trip was sent before: it tells of the path, not of the decrease.
-        falls = is_over & (is_new | (age <= signs.round_trip_ns)) & np.isfinite(acked_bps)
+        # What arrives within a round trip was sent before: it tells of the path, not of the decrease. Beside
+        # a rival it tells of what that one has taken since.
+        tells = is_new | ((age <= signs.round_trip_ns) & ~signs.has_rival)
+        falls = is_over & tells & np.isfinite(acked_bps)
         arrived = np.where(falls, acked_bps / (1.0 - signs.inherent_loss), np.inf)
         self.lower_to(BACKOFF * np.where(falls & is_new, np.minimum(arrived, rows["rate_bps"]), arrived))
         limit = rows["limit_bps"]
         is_near = np.abs(arrived - limit) <= MAX_DEVIATION * limit
         rows["limit_bps"] = np.where(falls, np.where(is_near, (limit + arrived) / 2, arrived), limit)
-        rows["decreased_at"][falls & is_new] = now
+        begins = falls & is_new
+        rows["decreased_at"][begins] = now
+        rows["decreased_queue_ms"][begins] = signs.queue_ms[begins]
+        return grew_on
 
     def _give_way(self, now: Instant, signs: PathSigns) -> None:
         rows = self.table.rows
-        falls = signs.has_rival & (signs.signal == UNDER)
+        is_full = signs.excess_loss > RIVAL_LOSS
+        falls = signs.has_rival & ((signs.signal == UNDER) | is_full)
         falls &= now - rows["decreased_at"] >= RIVAL_WAIT_NS
         self.lower_to(np.where(falls, RIVAL_BACKOFF * rows["rate_bps"], np.inf))
         rows["decreased_at"][falls] = now
@@ -231,6 +263,7 @@ class DelayRate:
         if signs.has_rival.any():
             beside = elapsed_s * PACKET_BITS / (signs.round_trip_ns / NS_PER_S) ** 2
             growth = np.where(signs.has_rival, beside, growth)
+            most = np.where(signs.has_rival, RIVAL_ACKED_FACTOR * arrived + ACKED_MARGIN_BPS, most)
         grown = np.minimum(rate + growth, most)
         grows = (
             (signs.signal == NORMAL) & ~signs.is_silent & (now - rows["decreased_at"] > signs.round_trip_ns)

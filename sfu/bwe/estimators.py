@@ -109,6 +109,7 @@ class Estimators:
         losses = self._loss.update(now, reports.only(is_media))
         signs = self._signs(now, delays, sent, losses)
         rates = self._delay.update(now, signs)
+        self._rivals.meet(rates.grew_on)
         if losses.lowered.any():
             self._delay.lower_to(np.where(losses.lowered, LOSS_SLACK * losses.limit_bps, np.inf))
         remb_bps = _remb(transports)
@@ -148,6 +149,7 @@ class Estimators:
             round_trip_ns=round_trip_ns.astype(np.int64),
             inherent_loss=losses.inherent,
             has_rival=has_rival,
+            excess_loss=losses.excess,
             is_silent=sent.is_silent,
         )
 

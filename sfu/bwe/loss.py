@@ -137,6 +137,8 @@ class LossRates:
     """Part of the packets of `RECENT_NS` that was lost."""
     inherent: FloatArray
     """Part of the packets that is lost whatever is sent."""
+    excess: FloatArray
+    """Part of the newest packets that was lost beyond that."""
     lowered: BoolArray
     """The limit was found, or fell, in this update."""
 
@@ -174,6 +176,7 @@ class LossRate:
             held_bps=rows["limit_bps"] * (1.0 - excess),
             loss=rows["loss"].copy(),
             inherent=rows["inherent"].copy(),
+            excess=excess,
             lowered=lowered,
         )
 

@@ -41,6 +41,10 @@ class Rivals:
         has_rival: BoolArray = self.table.rows["has_rival"].copy()
         return has_rival
 
+    def meet(self, which: BoolArray) -> None:
+        """These have shown themselves in another way."""
+        self.table.rows["has_rival"] |= which
+
     def update(self, now: Instant, delays: Delays) -> BoolArray:
         """(subscribers,) whether a rival fills the queue."""
         rows = self.table.rows

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sfu.netem.link import LinkProfile, RateStep
-from sfu.simulation.calls import GRID, LATE, LAYERS_DROP, LAYERS_STEADY, SCREEN, UPLINK
+from sfu.simulation.calls import GRID, LATE, LAYERS_DROP, LAYERS_STEADY, LAYERS_TCP, SCREEN, UPLINK
 from sfu.simulation.cores import native_core
 from sfu.simulation.deciding import mind_of
 from sfu.simulation.figures import HOME
@@ -25,7 +25,7 @@ from sfu.simulation.pictures import (
     uplink_audio_loss,
 )
 from sfu.simulation.run import run
-from sfu.simulation.scenario import Bound, Camera, Effect, Figure, MediaFlow, at_s
+from sfu.simulation.scenario import Bound, Camera, Effect, Figure, MediaFlow, TcpFlow, at_s
 
 if TYPE_CHECKING:
     from sfu.simulation.recording import Recording
@@ -61,6 +61,17 @@ ROWS = (
             Figure("shown", partial(shown_share, begin_s=1, end_s=24), Bound(low=0.95)),
             Figure("freeze", partial(freeze_s, begin_s=2, end_s=24), Bound(high=1)),
             Figure("rises", partial(time_to_rate, bps=1_800_000, since_s=14), Bound(high=8)),
+        ),
+    ),
+    replace(
+        LAYERS_TCP,
+        duration_s=35,
+        tcp=(TcpFlow(starts_at_s=5),),
+        effect=Effect(partial(rate_bps, flow=0, begin_s=20, end_s=35), Bound(high=1.9e6)),
+        figures=(
+            Figure("freeze", partial(freeze_s, begin_s=2, end_s=33), Bound(high=1.5)),
+            Figure("shown", partial(shown_share, begin_s=2, end_s=35), Bound(low=0.95)),
+            Figure("sharper", partial(rate_bps, flow=0, begin_s=25, end_s=35), Bound(low=0.3e6)),
         ),
     ),
     replace(

@@ -8,11 +8,15 @@ from sfu.bwe.aimd import (
     BACKOFF,
     FREE_BPS,
     FREE_FACTOR,
+    GREW_ON_MS,
     GROWTH,
     KNOWN_ACKED_FACTOR,
     MAX_ACKED_FACTOR,
+    MAX_DRAIN,
     MIN_BPS,
+    RIVAL_ACKED_FACTOR,
     RIVAL_BACKOFF,
+    RIVAL_LOSS,
     SILENT_FACTOR,
     START_BPS,
     DelayRate,
@@ -43,6 +47,7 @@ def signs(
     queue_ms: float = 0.0,
     inherent_loss: float = 0.0,
     has_rival: bool = False,
+    excess_loss: float = 0.0,
     is_silent: bool = False,
 ) -> PathSigns:
     return PathSigns(
@@ -54,6 +59,7 @@ def signs(
         np.array([50 * NS_PER_MS]),
         np.array([inherent_loss]),
         np.array([has_rival]),
+        np.array([excess_loss]),
         np.array([is_silent]),
     )
 
@@ -176,3 +182,45 @@ def test_beside_a_rival_it_falls_when_the_rivals_does_and_grows_faster() -> None
     assert rates.drained_bps[0] == rates.rate_bps[0]
     grown = play(rate, 1_000, 1_500, signs(acked_bps=1e6, queue_ms=200, has_rival=True)).rate_bps[0]
     assert grown > 1.2 * RIVAL_BACKOFF * 1e6
+
+
+def test_beside_a_rival_it_falls_as_well_where_our_own_packets_are_lost() -> None:
+    lossy = signs(acked_bps=1e6, queue_ms=300, has_rival=True, excess_loss=2 * RIVAL_LOSS)
+    assert play(rate_of(1e6), 50, 100, lossy).rate_bps[0] == pytest.approx(RIVAL_BACKOFF * 1e6)
+    once = signs(acked_bps=1e6, queue_ms=300, has_rival=True, excess_loss=RIVAL_LOSS / 2)
+    assert play(rate_of(1e6), 50, 100, once).rate_bps[0] > 1e6
+    alone = signs(acked_bps=1e6, excess_loss=2 * RIVAL_LOSS)
+    assert play(rate_of(1e6), 50, 100, alone).rate_bps[0] > 1e6
+
+
+def test_beside_a_rival_a_camera_that_takes_little_may_take_its_next_step() -> None:
+    rate = rate_of(1e6)
+    play(rate, 50, 100, signs(Signal.OVER, acked_bps=3e5))
+    assert play(rate, 100, 60_000, signs(acked_bps=2e5)).rate_bps[0] < 3.1e5
+    beside = signs(acked_bps=2e5, queue_ms=200, has_rival=True)
+    most_bps = RIVAL_ACKED_FACTOR * 2e5 + ACKED_MARGIN_BPS
+    assert play(rate, 60_000, 120_000, beside).rate_bps[0] == pytest.approx(most_bps)
+
+
+def test_a_queue_that_grows_on_after_a_decrease_is_a_rivals_and_not_sent_off_for_long() -> None:
+    rate = rate_of(3e6)
+    first = play(rate, 50, 100, signs(Signal.OVER, acked_bps=2e6, queue_ms=50))
+    assert not first.grew_on[0]
+    longer = signs(Signal.OVER, acked_bps=1e6, queue_ms=60 + GREW_ON_MS)
+    again = play(rate, 600, 650, longer)
+    assert again.grew_on[0]
+    assert again.rate_bps[0] == pytest.approx(BACKOFF * 1e6)
+    full = signs(Signal.OVER, acked_bps=4e5, queue_ms=1_000, has_rival=True)
+    later = play(rate, 650, 700, full)
+    assert later.rate_bps[0] == again.rate_bps[0]
+    assert later.drained_bps[0] == pytest.approx((1 - MAX_DRAIN) * later.rate_bps[0])
+    settled = play(rate, 700, 2_200, signs(acked_bps=4e5, queue_ms=1_000, has_rival=True))
+    assert settled.drained_bps[0] == settled.rate_bps[0]
+
+
+def test_a_queue_that_is_shorter_then_is_our_own() -> None:
+    rate = rate_of(3e6)
+    play(rate, 50, 100, signs(Signal.OVER, acked_bps=2e6, queue_ms=150))
+    again = play(rate, 600, 650, signs(Signal.OVER, acked_bps=1e6, queue_ms=150))
+    assert not again.grew_on[0]
+    assert again.drained_bps[0] < again.rate_bps[0]

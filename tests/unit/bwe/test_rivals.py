@@ -48,3 +48,10 @@ def test_a_rival_stays_while_there_is_a_queue_and_is_gone_with_it() -> None:
 
 def test_silence_is_no_queue() -> None:
     assert not play(rivals_of(), 2 * STANDING_MS, 0, 2 * AFTER_MS, is_new=False)
+
+
+def test_one_that_has_shown_itself_otherwise_stays_as_long() -> None:
+    rivals = rivals_of()
+    rivals.meet(np.array([True]))
+    assert play(rivals, GONE_MS + 1, 0, 100)
+    assert not play(rivals, GONE_MS - 1, 100, 150)

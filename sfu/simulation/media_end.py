@@ -10,6 +10,7 @@ import numpy as np
 from sfu.conference.turn import SetDemand
 from sfu.dataplane.wire import WireProtocol, protocol_of
 from sfu.rows import LOST, MAX_TEMPORAL, PAUSED
+from sfu.simulation.machine import Machine
 from sfu.simulation.publisher import AUDIO_PAYLOAD_TYPE, SOUND_BPS, SOUND_BYTES, Publisher, sound_number
 from sfu.simulation.recording import PACKET_DTYPE, TICK_DTYPE, FlowRecording, PictureRecording
 from sfu.simulation.scenario import START, at_s
@@ -73,6 +74,7 @@ class MediaEnd:
             self._uplink = Line(flow, flow.uplink, self._starts_at, rng)
         numbers = stand.numbers(number)
         self._subscriber = Subscriber(numbers, round_trip_ms, self._starts_at)
+        self._machine = Machine[Carried](flow.starved, self._starts_at)
         self._audio_ssrc = numbers.audio.to_bytes(4, "big")
         self._routes = [route for _, route in stand.videos(number)]
         self._demands = self._demands_of(stand)
@@ -90,7 +92,7 @@ class MediaEnd:
         return earliest(
             self._publisher.next_timeout(),
             self._uplink.next_timeout(),
-            self._subscriber.next_timeout(),
+            self._machine.next_timeout() or self._subscriber.next_timeout(),
             self._demands[0][0] if self._demands else None,
         )
 
@@ -117,7 +119,13 @@ class MediaEnd:
         return came
 
     def reported(self, now: Instant) -> list[bytes]:
-        """What the subscriber says now."""
+        """What the subscriber says now, if its machine lets it."""
+        if self._machine.is_asleep(now):
+            return []
+        for carried in self._machine.poll(now):
+            if carried.number is not None:
+                self._packets[carried.number][1] = _seconds(now)
+            self._subscriber.receive(now, carried.data)
         return self._subscriber.poll(now)
 
     def asked(self, now: Instant, data: bytes) -> None:
@@ -136,11 +144,9 @@ class MediaEnd:
         self._packets.append([_seconds(now), math.nan, len(data), is_audio])
         return Carried(data, len(self._packets) - 1)
 
-    def received(self, now: Instant, carried: Carried) -> None:
-        """Something reaches the subscriber."""
-        if carried.number is not None:
-            self._packets[carried.number][1] = _seconds(now)
-        self._subscriber.receive(now, carried.data)
+    def received(self, carried: Carried) -> None:
+        """Something reaches the subscriber's machine."""
+        self._machine.take(carried)
 
     def wish(self, now: Instant) -> tuple[int, float, float, float]:
         """A row of `sfu.bwe.estimate.WISH_DTYPE`: as much again is withheld, up to its most."""

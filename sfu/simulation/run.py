@@ -169,7 +169,7 @@ class Run:
         if isinstance(datagram, Carried):
             media = self._ends[flow]
             if is_forward is media.flow.is_forward:
-                media.received(now, datagram)
+                media.received(datagram)
             else:
                 self._emit(now, self._core.handle_datagram(now, media.subscriber_address, datagram.data))
         elif is_forward:

@@ -11,6 +11,7 @@ from sfu.units import NS_PER_S, Instant, after_s
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sfu.simulation.machine import Starved
     from sfu.simulation.recording import Recording
 
 START: Final = Instant(10_000 * NS_PER_S)
@@ -68,6 +69,8 @@ class MediaFlow:
     """The publisher's own line, to which its cameras adapt; None: one that carries everything."""
     pauses: tuple[tuple[float, float], ...] = ()
     """From when to when its video is paused."""
+    starved: tuple[Starved, ...] = ()
+    """When the subscriber's machine has too much else to do."""
 
 
 @dataclass(frozen=True, slots=True)

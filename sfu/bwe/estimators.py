@@ -11,6 +11,7 @@ from sfu.bwe.acked import LONG_NS, SHORT_NS, AckedRates
 from sfu.bwe.aimd import MIN_BPS, START_BPS, DelayRate, PathSigns
 from sfu.bwe.delay import DelayTrend
 from sfu.bwe.estimate import ESTIMATE_DTYPE, WISH_DTYPE, BweUpdate, EstimateState
+from sfu.bwe.falls import Falls
 from sfu.bwe.loss import LossRate
 from sfu.bwe.lowest import LowestTargets
 from sfu.bwe.overuse import OVER, UNDER, OveruseDetector
@@ -72,6 +73,7 @@ class Estimators:
         self._delay = DelayRate()
         self._loss = LossRate()
         self._lowest = LowestTargets()
+        self._falls = Falls()
         self._prober = Prober()
         self._pacing = PacingRows()
         self._of_path = (
@@ -83,6 +85,7 @@ class Estimators:
             self._delay.table,
             self._loss.table,
             self._lowest.table,
+            self._falls.table,
         )
         """What is forgotten when the path is another."""
 
@@ -187,12 +190,13 @@ class Estimators:
     def _told(self, now: Instant, path: _Path, wishes: StructArray) -> BweUpdate:
         """Put together what is said, and ask for probes."""
         signs, sent, transports = path.signs, path.sent, path.transports
-        is_over = signs.signal == OVER
         ids = self._roster.transports
         target_bps, state = _targets(path, path.rates.drained_bps, path.losses.held_bps), _states(path)
         # What is held back for a moment is no reason to wait with a step up.
         steady_bps = _targets(path, path.rates.rate_bps, path.losses.limit_bps)
         is_limited = self._sending.limited(target_bps) & sent.has_reports
+        fell = (signs.signal == OVER) | sent.is_silent
+        is_clear = sent.has_reports & ~fell & (signs.queue_ms < PROBE_QUEUE_MS)
         probes = self._prober.ask(
             now,
             ids,
@@ -201,13 +205,14 @@ class Estimators:
                 allocated_bps=wishes["allocated_bps"],
                 desired_bps=wishes["desired_bps"],
                 next_bps=wishes["next_bps"],
-                may_probe=sent.has_reports & ~sent.is_silent & ~is_over & (signs.queue_ms < PROBE_QUEUE_MS),
+                may_probe=is_clear,
                 is_untried=sent.can_send
                 & ~sent.has_reports
                 & np.isnan(sent.unanswered_s)
                 & np.isinf(path.remb_bps),
                 has_reports=sent.has_reports,
-                fell=is_over | sent.is_silent,
+                fell=fell,
+                returns=self._falls.update(now, has_room=is_limited, fell=fell, is_clear=is_clear),
                 outgrew=path.rates.outgrew,
             ),
         )

@@ -82,6 +82,7 @@ _BLANK: Final = np.zeros(
             ("starts", "?"),
             ("goes_on", "?"),
             ("feels", "?"),
+            ("returns", "?"),
             ("next_at", "<i8"),
             ("feels_at", "<i8"),
             ("asked_at", "<i8"),
@@ -115,6 +116,8 @@ class ProbeNeeds:
     """The peer has ever told of a packet."""
     fell: BoolArray
     """The rate was lowered."""
+    returns: BoolArray
+    """It was, though little of it was used, and nothing speaks against the path any more (`Falls`)."""
     outgrew: BoolArray
     """The rate grew past what was known as the path's limit."""
 
@@ -172,14 +175,17 @@ class Prober:
         is_proof = results.has_ended & counts & (np.nan_to_num(results.rate_bps) > rate_bps)
         # The first two may pass and prove nothing: media that left beside them has.
         passes = results.is_full & (is_proof | rows["starts"])
-        fails = results.has_ended & ~is_proof & ~passes & ~self.clusters.is_probing & ~rows["feels"]
+        fails = results.has_ended & ~is_proof & ~passes & ~self.clusters.is_probing
+        # What becomes of a return is not held against other probes.
+        fails &= ~rows["feels"] & ~rows["returns"]
         rows["goes_on"] = np.where(results.has_ended, passes, rows["goes_on"])
         # Where the first say nothing, the peer was not ready: it has its keys a little later than we.
         is_early = rows["starts"] & results.has_ended & np.isnan(results.rate_bps)
         rows["starts"] &= self.clusters.is_probing
         rows["begins"] &= self.clusters.is_probing | rows["goes_on"]
         rows["raised_at"][is_proof] = now
-        rows["raised_bps"] = np.where(is_proof, results.rate_bps, rows["raised_bps"])
+        is_watched = is_proof & ~rows["returns"]
+        rows["raised_bps"] = np.where(is_watched, results.rate_bps, rows["raised_bps"])
         self._back_off(now, fails & ~is_early)
         rows["next_at"][is_early] = now
         return np.where(is_proof, results.rate_bps, np.nan)
@@ -191,6 +197,7 @@ class Prober:
         if needs.fell.any():
             for name in ("next_at", "feels_at"):
                 rows[name][needs.fell] = np.maximum(rows[name][needs.fell], now + MIN_INTERVAL_NS)
+        rows["next_at"][needs.returns] = now
         grew = self._grew(now, needs)
         is_new = needs.outgrew | grew
         rows["next_at"][is_new] = now
@@ -237,6 +244,7 @@ class Prober:
         if len(which):
             asked.append(self._probe(now, transports, which, 0, rate))
             rows["feels"][which] = feels[which]
+            rows["returns"][which] = needs.returns[which] | (rows["returns"] & goes_on)[which]
             rows["feels_at"][which] = now + FEEL_NS
             later = now + rows["interval_ns"][which]
             rows["next_at"][which] = np.where(feels[which], rows["next_at"][which], later)

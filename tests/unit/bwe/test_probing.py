@@ -54,7 +54,7 @@ class Subscriber:
         self.is_untried = False
         self.has_reports = True
 
-    def tick(self, *, fell: bool = False, outgrew: bool = False) -> StructArray:
+    def tick(self, *, fell: bool = False, returns: bool = False, outgrew: bool = False) -> StructArray:
         self.ms += 50
         self.prober.clusters.update(at_ms(self.ms), reports_of([]), np.zeros(1))
         needs = ProbeNeeds(
@@ -66,6 +66,7 @@ class Subscriber:
             is_untried=np.array([self.is_untried]),
             has_reports=np.array([self.has_reports]),
             fell=np.array([fell]),
+            returns=np.array([returns]),
             outgrew=np.array([outgrew]),
         )
         return self.prober.ask(at_ms(self.ms), IDS, needs)
@@ -274,6 +275,32 @@ def test_after_a_fall_there_is_a_pause_and_past_the_limit_there_is_none() -> Non
     assert subscriber.wait(30)[0] == pytest.approx(INTERVAL_S, abs=0.1)
     subscriber.ends(1.0)
     assert len(subscriber.tick(outgrew=True)) == 1
+
+
+def test_who_fell_for_nothing_is_probed_at_once_however_long_the_interval() -> None:
+    subscriber = Subscriber().started()
+    subscriber.prober.table.rows["interval_ns"] = MAX_INTERVAL_NS
+    subscriber.target = subscriber.allocated = 1e5
+    subscriber.tick(fell=True)
+    assert len(subscriber.tick(returns=True)) == 1
+    assert subscriber.ends(6e5) == 6e5
+    assert len(subscriber.tick()) == 1, "it goes on after one that passed"
+    subscriber.ends(1.2e6)
+
+
+def test_what_becomes_of_that_is_not_held_against_other_probes() -> None:
+    subscriber = Subscriber().started()
+    subscriber.tick(returns=True)
+    subscriber.next = subscriber.desired = 0
+    subscriber.ends(3e6)
+    subscriber.tick()
+    subscriber.target = 1e6
+    subscriber.tick()
+    assert subscriber.prober.table.rows["interval_ns"][0] == MIN_INTERVAL_NS
+    held = Subscriber().started()
+    held.tick(returns=True)
+    held.ends(5e5, is_full=False, knows_limit=True)
+    assert held.prober.table.rows["interval_ns"][0] == MIN_INTERVAL_NS
 
 
 def test_where_all_is_paused_it_is_tried_more_often() -> None:

@@ -275,6 +275,7 @@ def is_told_the_numbers(sim: Simulation) -> None:
 def returns_soon(sim: Simulation) -> None:
     is_told_the_numbers(sim)
     assert rids(sim) == ["qhf", "qh", "qhf", "qf"]
+    assert seconds(sim["alice"].layers[2][0]) > 25
     assert causes(sim)[-1] == "size"
 
 

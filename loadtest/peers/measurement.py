@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from loadtest.peers.sfu import Serving, Sfu
 
 CONNECT_PATIENCE_S: Final = 20.0
+FLOWS_S: Final = 0.5
+"""Media flows to who has received so much of it. Shorter: a key frame that is let through before it is known
+what a path carries passes for it. Longer: hours."""
 WARM_UP_S: Final = 1.0
 """Of media before what is measured. Shorter: caches and key frames are still on their way. Longer: hours."""
 SETTLE_S: Final = 0.3
@@ -80,7 +83,7 @@ class _Rig:
         """Wait until media has reached everybody and gone on for a while; silent again when it returns."""
         await self._until(self._all_connected, "connected")
         self._publishers.swarm.start_media()
-        await self._until(self._all_receive, "received packets")
+        await self._until(self._all_receive, "are sent media")
         await asyncio.sleep(WARM_UP_S)
         await self._silence()
 
@@ -132,7 +135,8 @@ class _Rig:
 
     def _all_receive(self) -> int:
         streams = self._receivers.reading().streams
-        return len(np.unique(streams["participant"][streams["packets_received"] > 0]))
+        flows = streams["packets_received"] >= FLOWS_S * self._packets_per_s
+        return len(np.unique(streams["participant"][flows]))
 
     async def _until(self, count: Callable[[], int], what: str) -> None:
         try:

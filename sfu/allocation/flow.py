@@ -74,6 +74,12 @@ class Chosen:
     """The `Cause` where a budget is the reason: `BUDGET`, or why somebody else comes first."""
 
 
+SLOW: Final = 0.5
+"""What rests and showed less than this part of the frames of what flows is not believed: its encoder was
+still beginning. Of a picture that stutters nobody would be given it, and nobody would see that it no longer
+does. Lower: such a one stays off for good. Higher: where fewer frames are meant, it is asked for in vain."""
+
+
 def flow_of(layout: Layout, rates: EncodingRates, places: Places) -> Flow:
     """Join what is wanted with what was measured."""
     is_audio = layout.is_audio
@@ -81,7 +87,9 @@ def flow_of(layout: Layout, rates: EncodingRates, places: Places) -> Flow:
     layers = layers_of(measured, rates.encodings)
     at, found = places.at, places.found
     live, flowing = found & _taken(measured.live, at), found & _taken(measured.flowing, at)
-    rests = found & _taken(measured.rests, at)
+    shown = _taken(layers.frame_rates[-1], at)
+    is_slow = shown < SLOW * (shown * flowing).max(axis=0)
+    rests = found & _taken(measured.rests, at) & ~is_slow
     # After a stall of the whole track nothing is live yet: then what flows is good enough at once. And of a
     # track of which nothing flows, what rests will not come either.
     sent = np.where(live.any(axis=0), live | rests, flowing)

@@ -15,20 +15,23 @@ from tests.unit.allocation.arrays import NOW, VIDEO, budgets_of, stats_of, table
 LADDER = (100_000, 300_000, 1_500_000)
 
 
-def resting(*at_rest: int) -> tuple[EncodingRates, Instant]:
-    """Encodings that nobody was given, some of which have stopped long ago."""
+def resting(*at_rest: int, frame_rate: float = 30.0) -> tuple[EncodingRates, Instant]:
+    """Encodings that nobody was given, some of which showed so many frames and have stopped long ago."""
     rates, now = EncodingRates(), NOW
     for tick in range(100):
         now = after_ms(NOW, 100 * tick)
         stopped = after_ms(NOW, 100 * min(tick, 50))
         ticks = {key: min(tick, 50) if key in at_rest else tick for key in range(3)}
-        rates.update(
-            stats_of(
-                now,
-                {(1, key): LADDER[key] // 80 * count for key, count in ticks.items()},
-                {(1, key): stopped for key in at_rest},
-            )
+        stats = stats_of(
+            now,
+            {(1, key): LADDER[key] // 80 * count for key, count in ticks.items()},
+            {(1, key): stopped for key in at_rest},
         )
+        for key, count in ticks.items():
+            per_tick = (frame_rate if key in at_rest else 30.0) / 10
+            stats.encodings["temporal_bytes_received"][key, 0] = LADDER[key] // 80 * count
+            stats.encodings["temporal_frames_received"][key, 0] = per_tick * count
+        rates.update(stats)
     return rates, now
 
 
@@ -50,6 +53,15 @@ def test_what_rests_is_given_to_whom_it_fits_and_its_cost_is_the_reason_where_it
     (short,) = decided(rates, 1e6)
     assert (short["chosen_encoding"], short["cause"]) == (1, Cause.BUDGET)
     assert short["next_rate_bps"] == short["best_rate_bps"] == pytest.approx(1_500_000, rel=0.02)
+
+
+def test_what_rests_and_had_only_begun_is_asked_for_and_not_judged_by_what_it_was() -> None:
+    slow, _ = resting(2, frame_rate=5)
+    (decision,) = Allocator().decide(table_of([VIDEO]), slow, budgets_of({1: 5e6}))
+    assert (decision["chosen_encoding"], decision["cause"]) == (1, Cause.LAYER_NOT_SENT)
+    usual, _ = resting(2, frame_rate=20)
+    (decision,) = Allocator().decide(table_of([VIDEO]), usual, budgets_of({1: 5e6}))
+    assert (decision["chosen_encoding"], decision["cause"]) == (2, Cause.SIZE)
 
 
 def test_of_a_track_of_which_nothing_flows_nothing_is_given_that_rests() -> None:
